@@ -26,6 +26,11 @@ cdef enum Outcome:
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
 
+cdef enum MessageState:
+    CERTAIN = 0
+    TENTATIVE = 1
+    GONE = 2
+
 @cython.final
 cdef class Segment:
     cdef bytes key
@@ -48,7 +53,6 @@ cdef class Endpoints:
     cdef readonly int server_port
     cdef readonly str transport
     cdef readonly int vantage
-    cdef public str server_name
     cdef public object encoded
 
 @cython.final
@@ -77,7 +81,7 @@ cdef class Message:
     cdef public int trace_flags
     cdef public bytes tracestate
     cdef public list attributes
-    cdef public bint tentative
+    cdef public int state
     cdef public Message next
     cdef int add(self, str name, object value) except -1
 
@@ -104,3 +108,17 @@ cdef class Roundtrip:
 
 cdef class Sink:
     cdef int roundtrip(self, Roundtrip roundtrip) except -1
+
+cdef class Connection:
+    cdef readonly bint roles_known
+    cdef readonly int client_port
+    cdef readonly int server_port
+    cdef int swap_roles(self) except -1
+    cdef Endpoints endpoints(self)
+
+cdef class Consumer:
+    cdef int feed(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int gap(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
+    cdef int close(self, int direction, long long ts_ns) except -1
+    cdef int end(self, int outcome, long long ts_ns) except -1
+    cdef int expire(self, long long now_ns) except -1

@@ -27,6 +27,9 @@ if not cython.compiled:
     OUTCOME_RESET = 4
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
+    CERTAIN = 0
+    TENTATIVE = 1
+    GONE = 2
 
 OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost")
 """Names of the outcomes, by number."""
@@ -86,7 +89,6 @@ class Endpoints:
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
-        self.server_name = ""
         self.encoded: Any = None
 
 
@@ -94,7 +96,7 @@ class Message:
     """A request or a response, or a piece of one.
 
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
-    text that it carries replaces what was known (trailers). `key` pairs request and response; -1 means in order.
+    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
@@ -123,7 +125,7 @@ class Message:
         self.trace_flags = -1
         self.tracestate: bytes | None = None
         self.attributes: list[Any] | None = None
-        self.tentative = False
+        self.state = 0
         self.next: Message | None = None
 
     def add(self, name: str, value: Any) -> cython.int:
@@ -181,4 +183,45 @@ class Sink:
     """Whoever takes roundtrips: telemetry, the terminal, a test."""
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
+        raise NotImplementedError
+
+
+class Connection:
+    """What a decoder's side may know of the connection that it reads: who is who. Flow is one."""
+
+    def __init__(self) -> None:
+        self.roles_known = False
+        self.client_port = 0
+        self.server_port = 0
+
+    def swap_roles(self) -> cython.int:
+        """The content proved that client and server are the other way round."""
+        raise NotImplementedError
+
+    def endpoints(self) -> Endpoints:
+        raise NotImplementedError
+
+
+class Consumer:
+    """Whoever takes the ordered bytes of one connection.
+
+    `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
+    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then.
+    """
+
+    def feed(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        raise NotImplementedError
+
+    def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def close(self, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def expire(self, now_ns: cython.longlong) -> cython.int:
         raise NotImplementedError
