@@ -26,7 +26,7 @@ if cython.compiled:
 # The names of OTEL_PROPAGATORS (specification/configuration/sdk-environment-variables.md), and three that others use.
 PROPAGATORS = ("tracecontext", "b3", "b3multi", "jaeger", "datadog", "xray", "grpc-trace-bin", "baggage", "none")
 
-# Values of hexadecimal digits; 255 is not one. Lower case only, as W3C and B3 have it; Jaeger's any case is folded first.
+# Values of hexadecimal digits; 255 is not one. Lower case only, as W3C and B3 have it; for Jaeger it is folded first.
 _HEX = bytes("0123456789abcdef".index(chr(i)) if chr(i) in "0123456789abcdef" else 255 for i in range(256))
 
 _TRACEPARENT = b"traceparent"
@@ -48,7 +48,8 @@ _NAMES = (
     b"grpc-trace-bin",
 )
 _SLOTS_OF = {
-    "b3": (0, 1, 2, 3, 4),  # the B3 propagator reads both forms whatever it writes (context/api-propagators.md, B3 Extract)
+    # The B3 propagator reads both forms, whatever it writes (context/api-propagators.md, "B3 Extract").
+    "b3": (0, 1, 2, 3, 4),
     "b3multi": (0, 1, 2, 3, 4),
     "jaeger": (5,),
     "datadog": (6, 7, 8, 9),
@@ -123,7 +124,10 @@ class TraceContext:
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
     ) -> cython.bint:
-        """Look at the header `buf[name:name_end]`, in any case, with the value `buf[start:end]`; whether it was one of ours."""
+        """Look at the header named `buf[name:name_end]`, in any case, with the value `buf[start:end]`.
+
+        True when it was one of those that are read.
+        """
         return self._offer(buf, name, name_end - name, buf, start, end)
 
     def offer_pair(self, name: bytes, value: bytes) -> cython.bint:
@@ -191,7 +195,7 @@ class TraceContext:
         return 0
 
     def read_tracestate(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-        """Take `buf[start:end]` as the next line of tracestate; checked in `result()`, and only beside a valid traceparent."""
+        """Take `buf[start:end]` as the next line of tracestate; it is checked only beside a valid traceparent."""
         if start < 0 or end > len(buf):
             raise IndexError("value outside the buffer")
         if end <= start:
@@ -292,7 +296,7 @@ class TraceContext:
         return self._from_grpc(self._value(11))
 
     def _from_b3_single(self, value: bytes) -> cython.bint:
-        # {32 or 16 hex}-{16 hex}[-{0, 1 or d}[-{16 hex}]], or the decision alone      openzipkin/b3-propagation, "Single Header"
+        # {32 or 16 hex}-{16 hex}[-{0, 1 or d}[-{16 hex}]], or the decision alone      openzipkin/b3-propagation
         if value == b"0":
             return self._take(b"", b"", 0)
         if value in (b"1", b"d"):
@@ -320,9 +324,8 @@ class TraceContext:
     def _from_b3_multi(self) -> cython.bint:
         sampled: cython.int = -1
         said = self._value(3)
-        if self._value(4) == b"1":  # X-B3-Flags: 1 is debug, which implies an accept decision
-            sampled = 1
-        elif said in (b"1", b"true"):
+        # X-B3-Flags: 1 is debug, which implies an accept decision
+        if self._value(4) == b"1" or said in (b"1", b"true"):
             sampled = 1
         elif said in (b"0", b"false"):
             sampled = 0
@@ -396,7 +399,7 @@ class TraceContext:
         return self._take(trace_id, parent_id, sampled)
 
     def _from_grpc(self, value: bytes) -> cython.bint:
-        # base64 of [00][00 16-byte trace id][01 8-byte span id][02 flags]      opencensus-specs, encodings/BinaryEncoding.md
+        # base64 of [00][00 16-byte trace id][01 8-byte span id][02 flags]   opencensus-specs, BinaryEncoding.md
         if len(value) == 0 or len(value) > 128:
             return False
         try:
@@ -432,7 +435,7 @@ def _same(buf: bytes, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
 
 
 def _unhex(piece: bytes, width: cython.Py_ssize_t, any_case: cython.bint) -> bytes:
-    """An id of `width` bytes from at most twice as many digits, padded on the left; empty when it is not one or all zero."""
+    """An id of `width` bytes from at most twice as many digits, padded on the left; empty when wrong or all zero."""
     n: cython.Py_ssize_t = len(piece)
     if n == 0 or n > 2 * width:
         return b""
@@ -519,7 +522,7 @@ def _read_state(combined: bytes) -> bytes:
 
 
 def _rebuild_state(combined: bytes) -> bytes:
-    """Valid members without white space and empty ones, cut to the limit: first members over 128 bytes, then from the end."""
+    """Valid members, trimmed, without empty ones, cut to the limit: first those over 128 bytes, then from the end."""
     members = [member for member in (piece.strip(b" \t") for piece in combined.split(b",")) if member]
     size = sum(len(member) + 1 for member in members) - 1
     for longer_than in (128, 0):

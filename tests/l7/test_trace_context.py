@@ -40,7 +40,7 @@ def said(context: TraceContext) -> tuple[object, ...]:
     return (context.valid, context.trace_id, context.parent_id, context.flags, context.sampled, context.tracestate)
 
 
-# w3c/trace-context, test/test.py, class TraceContextTest: (test, traceparent values, whether trace id and parent are inherited)
+# w3c/trace-context, test/test.py, class TraceContextTest: (test, traceparent values, whether they are inherited)
 W3C_TRACEPARENT = [
     ("both_traceparent_and_tracestate_missing", [], False),
     ("traceparent_included_tracestate_missing", [f"00-{T}-{P}-01"], True),
@@ -126,7 +126,7 @@ W3C_TRACESTATE = [
 @pytest.mark.parametrize(("case", "values", "inherited"), W3C_TRACEPARENT)
 def test_w3c_suite_traceparent(case: str, values: list[str], inherited: bool) -> None:
     got = read([("traceparent", value) for value in values])
-    assert got.valid is inherited or got.valid == inherited
+    assert got.valid == inherited
     assert (got.trace_id.hex(), got.parent_id.hex()) == ((T, P) if inherited else ("", ""))
 
 
@@ -143,7 +143,9 @@ def test_w3c_suite_traceparent_name_in_any_case(name: str) -> None:
     assert read([(name, OK)]).trace_id.hex() == T
 
 
-@pytest.mark.parametrize("name", ["trace-parent", "trace.parent", "traceparenu", "uraceparent", "traceparen", "xtraceparent"])
+@pytest.mark.parametrize(
+    "name", ["trace-parent", "trace.parent", "traceparenu", "uraceparent", "traceparen", "xtraceparent"]
+)
 def test_w3c_suite_traceparent_by_another_name_is_nothing(name: str) -> None:
     assert not read([(name, OK)]).valid
 
@@ -281,7 +283,12 @@ def test_unknown_propagator_is_refused_by_name() -> None:
 
 
 def test_formats_that_are_not_configured_are_not_read() -> None:
-    headers = [("b3", f"{T}-{P}-1"), ("uber-trace-id", f"{T}:{P}:0:1"), ("x-datadog-trace-id", "1"), ("x-datadog-parent-id", "2")]
+    headers = [
+        ("b3", f"{T}-{P}-1"),
+        ("uber-trace-id", f"{T}:{P}:0:1"),
+        ("x-datadog-trace-id", "1"),
+        ("x-datadog-parent-id", "2"),
+    ]
     assert not read(headers).valid
     assert not read([("traceparent", OK)], ("b3",)).valid
     assert not read([("traceparent", OK)], ("none",)).valid
@@ -319,7 +326,12 @@ B3_SINGLE = [
 @pytest.mark.parametrize("propagator", ["b3", "b3multi"])
 def test_b3_single(propagator: str, value: str, trace_id: str, parent_id: str, sampled: int) -> None:
     got = read([("B3", value)], (propagator,))
-    assert (got.trace_id.hex(), got.parent_id.hex(), got.sampled, got.valid) == (trace_id, parent_id, sampled, trace_id != "")
+    assert (got.trace_id.hex(), got.parent_id.hex(), got.sampled, got.valid) == (
+        trace_id,
+        parent_id,
+        sampled,
+        trace_id != "",
+    )
     assert got.flags == (1 if got.valid and sampled == 1 else 0)
 
 
@@ -376,7 +388,7 @@ def test_jaeger(value: str, trace_id: str, parent_id: str, sampled: int) -> None
     assert (got.trace_id.hex(), got.parent_id.hex(), got.sampled) == (trace_id, parent_id, sampled)
 
 
-# DataDog/dd-trace-py, ddtrace/propagation/http.py: decimal 64-bit ids, priority over 0 keeps, _dd.p.tid has the upper half
+# DataDog/dd-trace-py, ddtrace/propagation/http.py: decimal 64-bit ids, priority over 0 keeps, _dd.p.tid: upper half
 DD = [("x-datadog-trace-id", "18446744073709551615"), ("x-datadog-parent-id", "255")]
 DD_LOW, DD_PARENT = "0" * 16 + "f" * 16, "0" * 14 + "ff"
 TID = "640cfd8d00000000"
@@ -452,7 +464,11 @@ IN_ORDER: list[Headers] = [
     [("b3", f"{'2' * 32}-{P}-1")],
     [("x-b3-traceid", "3" * 32), ("x-b3-spanid", P)],
     [("uber-trace-id", f"{'4' * 32}:{P}:0:1")],
-    [("x-datadog-trace-id", str(int("5" * 16, 16))), ("x-datadog-parent-id", "1"), ("x-datadog-tags", f"_dd.p.tid={'5' * 16}")],
+    [
+        ("x-datadog-trace-id", str(int("5" * 16, 16))),
+        ("x-datadog-parent-id", "1"),
+        ("x-datadog-tags", f"_dd.p.tid={'5' * 16}"),
+    ],
     [("x-amzn-trace-id", f"Root=1-{'6' * 8}-{'6' * 24};Parent={P};Sampled=1")],
     [("grpc-trace-bin", base64.b64encode(b"\0\0" + b"\x77" * 16 + GRPC_RAW[18:]).decode())],
 ]
@@ -475,15 +491,44 @@ def test_a_denial_without_ids_ends_the_search() -> None:
     assert (got.valid, got.sampled) == (False, 0)
 
 
-NAMES = [name for group in IN_ORDER for name, _ in group] + ["tracestate", "x-b3-sampled", "x-b3-flags", "x-datadog-sampling-priority"]
-PIECES = [T, P, "-", ":", ";", ",", "=", "%3A", "00", "01", "d", "Root=1-", "Parent=", "Sampled=", "_dd.p.tid=", " ", "\t", "\xff", "\0", "9" * 20]
-VALUES = st.one_of(st.text(st.characters(max_codepoint=255), max_size=80), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+NAMES = [name for group in IN_ORDER for name, _ in group] + [
+    "tracestate",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "x-datadog-sampling-priority",
+]
+PIECES = [
+    T,
+    P,
+    "-",
+    ":",
+    ";",
+    ",",
+    "=",
+    "%3A",
+    "00",
+    "01",
+    "d",
+    "Root=1-",
+    "Parent=",
+    "Sampled=",
+    "_dd.p.tid=",
+    " ",
+    "\t",
+    "\xff",
+    "\0",
+    "9" * 20,
+]
+VALUES = st.one_of(
+    st.text(st.characters(max_codepoint=255), max_size=80), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=12))
 def test_no_value_raises_and_what_is_given_is_well_formed(headers: Headers) -> None:
     got = read(headers, EVERY)
-    assert (len(got.trace_id), len(got.parent_id)) in ((16, 8), (16, 0)) if got.valid else (got.trace_id, got.parent_id) == (b"", b"")
+    assert len(got.trace_id) == (16 if got.valid else 0)
+    assert len(got.parent_id) in ((0, 8) if got.valid else (0,))
     assert not got.valid or got.trace_id != bytes(16)
     assert got.parent_id != bytes(8)
     assert 0 <= got.flags <= 3 and -1 <= got.sampled <= 1
@@ -502,7 +547,9 @@ def test_random_bytes_never_raise(raw: bytes, start: int, end: int) -> None:
     context.result()
 
 
-@given(st.binary(min_size=16, max_size=16).filter(any), st.binary(min_size=8, max_size=8).filter(any), st.integers(0, 255))
+@given(
+    st.binary(min_size=16, max_size=16).filter(any), st.binary(min_size=8, max_size=8).filter(any), st.integers(0, 255)
+)
 def test_every_well_formed_traceparent_is_read_back(trace_id: bytes, parent_id: bytes, flags: int) -> None:
     got = read([("traceparent", f"00-{trace_id.hex()}-{parent_id.hex()}-{flags:02x}")])
     assert (got.trace_id, got.parent_id, got.flags) == (trace_id, parent_id, flags & 3)
