@@ -100,6 +100,8 @@ class Matcher:
                         self._emit(whole, None, OUTCOME_ONE_WAY, whole.last_ns)
             return 0
         self.pairing.requests += 1
+        if piece.trace_id is not None:
+            self.pairing.sink.begins(self.endpoints, piece)
         self.open_request = None
         if not piece.expects_reply:
             if piece.piece & ENDS:
@@ -186,6 +188,8 @@ class Matcher:
                     self._merge(request, piece)
                 return 0
             self.pairing.requests += 1
+            if piece.trace_id is not None:
+                self.pairing.sink.begins(self.endpoints, piece)
             if not piece.expects_reply:
                 self.pairing.one_way += 1
                 return self._emit(piece, None, OUTCOME_ONE_WAY, piece.last_ns)

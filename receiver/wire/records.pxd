@@ -81,6 +81,7 @@ cdef class Message:
     cdef public bytes parent_id
     cdef public int trace_flags
     cdef public bytes tracestate
+    cdef public bytes span_id
     cdef public list attributes
     cdef public int state
     cdef public Message next
@@ -108,7 +109,8 @@ cdef class Roundtrip:
     cdef public long long end_ns
 
 cdef class Sink:
-    cdef int roundtrip(self, Roundtrip roundtrip) except -1
+    cpdef int roundtrip(self, Roundtrip roundtrip) except -1
+    cpdef int begins(self, Endpoints endpoints, Message request) except -1
 
 cdef class Connection:
     cdef readonly bint roles_known

@@ -126,6 +126,7 @@ class Message:
         self.parent_id: bytes | None = None
         self.trace_flags = -1
         self.tracestate: bytes | None = None
+        self.span_id: bytes | None = None
         self.attributes: list[Any] | None = None
         self.state = 0
         self.next: Message | None = None
@@ -183,6 +184,10 @@ class Roundtrip:
 
 class Sink:
     """Whoever takes roundtrips: telemetry, the terminal, a test."""
+
+    def begins(self, endpoints: Endpoints, request: Message) -> cython.int:
+        """A request that carries a trace context was seen; its roundtrip comes later."""
+        return 0
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
         raise NotImplementedError
