@@ -1,7 +1,7 @@
 """OpenTelemetry's variables fill in what the sources leave out.
 
-Room: settings. Works on the tree of plain values before it is read, because only there "left out" can still be told from
-"the default was written down". Source: OpenTelemetry specification 1.60, protocol/exporter.md and
+Room: settings. Works on the tree of plain values before it is read, because only there "left out" can still be told
+from "the default was written down". Source: OpenTelemetry specification 1.60, protocol/exporter.md and
 configuration/sdk-environment-variables.md: a signal's own variable goes over the general one, an empty one counts as
 unset, booleans are true only for `true`, and a bad value is reported and ignored, never a fault.
 """
@@ -181,10 +181,10 @@ def _fill_exporters(tree: dict[str, Any], variables: _Variables) -> None:
 
 
 def _fill_endpoint(exporter: dict[str, Any], signals: tuple[str, ...], variables: _Variables) -> None:
-    """The endpoint, and by its scheme whether TLS is spoken: `http` means not, `https` does, and both go over INSECURE.
+    """The endpoint, and by its scheme whether TLS is spoken: `http` says no, `https` yes, and both go over INSECURE.
 
-    An endpoint that nobody names is the specification's, without TLS. One that the file names has TLS unless the file or
-    its scheme says otherwise, as in the Collector.
+    An endpoint that nobody names is the specification's, without TLS. One that the file names has TLS unless the file
+    or its scheme says otherwise, as in the Collector.
     """
     insecure: bool | None = None
     endpoint = exporter.get("endpoint")
