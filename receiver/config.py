@@ -289,12 +289,12 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     host, colon, port = endpoint.rpartition(":")
     if not colon:
         raise ValueError("has no port")
+    if any(letter.isspace() or letter in "/@" for letter in host):
+        raise ValueError("the host is not a name or an address")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         raise ValueError("an IPv6 address stands in brackets")
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
         raise ValueError("the port is not from 1 to 65535")
-    if any(letter.isspace() or letter in "/@" for letter in host):
-        raise ValueError("the host is not a name or an address")
     return host, int(port)

@@ -3,7 +3,7 @@
 Room: service. Knows the configuration and `telemetry.snapshot`. Source: semantic conventions 1.44.0,
 docs/non-normative/k8s-attributes.md (precedence of names) and docs/registry/attributes/telemetry.md.
 
-Strongest first: `service.resource`, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, then what the Downward API was asked to
+Strongest first: `service.resource`, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, then what the Downward API was to
 put into these variables, each named for its attribute, label or annotation:
 
     K8S_POD_NAME          metadata.name             K8S_POD_ANNOTATION_SERVICE_NAME         resource.opentelemetry.io/

@@ -59,14 +59,11 @@ def load(
     if not faults:
         tree = _expand(tree, "", environ, faults, warnings)
         tree = environment.fill(tree, environ, warnings)
-        config = schema.read(Config, tree, faults)
-        broken = tuple(fault.path for fault in faults)
-        faults += [
-            fault
-            for fault in check(config, _given_exporters(tree), protocols, warnings)
-            # A wrong key keeps its default, which may then seem to quarrel with the others.
-            if not any(fault.path == path or fault.path.startswith((f"{path}.", f"{path}[")) for path in broken)
-        ]
+        misread: list[Fault] = []
+        config = schema.read(Config, tree, misread)
+        # A key that is wrong already keeps its default, which may then seem to be wrong again or to quarrel with others.
+        faults += _elsewhere(misread, faults)
+        faults += _elsewhere(check(config, _given_exporters(tree), protocols, warnings), faults)
     if faults:
         raise ConfigError(tuple(faults))
     origin = Origin(sources=tuple(sources), sets=tuple(sets))
@@ -79,7 +76,10 @@ def reload(config: Config) -> Loaded:
 
 
 def effective(config: Config) -> str:
-    """YAML of the whole configuration, defaults too, secrets as `[REDACTED]`; without secrets it loads as the same."""
+    """YAML of the whole configuration, defaults too, secrets as `[REDACTED]`; without secrets it loads as the same.
+
+    References are resolved, and a `$` is written as it is: it would have to be doubled in a source.
+    """
     text: str = yaml.dump(
         schema.plain(config, redact=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
     )
@@ -93,6 +93,16 @@ def merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = out.get(key)
         out[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return out
+
+
+def _elsewhere(faults: list[Fault], known: list[Fault]) -> list[Fault]:
+    """Those of `faults` that are neither at nor below a key of `known`."""
+    paths = [fault.path for fault in known]
+    return [
+        fault
+        for fault in faults
+        if not any(fault.path == path or fault.path.startswith((f"{path}.", f"{path}[")) for path in paths)
+    ]
 
 
 # -- sources ---------------------------------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ def _read_union(kinds: tuple[Any, ...], value: object, path: str, faults: list[F
             return _read(lists[0], inner, path, faults)
         words = [word for kind in kinds for word in get_args(kind) if get_origin(kind) is Literal]
         if inner not in words:
-            faults.append(Fault(path, f"got {_shown(inner, path)}, takes {' or '.join(words)}, or a list"))
+            faults.append(Fault(path, f"got {_shown(inner, path)}, takes {' or '.join(words)} or a list"))
         return inner
     if isinstance(inner, str | bool | int | float):
         return inner
