@@ -169,8 +169,9 @@ def test_reload_reads_the_same_sources_again(tmp_path: Path) -> None:
 
 
 def test_exporters_of_a_signal() -> None:
-    source = "exporters: {debug: , debug/b: }\nservice: {pipelines: {traces: {exporters: [debug]}, traces/2: {exporters: [debug/b, debug]}}}"
-    config = load([f"yaml:{source}"], environ={}).config
+    source = "yaml:exporters: {debug: , debug/b: }"
+    sets = ["service.pipelines={traces: {exporters: [debug]}, traces/2: {exporters: [debug/b, debug]}}"]
+    config = load([source], sets, {}).config
     assert list(config.exporters_of("traces")) == ["debug", "debug/b"]
     assert config.exporters_of("metrics") == {}
 
@@ -197,7 +198,8 @@ def test_duration_that_go_refuses(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (1.5e-9, "2ns"), (1e-6, "1us"), (0.2, "200ms"), (0.0015, "1.5ms"), (60, "1m"), (90.5, "1m30.5s"), (3605, "1h5s")],
+    [(0, "0s"), (1.5e-9, "2ns"), (1e-6, "1us"), (0.2, "200ms"), (0.0015, "1.5ms"), (60, "1m"),
+     (90.5, "1m30.5s"), (3605, "1h5s")],
 )  # fmt: skip
 def test_duration_as_text(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
@@ -249,7 +251,7 @@ def test_endpoint_that_is_none(endpoint: str) -> None:
 
 
 KEYS = st.sampled_from(["receivers", "pcap", "exporters", "otlp_grpc", "debug", "service", "pipelines", "traces", "tls",
-                        "headers", "endpoint", "ports", "http", "extensions", "telemetry", "files", "exporters", "x"])  # fmt: skip
+                        "headers", "endpoint", "ports", "http", "extensions", "telemetry", "files", "x"])  # fmt: skip
 TREES = st.recursive(
     st.none()
     | st.booleans()

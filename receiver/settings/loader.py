@@ -61,7 +61,7 @@ def load(
         tree = environment.fill(tree, environ, warnings)
         misread: list[Fault] = []
         config = schema.read(Config, tree, misread)
-        # A key that is wrong already keeps its default, which may then seem to be wrong again or to quarrel with others.
+        # A key that is wrong keeps its default, which may then seem to be wrong again or to quarrel with the others.
         faults += _elsewhere(misread, faults)
         faults += _elsewhere(check(config, _given_exporters(tree), protocols, warnings), faults)
     if faults:
