@@ -42,9 +42,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         setattr(module, "run" if name == "service" else name, function)
         monkeypatch.setitem(sys.modules, f"receiver.{name}", module)
 
-    take("service", lambda config: calls.append(("run", config)) or 0)
-    take("watch", lambda config, table: calls.append(("watch", (config, table))) or 0)
-    take("demo", lambda: calls.append(("demo", None)) or 0)
+    def note(name: str, what: object) -> int:
+        calls.append((name, what))
+        return 0
+
+    take("service", lambda config: note("run", config))
+    take("watch", lambda config, table: note("watch", (config, table)))
+    take("demo", lambda: note("demo", None))
     return calls
 
 

@@ -13,7 +13,7 @@ from receiver.resource import ATTRIBUTES, SERVICE_NAMES, describe, observed_reso
 POD = {"K8S_NAMESPACE_NAME": "shop", "K8S_POD_NAME": "cart-7d4f-x2x", "K8S_POD_UID": "u1", "K8S_POD_IP": "10.1.2.3"}
 
 
-def _describe(given: dict[str, Any] | None = None, **environ: str) -> dict[str, Any]:
+def _describe(given: dict[str, Any] | None = None, /, **environ: str) -> dict[str, Any]:
     return describe(given or {}, environ, host="box")
 
 
