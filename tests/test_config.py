@@ -137,6 +137,13 @@ def test_capture_file_given_as_configuration(tmp_path: Path) -> None:
         load([str(path)], environ={})
 
 
+@pytest.mark.parametrize("level", ["[", "{a: ", "- ", "? "])
+@pytest.mark.parametrize("levels", [33, 4_999, 100_000])
+def test_nesting_does_not_overrun_the_stack(level: str, levels: int) -> None:
+    with pytest.raises(ConfigError, match=r"nested|not YAML|takes a map"):
+        load(["yaml:" + level * levels], environ={})
+
+
 def test_all_faults_of_all_sources_come_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(["yaml:[", str(tmp_path / "none"), "env:NONE"], ["x"], {})

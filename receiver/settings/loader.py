@@ -30,6 +30,10 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 """Of a source: a mistyped path to a capture or a device is refused before it is parsed."""
 
 
+UNCHECKED_BYTES = 10_000
+"""libyaml composes by recursion without a limit and overruns the C stack at some 50 000 levels, a byte each."""
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration without faults, and what a person should be told about it all the same."""
 
@@ -160,6 +164,12 @@ def _parse_map(text: str | bytes, name: str, faults: list[Fault]) -> dict[str, A
 
 
 def _parse(text: str | bytes) -> Any:
+    if len(text) > UNCHECKED_BYTES:
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"maps and lists are nested over {MAX_DEPTH} deep")
     return yaml.load(text, Loader=_Loader)  # a SafeLoader with fewer types
 
 
