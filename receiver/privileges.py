@@ -1,7 +1,8 @@
-"""What this process may do: whether it may capture, how to let it, and how to give up everything once it does. Linux only.
+"""What this process may do: whether it may capture, how to let it, how to give it all up once it does. Linux only.
 
-Capabilities belong to threads. `drop_capabilities` acts on the calling thread, and threads started later inherit what it then
-has: call it on the main thread, after the capture handles are open and before any other thread starts. Two consequences:
+Capabilities belong to threads. `drop_capabilities` acts on the calling thread, and threads started later inherit what
+it then has: call it on the main thread, after the capture handles are open and before any other thread starts. Two
+consequences:
 - root without capabilities reads files by their permission bits like anyone else: load keys and certificates before;
 - a capture handle can not be opened afterwards: a reload that changes the interfaces needs a new process.
 """
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CAP_NET_RAW = 13  # linux/capability.h
 
+_SETS = ("CapEff", "CapPrm", "CapInh", "CapAmb")
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -44,8 +46,8 @@ def explain_denied() -> str:
     """One line: what is missing for a live capture, and how to give it to this very process."""
     if may_capture():
         return (
-            "not permitted to capture although CAP_NET_RAW is there: it counts in the user namespace that owns the network"
-            " namespace, or a security policy (seccomp, AppArmor, SELinux) forbids packet sockets"
+            "not permitted to capture although CAP_NET_RAW is there: it counts in the user namespace that owns"
+            " the network namespace, or a security policy (seccomp, AppArmor, SELinux) forbids packet sockets"
         )
     missing = "not permitted to capture: CAP_NET_RAW is missing"
     python = Path(sys.executable).resolve()
@@ -56,8 +58,9 @@ def explain_denied() -> str:
         )
     if _status("/proc/self/status").get("NoNewPrivs") == "1":
         return (
-            f"{missing}, and no-new-privileges keeps file capabilities from taking effect: run as uid 0 with all capabilities"
-            f" dropped but NET_RAW, or make {python}, with its file capability, the container's entry point itself"
+            f"{missing}, and no-new-privileges keeps file capabilities from taking effect: run as uid 0 with all"
+            f" capabilities dropped but NET_RAW, or make {python}, with its file capability, the container's entry"
+            " point itself"
         )
     return f"{missing}: setcap cap_net_raw+ep {python}, or run as root, or add NET_RAW to the container's capabilities"
 
@@ -65,8 +68,9 @@ def explain_denied() -> str:
 def drop_capabilities() -> bool:
     """Give up every capability of the calling thread: bounding, ambient, effective, permitted and inheritable.
 
-    Also sets no-new-privileges, so that nothing executed later gains any. Returns whether every thread of the process is now
-    without capabilities; never raises: what can not be dropped is logged at debug level and the process runs on.
+    Also sets no-new-privileges, so that nothing executed later gains any. Returns whether every thread of the process
+    is now without capabilities; never raises: what can not be dropped is logged at debug level and the process runs
+    on.
     """
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -77,7 +81,7 @@ def drop_capabilities() -> bool:
     left = [
         task.name
         for task in Path("/proc/self/task").glob("*")
-        if any(int(_status(str(task / "status")).get(name, "0"), 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+        if any(int(_status(str(task / "status")).get(name, "0"), 16) for name in _SETS)
     ]
     if left:
         log.debug("capabilities kept by %d threads: started before they were dropped", len(left))
@@ -85,8 +89,8 @@ def drop_capabilities() -> bool:
 
 
 def _drop(libc: ctypes.CDLL) -> None:
-    # The bounding set goes first: to shrink it takes CAP_SETPCAP, which the last step gives up. Without it, the set stays and
-    # no-new-privileges makes it worthless. EINVAL marks the first number that this kernel does not know.
+    # The bounding set goes first: to shrink it takes CAP_SETPCAP, which the last step gives up. Without it, the set
+    # stays and no-new-privileges makes it worthless. EINVAL marks the first number that this kernel does not know.
     for capability in range(64):
         if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break

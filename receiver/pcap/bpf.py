@@ -1,13 +1,15 @@
 """Room pcap: from what is wanted to the text of a capture filter. Knows libpcap's filter language; opens nothing.
 
-Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say exactly, and
-lets through what it cannot judge (fragments, IPv6 extension headers, tags on cooked captures): the engine looks again.
+Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say
+exactly, and lets through what it cannot judge (fragments, IPv6 extension headers, tags on cooked captures): the
+engine looks again.
 
 Three properties of libpcap's language shape the text:
 - `tcp[...]` and `udp[...]` read IPv4 only. IPv6 is indexed as `ip6[...]`, 40 bytes of fixed header first.
-- `vlan` moves the offset of everything to its right by 4 bytes, brackets or not. So the untagged form stands first and each
-  further tag is nested inside the one before: `X or (vlan and (X or (vlan and (X))))`.
-- `vlan` exists for Ethernet only. Cooked captures carry the tag's ethertype in their own header: matched by `ether proto`.
+- `vlan` moves the offset of everything to its right by 4 bytes, brackets or not. So the untagged form stands first
+  and each further tag is nested inside the one before: `X or (vlan and (X or (vlan and (X))))`.
+- `vlan` exists for Ethernet only. Cooked captures carry the tag's ethertype in their own header: matched by `ether
+  proto`.
 """
 
 from __future__ import annotations
@@ -55,9 +57,10 @@ _SHIFTING = re.compile(r"\b(vlan|mpls|pppoes|geneve|vxlan)\b")
 class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be captured; the same for every link type.
 
-    `tcp_ports` None means every TCP packet (detection by content); an empty tuple means none. Port ranges include both ends.
-    `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every resolved address once.
-    `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined with `and`.
+    `tcp_ports` None means every TCP packet (detection by content); an empty tuple means none. Port ranges include
+    both ends. `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every
+    resolved address once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined
+    with `and`.
     """
 
     tcp_ports: tuple[PortRange, ...] | None = None
@@ -102,7 +105,8 @@ def build_filter(plan: FilterPlan, link_type: int) -> str:
     user = plan.user.strip()
     untagged = f"({wanted})" + "".join(f" and not {clause}" for clause in refused)
     if user and _SHIFTING.search(user):
-        # What the user says about tags holds, and is read at the offsets the user sees: it goes first, nothing is nested.
+        # What the user says about tags holds, and is read at the offsets the user sees: it goes first, nothing is
+        # nested.
         return f"({user}) and {untagged}"
     if user:
         untagged = f"{untagged} and ({user})"
@@ -117,8 +121,8 @@ def build_filter(plan: FilterPlan, link_type: int) -> str:
 def explain_refusal(expression: str, reason: str, compiles: Sequence[bool]) -> str:
     """One line for a filter that libpcap refused, for its author.
 
-    `reason` is libpcap's own message; `compiles` says of each prefix of 1, 2, ... words whether it compiles by itself, which
-    places a syntax error that libpcap only names.
+    `reason` is libpcap's own message; `compiles` says of each prefix of 1, 2, ... words whether it compiles by
+    itself, which places a syntax error that libpcap only names.
     """
     reason = reason.removeprefix("can't parse filter expression: ").strip() or "not understood"
     if "syntax error" in reason:

@@ -5,8 +5,8 @@ libpcap reads regular files, three times as fast; this reader does what libpcap 
 - pcapng whose interfaces differ in link type or snaplen, which libpcap refuses;
 - the packets in front of the place where a file breaks off, which libpcap's batch takes with it.
 
-Feed it pieces of any size; batches come back in the form of pcapy's `next_batch`: the packets' bytes joined, and for each packet
-16 bytes, native u32: seconds, microseconds, offset, captured length. One batch has one link type.
+Feed it pieces of any size; batches come back in the form of pcapy's `next_batch`: the packets' bytes joined, and for
+each packet 16 bytes, native u32: seconds, microseconds, offset, captured length. One batch has one link type.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _PCAPNG_BYTE_ORDER = 0x1A2B3C4D
 _OPTION_END = 0
 _OPTION_TSRESOL = 9
 _OPTION_TSOFFSET = 14
-_LINKTYPE_RAW = 101  # in files; 12 or 14 in memory, by operating system. The other numbers that matter are the same in both.
+# Raw IP is 101 in files and 12 or 14 in memory, by operating system; the other numbers that matter are the same.
+_LINKTYPE_RAW = 101
 _LINKTYPE_RAW_OLD = 14
 _DLT_RAW = 12
 
@@ -82,8 +83,8 @@ class _Interface:
 class SavefileReader:
     """Bytes of a capture file in, batches out.
 
-    `matcher_for` gives the filter's test for a link type, or None where every packet is wanted. `broken` says, once it is not
-    empty, why nothing more can be read; packets in front of that place have been returned.
+    `matcher_for` gives the filter's test for a link type, or None where every packet is wanted. `broken` says, once
+    it is not empty, why nothing more can be read; packets in front of that place have been returned.
     """
 
     def __init__(self, matcher_for: Callable[[int], Matches | None]) -> None:
@@ -120,7 +121,7 @@ class SavefileReader:
         return done
 
     def finish(self) -> None:
-        """The input has ended: sets `broken` when it ended inside something. Raises NotACapture when nothing had begun."""
+        """The input ended: sets `broken` when inside something. Raises NotACapture when nothing began."""
         if not self._started:
             raise NotACapture("")
         if self._carry and not self.broken:
@@ -248,7 +249,8 @@ def _section_order(window: bytes, at: int) -> str | None:
 
 
 def _read_interface(body: bytes, order: str) -> _Interface:
-    # [u16 link type][u16 reserved][u32 snaplen][options: u16 code, u16 length, value padded to 4]   draft-ietf-opsawg-pcapng, 4.2
+    # [u16 link type][u16 reserved][u32 snaplen][options: u16 code, u16 length, value padded to 4]
+    #                                                                        draft-ietf-opsawg-pcapng, 4.2
     link_type, _, snaplen = struct.unpack_from(order + "2HI", body)
     units = 1_000_000
     offset_s = 0

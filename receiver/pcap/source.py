@@ -6,19 +6,20 @@ One contract for live interfaces and for files:
     source.run(on_batch, on_tick, should_stop)       returns when should_stop() says so, a file also at its end
     source.stats(), source.link_types(), source.wake(), source.close()
 
-- `on_batch(packets, meta, link_type)`: the bytes of up to 256 packets joined, and for each of them 16 bytes in `meta`, native u32:
-  seconds, microseconds, offset into `packets`, captured length (pcapy's `next_batch`). One link type (DLT) a batch. The bytes
-  are ordinary `bytes` and stay valid.
-- `on_tick(now_ns)`: live, the wall clock, at least every 200 ms, traffic or not. Packets reach us up to the capture's timeout
-  (100 ms) after their own time stamps. Files: the last packet's time, after each batch.
-- `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal handler and from
-  any thread; or give `wakeup_fd` to `signal.set_wakeup_fd`.
+- `on_batch(packets, meta, link_type)`: the bytes of up to 256 packets joined, and for each of them 16 bytes in
+  `meta`, native u32: seconds, microseconds, offset into `packets`, captured length (pcapy's `next_batch`). One link
+  type (DLT) a batch. The bytes are ordinary `bytes` and stay valid.
+- `on_tick(now_ns)`: live, the wall clock, at least every 200 ms, traffic or not. Packets reach us up to the capture's
+  timeout (100 ms) after their own time stamps. Files: the last packet's time, after each batch.
+- `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal
+  handler and from any thread; or give `wakeup_fd` to `signal.set_wakeup_fd`.
 
 Exceptions raised by the callbacks pass through. Each CaptureError is one line for the operator.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -60,7 +61,7 @@ _META_BYTES = 16
 _U32 = 1 << 32
 
 _SOL_PACKET = 263
-_PACKET_IGNORE_OUTGOING = 23  # Linux 4.20
+_PACKET_IGNORE_OUTGOING = 23  # since Linux 4.20
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
@@ -97,9 +98,9 @@ class FilterError(CaptureError, ValueError):
 class CaptureStats:
     """Counters since open(), over all interfaces or files.
 
-    `received` is what the capture was offered after the filter. On `any` the kernel counts loopback packets twice, once for each
-    direction, and libpcap gives each once: there it is no packet count. `dropped_kernel` found the ring full, `dropped_interface`
-    is the interface's own count. `truncated_files` broke off inside a packet.
+    `received` is what the capture was offered after the filter. On `any` the kernel counts loopback packets twice,
+    once for each direction, and libpcap gives each once: there it is no packet count. `dropped_kernel` found the ring
+    full, `dropped_interface` is the interface's own count. `truncated_files` broke off inside a packet.
     """
 
     received: int = 0
@@ -148,7 +149,10 @@ class LiveSource:
         return self._wakeup.write_fd
 
     def open(self) -> None:
-        """Open every interface; packets are kept from here on. Raises CaptureDenied, NoSuchInterface, FilterError, CaptureError."""
+        """Open every interface; packets are kept from here on.
+
+        Raises CaptureDenied, NoSuchInterface, FilterError, or CaptureError for anything else.
+        """
         _tune_allocator()
         try:
             for name in self._names:
@@ -158,7 +162,7 @@ class LiveSource:
             raise
 
     def run(self, on_batch: OnBatch, on_tick: OnTick, should_stop: ShouldStop) -> None:
-        """See the module's contract. Raises CaptureLost when an interface vanishes, after its last packets were given."""
+        """See the module's contract. Raises CaptureLost when an interface vanishes."""
         poller = select.poll()
         poller.register(self._wakeup.read_fd, select.POLLIN)
         by_fd = {capture.fd: capture for capture in self._captures}
@@ -274,7 +278,10 @@ class FileSource:
         return self._wakeup.write_fd
 
     def open(self) -> None:
-        """Look at each file's first bytes. Raises CaptureFileError for the first that is none; pipes are looked at when read."""
+        """Look at each file's first bytes; pipes are looked at when read.
+
+        Raises CaptureFileError for the first that is no capture file.
+        """
         _tune_allocator()
         for name in self._names:
             if name != "-":
@@ -335,7 +342,8 @@ class FileSource:
             try:
                 packets, meta = reader.next_batch(BATCH_PACKETS)
             except pcapy.PcapError as error:
-                # The packets of this batch that came before the fault are lost in libpcap; our own reader finds them again.
+                # The packets of this batch that came before the fault are lost in libpcap; our own reader finds them
+                # again.
                 log.debug("libpcap stops in %s after %d packets: %s", name, given, error)
                 self._run_opened(name, given, on_batch, on_tick, should_stop)
                 return
@@ -445,7 +453,7 @@ class _Capture:
         log.warning("interface %s went down; waiting for it", self.name)
 
     def counters(self) -> list[int]:
-        """Received, dropped by the kernel, dropped by the interface. libpcap's are 32 bits wide and start again at zero."""
+        """Received, dropped by the kernel, dropped by the interface; libpcap's own are 32 bits wide."""
         if self._open:
             try:
                 now = self.reader.stats()
@@ -470,17 +478,14 @@ class _Wakeup:
         self.read_fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def set(self) -> None:
-        try:
+        # Full: the wait ends anyway. Closed: there is none.
+        with contextlib.suppress(OSError):
             os.write(self.write_fd, b"\0")
-        except OSError:
-            pass  # full: the wait ends anyway; closed: there is none
 
     def clear(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             while os.read(self.read_fd, 512):
                 pass
-        except BlockingIOError:
-            pass
 
     def close(self) -> None:
         for fd in (self.read_fd, self.write_fd):
@@ -535,17 +540,18 @@ def _ignore_outgoing(fd: int) -> None:
 
 
 def _tune_allocator() -> None:
-    """Let batches of a few hundred KB come from the heap: else each is mapped, faulted in and unmapped again. glibc only."""
-    try:
+    """Let batches of a few hundred KB come from the heap: else each is mapped and faulted in anew. glibc only."""
+    with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 4 * 1024 * 1024)
         libc.mallopt(_M_TRIM_THRESHOLD, 8 * 1024 * 1024)
-    except (OSError, AttributeError):
-        pass
 
 
 def _look_at(name: str) -> bool:
-    """Whether this is a regular file that begins like a capture; False for pipes. Raises CaptureFileError for anything else."""
+    """Whether this is a regular file that begins like a capture; False for pipes.
+
+    Raises CaptureFileError for anything else.
+    """
     path = Path(name)
     try:
         mode = path.stat().st_mode
