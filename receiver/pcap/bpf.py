@@ -37,6 +37,8 @@ _ODD_ETHERNET = (
     " and (ether[20:2] = 0x0800 or ether[20:2] = 0x86dd))"
 )
 _TAGGED_COOKED = "ether proto 0x8100 or ether proto 0x88a8"
+# The header is the address family, and AF_INET6 differs: 10 on Linux, which libpcap compiles in, 24, 28 and 30 elsewhere.
+_FOREIGN_FAMILY = "not (ip or ip6)"
 # Later fragments have no ports, and with layer 4 off no flags either.
 _IP_FRAGMENT = "(ip proto 6 and ip[6:2] & 0x1fff != 0)"
 # Hop-by-hop (BIG TCP has one: a segment over 64 KB states its length there), routing, destination options.
@@ -115,6 +117,8 @@ def build_filter(plan: FilterPlan, link_type: int) -> str:
         return f"({untagged}) or {odd} or (vlan and (({untagged}) or (vlan and ({untagged}))))"
     if link_type in (DLT_LINUX_SLL, DLT_LINUX_SLL2):
         return f"({untagged}) or ({_TAGGED_COOKED})" + (f" and ({user})" if user else "")
+    if link_type in (DLT_NULL, DLT_LOOP):
+        return f"({untagged}) or {_FOREIGN_FAMILY}" + (f" and ({user})" if user else "")
     return untagged
 
 
@@ -157,7 +161,7 @@ def _wanted(plan: FilterPlan) -> str:
     if plan.unwrap:
         clauses.append(_TUNNELS)
     # Nothing wanted is still a filter that compiles: libpcap refuses one that can never match.
-    return " or ".join(clauses) or "ip[0] = 0"
+    return " or ".join(clauses) or "len = 0"
 
 
 def _refused(plan: FilterPlan) -> list[str]:

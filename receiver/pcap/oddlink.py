@@ -178,10 +178,9 @@ def _ppp(data: bytes, at: int) -> Layer | None:
 
 
 def _llc(data: bytes, at: int) -> Layer | None:
-    header = dpkt.llc.LLC(data[at : at + 8])
-    if header.is_snap:
-        return header.type, at + 8
-    return (_ETH_IP, at + 3) if header.dsap == 0x06 else None
+    if data[at : at + 2] == b"\xaa\xaa":
+        return dpkt.llc.LLC(data[at : at + 8]).type, at + 8
+    return (_ETH_IP, at + 3) if data[at] == 0x06 else None
 
 
 def _dot11(data: bytes, at: int) -> Layer:

@@ -62,6 +62,14 @@ _U32 = 1 << 32
 
 _SOL_PACKET = 263
 _PACKET_IGNORE_OUTGOING = 23  # since Linux 4.20
+# What pcap_activate answers (pcap/pcap.h); pcapy passes the number on without libpcap's text.
+_PCAP_ERRORS = {
+    -5: "no such device",
+    -6: "no monitor mode",
+    -8: "permission denied",
+    -9: "not up",
+    -11: "permission denied",
+}
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
@@ -217,12 +225,13 @@ class LiveSource:
             reader.set_promisc(0)
             reader.set_timeout(self._timeout_ms)
             reader.set_buffer_size(self._buffer_bytes)
-            warning = reader.activate()
+            code = reader.activate()
         except pcapy.PcapError as error:
             raise _refused(name, str(error)) from None
+        if code < 0:
+            reader.close()
+            raise _refused(name, _PCAP_ERRORS.get(code, f"libpcap answers {code}"))
         link_type = reader.datalink()
-        if isinstance(warning, int) and warning < 0:
-            raise _refused(name, f"libpcap answers {warning}")
         expression = self._filter_for(link_type)
         try:
             reader.setnonblock(1)
