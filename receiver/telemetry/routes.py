@@ -16,6 +16,10 @@ import cython
 
 from receiver.wire.cursor import Cursor
 
+if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+
 _SLASH = 0x2F
 _SEMICOLON = 0x3B
 _QUESTION = 0x3F
@@ -231,6 +235,10 @@ class RouteTable:
                     n += 1
         if n == 0:
             return b"/"
+        if cython.compiled:
+            # text[n - 1] was written, with its bounds checked
+            whole: bytes = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(text), n)
+            return whole
         return bytes(text[:n])
 
 
