@@ -3,7 +3,7 @@ from receiver.l7.detect cimport Detector
 from receiver.l7.matcher cimport Matcher, Pairing
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Message, Protocol
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, OUTCOME_LOST, OUTCOME_CLOSED
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, OUTCOME_LOST, OUTCOME_CLOSED, VANTAGE_CLIENT
 
 cimport cython
 
@@ -26,6 +26,7 @@ cdef class Reading:
     cdef set logged
 
 @cython.final
+@cython.no_gc
 cdef class Lane:
     cdef bytes carry
     cdef long long carry_ns
@@ -36,6 +37,7 @@ cdef class Lane:
     cdef int segments
 
 @cython.final
+@cython.no_gc
 cdef class Conversation(Consumer):
     cdef Reading reading
     cdef Connection connection

@@ -16,10 +16,10 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Connection, Malformed, Message, Protocol
+from receiver.wire.records import Connection, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
 
 log = logging.getLogger(__name__)
 
@@ -278,9 +278,11 @@ class Conversation:
         decoder: Decoder = protocol.decoder()
         decoder.detail = self.reading.detail
         self.decoder = decoder
-        self.matcher = Matcher(
-            self.reading.pairing, protocol, self.connection.endpoints(), not self.from_start and not self.datagrams
-        )
+        endpoints: Endpoints = self.connection.endpoints()
+        if endpoints.between and protocol.client_only:
+            endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
+        uncertain: cython.bint = not self.from_start and not self.datagrams
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
         detected = self.reading.detected
         detected[protocol.name] = detected.get(protocol.name, 0) + 1

@@ -23,6 +23,7 @@ cdef class Pairing:
     cdef readonly long long open
 
 @cython.final
+@cython.no_gc
 cdef class Matcher:
     cdef Pairing pairing
     cdef Protocol protocol

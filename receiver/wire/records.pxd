@@ -52,7 +52,8 @@ cdef class Endpoints:
     cdef readonly str server_address
     cdef readonly int server_port
     cdef readonly str transport
-    cdef readonly int vantage
+    cdef public int vantage
+    cdef readonly bint between
     cdef public object encoded
 
 @cython.final

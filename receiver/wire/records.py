@@ -72,7 +72,7 @@ class Segment:
 
 
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours. `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Endpoints:
         server_port: cython.int,
         transport: str,
         vantage: cython.int,
+        between: cython.bint = False,
     ) -> None:
         self.client_address = client_address
         self.client_port = client_port
@@ -89,6 +90,7 @@ class Endpoints:
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
+        self.between = between
         self.encoded: Any = None
 
 
