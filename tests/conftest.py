@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Stop when PCAP_RECEIVER_MODULES (`compiled`, `plain`) promises other modules than those that would be imported."""
+    """Stop when PCAP_RECEIVER_MODULES (`compiled`, `plain`) promises other modules than would be imported."""
     wanted = os.environ.get("PCAP_RECEIVER_MODULES")
     if wanted not in {None, "compiled", "plain"}:
         raise pytest.UsageError(f"PCAP_RECEIVER_MODULES: got {wanted!r}, takes compiled or plain")
