@@ -259,7 +259,7 @@ class Collector(Program):
     def accepted_spans(self) -> int:
         """How many spans it has accepted, by its own count; since its start."""
         page = http_get(self.namespace, "http://127.0.0.1:8888/metrics")[1]
-        return int(sum(samples(page, "otelcol_receiver_accepted_spans_total")))
+        return int(sum(samples(page, "otelcol_receiver_accepted_spans")))
 
     def exported(self) -> str:
         """Everything it wrote, as text, to search in."""
@@ -322,10 +322,16 @@ def receiver_command(*arguments: str) -> list[str]:
 
 RECEIVER_ENV = {"PYTHONPATH": str(ROOT), "OTEL_SERVICE_NAME": "shop"}
 
-# What an operator would write, with exporters that export every second.
-RECEIVER_CONFIG = f"""
+
+class Receiver(Program):
+    """pcap-receiver beside nginx; `settings` are `--set` arguments (`receivers.pcap.interfaces=[eth0]`)."""
+
+    HEALTH = "http://localhost:13143/"
+
+    # What an operator would write, with exporters that export every second.
+    CONFIG = f"""
 receivers:
-  pcap: {{interfaces: [any]}}
+  pcap: {{interfaces: [any], exclude: {{ports: [13143, 8898]}}}} # the tests ask for health and own metrics
 exporters:
   otlp_grpc:
     endpoint: "{BACKEND}:4317"
@@ -342,18 +348,12 @@ service:
     metrics: {{receivers: [pcap], exporters: [otlp_grpc, prometheus_remote_write]}}
 """
 
-
-class Receiver(Program):
-    """pcap-receiver beside nginx; `settings` are `--set` arguments (`receivers.pcap.interfaces=[eth0]`)."""
-
-    HEALTH = "http://localhost:13143/"
-
     def __init__(self, namespace: Namespace, folder: Path, *settings: str) -> None:
         arguments = ["--config", str(folder / "config.yaml")]
         for setting in settings:
             arguments += ["--set", setting]
         super().__init__(receiver_command(*arguments), namespace, folder, RECEIVER_ENV)
-        (folder / "config.yaml").write_text(RECEIVER_CONFIG)
+        (folder / "config.yaml").write_text(self.CONFIG)
 
     def own(self, name: str, **labels: str) -> int:
         """The sum of one of its own metrics now, over the labels not named; 0 when there is none."""
@@ -428,10 +428,22 @@ class Site(Lab):
         self._start(receiver, Receiver.HEALTH)
         return receiver
 
-    def run_receiver(self, *arguments: str, text_in: str = "") -> subprocess.CompletedProcess[str]:
+    def run_receiver(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A receiver that is expected to end by itself."""
-        command = ["env", *(f"{key}={value}" for key, value in RECEIVER_ENV.items()), *receiver_command(*arguments)]
-        return self.application.run(*command, check=False, text_in=text_in)
+        return self.run_in_application(receiver_command(*arguments))
+
+    def run_in_application(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """A command with the receiver's environment, to its end; its exit code is the caller's to look at."""
+        environment = (f"{key}={value}" for key, value in RECEIVER_ENV.items())
+        return self.application.run("env", *environment, *command, check=False)
+
+    def background(self, argv: list[str], namespace: Namespace, ready: str) -> Program:
+        """A program that runs until it is stopped, once its output contains `ready`."""
+        one = Program(argv, namespace, self.folder / Path(argv[0]).name)
+        self.programs.append(one)
+        one.start()
+        wait_for(lambda: ready in one.output(), f"{argv[0]}: {ready}")
+        return one
 
     def curl(self, path: str = "/", *options: str) -> str:
         url = f"http://{APPLICATION}:8080{path}"
