@@ -39,12 +39,18 @@ Send: TypeAlias = Callable[[bytes, int, float], Outcome]
 """`send(payload, items, timeout_s)`: may block for `timeout_s`, never longer; what it raises is our own bug."""
 
 MAX_DETAIL = 200  # characters of a backend's own words in a log line
+MIN_SECRET = 4  # shorter words would blacken ordinary text
+
+
+def secrets_of(values: Iterable[str]) -> tuple[str, ...]:
+    """What `clean` has to look for: each value and its words, since `Bearer TOKEN` may come back as the token alone."""
+    words = {word for value in values for word in (value, *value.split()) if len(word) >= MIN_SECRET}
+    return tuple(sorted(words, key=len, reverse=True))
 
 
 def clean(text: str, secrets: Iterable[str]) -> str:
-    """A backend's words for a log line: one line, bounded, without the configured header values it may have echoed."""
+    """A backend's words for a log line: one line, bounded, without the configured secrets that it may have echoed."""
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[REDACTED]")
-    printable = "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_DETAIL])
-    return printable[:MAX_DETAIL]
+        text = text.replace(secret, "[REDACTED]")
+    printable = "".join(c if c.isprintable() else " " for c in text[: MAX_DETAIL])
+    return printable.strip()

@@ -17,7 +17,7 @@ import msgspec
 
 from receiver.config import OtlpGrpcExporter as Config
 from receiver.config import Tls
-from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean
+from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
 from receiver.otlp_out.answer import read_partial_success, read_retry_delay
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
@@ -55,7 +55,7 @@ class OtlpExporter:
         self._target, self._secure = read_endpoint(config.endpoint, config.tls)
         self._credentials = _credentials(config.tls) if self._secure else None
         self._metadata = _metadata(config.headers)
-        self._secrets = tuple(config.headers.values())
+        self._secrets = secrets_of(config.headers.values())
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
         if config.timeout <= 0:
             raise ValueError(f"timeout: got {float(config.timeout)}, takes a duration above 0")
