@@ -35,7 +35,11 @@ RETRYABLE_WITH_RETRY_INFO = "RESOURCE_EXHAUSTED"
 MIN_REQUEST_SIZE = 64 * 1024  # below it a resource and one span may not fit
 
 # Between attempts to connect gRPC waits by itself, up to two minutes; our own backoff is the one that was configured.
-_RECONNECT_MS = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000))
+_RECONNECT_MS = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class OtlpStats(msgspec.Struct, frozen=True):
@@ -80,13 +84,16 @@ class OtlpExporter:
             def send(payload: bytes, items: int, timeout_s: float) -> Outcome:
                 return self._send(method, payload, timeout_s)
 
-            return ExportQueue(f"{name} {signal}", send, float(config.timeout), config.sending_queue, config.retry_on_failure)
+            return ExportQueue(
+                f"{name} {signal}", send, float(config.timeout), config.sending_queue, config.retry_on_failure
+            )
 
         self._spans = queue("traces", TRACES_METHOD)
         self._metrics = queue("metrics", METRICS_METHOD)
 
     def start(self) -> None:
-        """Open the channel, which connects when first used. Raises OSError when `sending_queue.storage` cannot be used."""
+        """Open the channel, which connects when first used. Raises OSError when `sending_queue.storage` cannot be
+        used."""
         if self._credentials is None:
             self._channel = grpc.insecure_channel(self._target, options=self._options)
         else:
@@ -183,7 +190,9 @@ def read_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if tls.insecure_skip_verify:
-        raise ValueError("tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs")
+        raise ValueError(
+            "tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs"
+        )
     if bool(tls.cert_file) != bool(tls.key_file):
         raise ValueError("tls: cert_file and key_file need each other")
     return grpc.ssl_channel_credentials(
