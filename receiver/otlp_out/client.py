@@ -19,6 +19,7 @@ from receiver.config import OtlpGrpcExporter as Config
 from receiver.config import Tls
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
+from receiver.export.tls import check_files
 from receiver.otlp_out.answer import read_partial_success, read_retry_delay
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
 from receiver.telemetry.snapshot import Resource, Snapshot
@@ -193,22 +194,9 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
         raise ValueError(
             "tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs"
         )
-    if bool(tls.cert_file) != bool(tls.key_file):
-        raise ValueError("tls: cert_file and key_file need each other")
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read_pem("tls.ca_file", tls.ca_file),
-        private_key=_read_pem("tls.key_file", tls.key_file),
-        certificate_chain=_read_pem("tls.cert_file", tls.cert_file),
-    )
-
-
-def _read_pem(key: str, path: str) -> bytes | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"{key}: {path}: {error.strerror}") from None
+    check_files(tls)
+    ca, key, chain = (Path(path).read_bytes() if path else None for path in (tls.ca_file, tls.key_file, tls.cert_file))
+    return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=chain)
 
 
 def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from urllib3.util import Timeout
 from receiver.config import PrometheusRemoteWriteExporter as Config
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import ExportQueue, QueueStats
+from receiver.export.tls import check_files
 from receiver.remote_write.encode import WriteRequests
 from receiver.telemetry.snapshot import Snapshot
 
@@ -166,7 +166,8 @@ def _check_endpoint(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
+        requests.Request("POST", endpoint).prepare()  # what it refuses would be refused at every request
+    except (ValueError, requests.RequestException):
         known = False
     if not known:
         raise ValueError("endpoint: takes a URL of http or https, as http://localhost:8428/api/v1/write")
@@ -175,14 +176,7 @@ def _check_endpoint(endpoint: str) -> str:
 
 def _session(config: Config, version: str, v2: bool) -> requests.Session:
     tls = config.tls
-    for key, path in (("tls.ca_file", tls.ca_file), ("tls.cert_file", tls.cert_file), ("tls.key_file", tls.key_file)):
-        if path:
-            try:
-                Path(path).read_bytes()
-            except OSError as error:
-                raise ValueError(f"{key}: {path}: {error.strerror}") from None
-    if bool(tls.cert_file) != bool(tls.key_file):
-        raise ValueError("tls: cert_file and key_file need each other")
+    check_files(tls)
     if tls.server_name_override:
         raise ValueError(
             "tls.server_name_override: not for remote write: name the host in endpoint as its certificate does"

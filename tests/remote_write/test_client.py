@@ -367,6 +367,7 @@ def test_v2_success_without_written_headers_is_a_failure(read_v2):
         ({"endpoint": "localhost:8428"}, "endpoint"),
         ({"endpoint": "ftp://localhost/"}, "endpoint"),
         ({"endpoint": "http://localhost:99999/"}, "endpoint"),
+        ({"endpoint": "http://*/"}, "endpoint"),
         ({"histograms": "native"}, "histograms"),
         ({"histograms": "vmrange", "protobuf_message": V2}, "histograms"),
         ({"headers": {"content-type": "text/plain"}}, "headers"),
