@@ -12,7 +12,8 @@ import msgspec
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """Accepted. `rejected` items of it were refused for good (OTLP partial success); `warning` is the backend's own word."""
+    """Accepted. `rejected` items of it were refused for good (OTLP partial success); `warning` is the backend's own
+    word."""
 
     rejected: int = 0
     warning: str = ""
@@ -52,5 +53,5 @@ def clean(text: str, secrets: Iterable[str]) -> str:
     """A backend's words for a log line: one line, bounded, without the configured secrets that it may have echoed."""
     for secret in secrets:
         text = text.replace(secret, "[REDACTED]")
-    printable = "".join(c if c.isprintable() else " " for c in text[: MAX_DETAIL])
+    printable = "".join(c if c.isprintable() else " " for c in text[:MAX_DETAIL])
     return printable.strip()

@@ -1,6 +1,7 @@
 """The little of protobuf that exporters need: lengths to write, and a walk over fields to read.
 
-Room: export. Requests are bytes joined from parts made once, and answers are a few fields, so no protobuf library is in memory.
+Room: export. Requests are bytes joined from parts made once, and answers are a few fields, so no protobuf library is in
+memory.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def message(field: int, content: bytes) -> bytes:
 
 
 def text(field: int, value: str) -> bytes:
-    """A string field; nothing for the empty string, its default. Half a surrogate pair becomes `?`: one must not void a request."""
+    """A string field; nothing for the empty string, its default. Half a surrogate pair becomes `?`: one must not void a
+    request."""
     if not value:
         return b""
     return message(field, value.encode("utf-8", "replace"))
@@ -77,7 +79,8 @@ def read_varint(content: bytes, at: int) -> tuple[int, int]:
 
 
 def fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field: int for varints, bytes for all else. Raises ValueError at the first that is not whole."""
+    """Number and value of each field: int for varints, bytes for all else. Raises ValueError at the first that is not
+    whole."""
     at = 0
     while at < len(content):
         key, at = read_varint(content, at)

@@ -6,8 +6,9 @@ Room: export. Knows bytes and a number of items (spans or data points), not what
                       |
                       +-> one spool thread, when `storage` is set: a copy of each on disk until it is settled
 
-One request is under way at a time and nothing overtakes: a store wants the samples of a series in order of time. When the queue
-is full the newest is refused: the oldest may be in flight, and its loss would tear a hole into what was already accepted.
+One request is under way at a time and nothing overtakes: a store wants the samples of a series in order of time. When
+the queue is full the newest is refused: the oldest may be in flight, and its loss would tear a hole into what was
+already accepted.
 
 Every item is in exactly one place at any moment, and `stats()` is one consistent look at them:
 
@@ -71,7 +72,8 @@ class _Request:
 
 
 class ExportQueue:
-    """Requests on their way to one backend. All methods may be called from any thread; `offer` and `stats` never wait."""
+    """Requests on their way to one backend. All methods may be called from any thread; `offer` and `stats` never
+    wait."""
 
     def __init__(self, name: str, send: Send, timeout_s: float, queue: SendingQueue, retry: RetryOnFailure) -> None:
         """`name` is the exporter's name and signal (`otlp_grpc/gateway traces`): thread, log lines and spool carry it.
@@ -79,9 +81,13 @@ class ExportQueue:
         Opens nothing. Raises ValueError, beginning with the key's path, for settings that cannot be.
         """
         if not queue.enabled:
-            raise ValueError("sending_queue.enabled: got false, takes true: an exporter without a queue would stop the capture")
+            raise ValueError(
+                "sending_queue.enabled: got false, takes true: an exporter without a queue would stop the capture"
+            )
         if queue.num_consumers != 1:
-            raise ValueError(f"sending_queue.num_consumers: got {queue.num_consumers}, takes 1: requests keep their order")
+            raise ValueError(
+                f"sending_queue.num_consumers: got {queue.num_consumers}, takes 1: requests keep their order"
+            )
         if queue.queue_size <= 0:
             raise ValueError(f"sending_queue.queue_size: got {int(queue.queue_size)}, takes a size above 0")
         if retry.initial_interval < 0 or retry.max_interval < 0 or retry.max_elapsed_time < 0:
@@ -187,8 +193,8 @@ class ExportQueue:
     def shutdown(self, deadline_s: float) -> None:
         """`stop`, and wait for it. What is left stays in the spool, or is counted as lost to `shutdown`.
 
-        A backend that fails meanwhile is tried again only where the retry would come before the deadline. A request still in
-        flight at the deadline counts as not sent: nobody knows.
+        A backend that fails meanwhile is tried again only where the retry would come before the deadline. A request
+        still in flight at the deadline counts as not sent: nobody knows.
         """
         self.stop(deadline_s)
         assert self._deadline is not None
@@ -357,7 +363,11 @@ class ExportQueue:
             restored_items = self._restored
         if places:
             logger.info(
-                "%s: %d items restored, %d files unreadable, %d items over capacity", self.name, restored_items, corrupt, refused
+                "%s: %d items restored, %d files unreadable, %d items over capacity",
+                self.name,
+                restored_items,
+                corrupt,
+                refused,
             )
 
     def _run_spool(self) -> None:
@@ -430,4 +440,9 @@ class ExportQueue:
             self._said_rejected = False
         elif not self._said_rejected:
             self._said_rejected = True
-            logger.warning("%s: accepted, but %d items rejected: %s", self.name, outcome.rejected, outcome.warning or "no reason given")
+            logger.warning(
+                "%s: accepted, but %d items rejected: %s",
+                self.name,
+                outcome.rejected,
+                outcome.warning or "no reason given",
+            )

@@ -4,8 +4,8 @@ Room: export. One file per request, named by its place in the queue:
 
     [8s magic][u32 crc32 of the rest][u64 items][payload ...]      big-endian
 
-A file appears under its final name only when it is whole (written aside, then renamed). It is not synced: it survives the
-end of the process; what a power cut leaves half-written fails its checksum and is counted.
+A file appears under its final name only when it is whole (written aside, then renamed). It is not synced: it survives
+the end of the process; what a power cut leaves half-written fails its checksum and is counted.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def read_partial_success(response: bytes) -> tuple[int, str]:
 def read_retry_delay(status: bytes) -> float | None:
     """Seconds from the RetryInfo in a `grpc-status-details-bin`; None without one.
 
-    google.rpc.Status.details = 3: Any {type_url = 1, value = 2}; RetryInfo.retry_delay = 1: Duration {seconds = 1, nanos = 2}.
-    A RetryInfo without delay, or with a negative one, means 0: retry as you would.
+    google.rpc.Status.details = 3: Any {type_url = 1, value = 2}; RetryInfo.retry_delay = 1: Duration {seconds = 1,
+    nanos = 2}. A RetryInfo without delay, or with a negative one, means 0: retry as you would.
     """
     try:
         for number, any_value in fields(status):

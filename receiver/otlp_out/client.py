@@ -19,6 +19,7 @@ from receiver.config import OtlpGrpcExporter as Config
 from receiver.config import Tls
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
+from receiver.export.tls import check_files
 from receiver.otlp_out.answer import read_partial_success, read_retry_delay
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
 from receiver.telemetry.snapshot import Resource, Snapshot
@@ -35,7 +36,11 @@ RETRYABLE_WITH_RETRY_INFO = "RESOURCE_EXHAUSTED"
 MIN_REQUEST_SIZE = 64 * 1024  # below it a resource and one span may not fit
 
 # Between attempts to connect gRPC waits by itself, up to two minutes; our own backoff is the one that was configured.
-_RECONNECT_MS = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000))
+_RECONNECT_MS = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class OtlpStats(msgspec.Struct, frozen=True):
@@ -80,13 +85,16 @@ class OtlpExporter:
             def send(payload: bytes, items: int, timeout_s: float) -> Outcome:
                 return self._send(method, payload, timeout_s)
 
-            return ExportQueue(f"{name} {signal}", send, float(config.timeout), config.sending_queue, config.retry_on_failure)
+            return ExportQueue(
+                f"{name} {signal}", send, float(config.timeout), config.sending_queue, config.retry_on_failure
+            )
 
         self._spans = queue("traces", TRACES_METHOD)
         self._metrics = queue("metrics", METRICS_METHOD)
 
     def start(self) -> None:
-        """Open the channel, which connects when first used. Raises OSError when `sending_queue.storage` cannot be used."""
+        """Open the channel, which connects when first used. Raises OSError when `sending_queue.storage` cannot be
+        used."""
         if self._credentials is None:
             self._channel = grpc.insecure_channel(self._target, options=self._options)
         else:
@@ -183,23 +191,12 @@ def read_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if tls.insecure_skip_verify:
-        raise ValueError("tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs")
-    if bool(tls.cert_file) != bool(tls.key_file):
-        raise ValueError("tls: cert_file and key_file need each other")
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read_pem("tls.ca_file", tls.ca_file),
-        private_key=_read_pem("tls.key_file", tls.key_file),
-        certificate_chain=_read_pem("tls.cert_file", tls.cert_file),
-    )
-
-
-def _read_pem(key: str, path: str) -> bytes | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"{key}: {path}: {error.strerror}") from None
+        raise ValueError(
+            "tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs"
+        )
+    check_files(tls)
+    ca, key, chain = (Path(path).read_bytes() if path else None for path in (tls.ca_file, tls.key_file, tls.cert_file))
+    return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=chain)
 
 
 def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:

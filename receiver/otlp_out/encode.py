@@ -1,7 +1,7 @@
 """Snapshot and resource -> the bytes of OTLP requests (opentelemetry-proto 1.11).
 
-Room: otlp_out. Knows no protocol. Requests are joined from parts that stay the same from snapshot to snapshot; only times and
-values are packed anew. Field numbers stand in comments as `Message.field = number`.
+Room: otlp_out. Knows no protocol. Requests are joined from parts that stay the same from snapshot to snapshot; only
+times and values are packed anew. Field numbers stand in comments as `Message.field = number`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ import struct
 from collections.abc import Iterator
 
 from receiver.export.protobuf import double, integer, message, read_varint, text, varint
-from receiver.telemetry.snapshot import Attributes, AttributeValue, HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from receiver.telemetry.snapshot import (
+    Attributes,
+    AttributeValue,
+    HistogramPoint,
+    Metric,
+    NumberPoint,
+    Resource,
+    Snapshot,
+)
 
 CUMULATIVE = 2  # AggregationTemporality
 
@@ -116,8 +124,8 @@ class _Cached:
 class MetricRequests:
     """Turns snapshots into ExportMetricsServiceRequests of at most `max_size` bytes. Not thread-safe.
 
-    Attributes are known again by identity, not by equality: `1`, `True` and `1.0` are equal and yet three values. The cache is
-    made anew from the series of each snapshot, so it never holds more than one snapshot does.
+    Attributes are known again by identity, not by equality: `1`, `True` and `1.0` are equal and yet three values. The
+    cache is made anew from the series of each snapshot, so it never holds more than one snapshot does.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -156,7 +164,9 @@ class MetricRequests:
             overhead = len(head) + len(flags) + 24  # tags and lengths of the metric, its kind and its flags
             kept: list[bytes] = []
 
-            def close_metric(metric_head: bytes, metric_field: int, metric_flags: bytes, metric_points: list[bytes]) -> None:
+            def close_metric(
+                metric_head: bytes, metric_field: int, metric_flags: bytes, metric_points: list[bytes]
+            ) -> None:
                 if metric_points:
                     kind = message(metric_field, b"".join((*metric_points, metric_flags)))
                     metrics.append(message(2, metric_head + kind))  # ScopeMetrics.metrics = 2
@@ -181,8 +191,8 @@ class MetricRequests:
 
     @staticmethod
     def _describe(metric: Metric) -> tuple[bytes, int, bytes]:
-        """Metric: name = 1, description = 2, unit = 3; the field of its kind: gauge = 5, sum = 7, histogram = 9; what that
-        kind says beside points: aggregation_temporality = 2, Sum.is_monotonic = 3."""
+        """Metric: name = 1, description = 2, unit = 3; the field of its kind: gauge = 5, sum = 7, histogram = 9; what
+        that kind says beside points: aggregation_temporality = 2, Sum.is_monotonic = 3."""
         head = text(1, metric.name) + text(2, metric.description) + text(3, metric.unit)
         if metric.kind == "gauge":
             return head, 5, b""
@@ -229,7 +239,9 @@ class MetricRequests:
             yield len(part), part
 
     @staticmethod
-    def _cached(attributes: Attributes, field: int, fixed: int, old: dict[int, _Cached], new: dict[int, _Cached]) -> _Cached:
+    def _cached(
+        attributes: Attributes, field: int, fixed: int, old: dict[int, _Cached], new: dict[int, _Cached]
+    ) -> _Cached:
         key = id(attributes)
         cached = new.get(key) or old.get(key)
         if cached is None or cached.attributes is not attributes:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 import time
 from email.utils import parsedate_to_datetime
-from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
 import snappy
 from requests.utils import check_header_validity, get_environ_proxies
+from urllib3.util import Timeout
 
 from receiver.config import PrometheusRemoteWriteExporter as Config
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import ExportQueue, QueueStats
+from receiver.export.tls import check_files
 from receiver.remote_write.encode import WriteRequests
 from receiver.telemetry.snapshot import Snapshot
 
@@ -53,7 +55,9 @@ class RemoteWriteExporter:
         if config.histograms == "native" and not self._v2:
             raise ValueError(f"histograms: native needs protobuf_message: {V2}")
         if config.histograms == "vmrange" and self._v2:
-            raise ValueError("histograms: vmrange needs protobuf_message: prometheus.WriteRequest: its readers know no other")
+            raise ValueError(
+                "histograms: vmrange needs protobuf_message: prometheus.WriteRequest: its readers know no other"
+            )
         if config.timeout <= 0:
             raise ValueError(f"timeout: got {float(config.timeout)}, takes a duration above 0")
         max_size = int(config.sending_queue.batch.max_size)
@@ -78,8 +82,8 @@ class RemoteWriteExporter:
         self._queue.start()
 
     def export_metrics(self, snapshot: Snapshot) -> None:
-        """Encode and compress, which takes the caller's CPU (about 0.3 us a series), and queue. Never blocks; one thread at a
-        time."""
+        """Encode and compress, which takes the caller's CPU (about 0.3 us a series), and queue. Never blocks; one
+        thread at a time."""
         made, dropped = self._requests.encode(snapshot)
         self._offer(made)
         for reason, points in dropped.items():
@@ -89,7 +93,8 @@ class RemoteWriteExporter:
         return RemoteWriteStats(metric_points=self._queue.stats())
 
     def stop(self, deadline_s: float) -> None:
-        """Mark every series as ended and begin the shutdown; returns at once, so that several exporters may end together."""
+        """Mark every series as ended and begin the shutdown; returns at once, so that several exporters may end
+        together."""
         if not self._stopped:
             self._stopped = True
             self._offer(self._requests.end())
@@ -110,9 +115,10 @@ class RemoteWriteExporter:
         if not payload:
             return Sent()
         try:
-            # Two timeouts, to connect and between bytes of the answer; half each keeps their sum.
+            # In all, where a pair of numbers would allow as much to connect and again for each read.
+            timeout: Any = Timeout(total=timeout_s)  # requests takes it, its types do not say so
             with self._session.post(
-                self._url, data=payload, timeout=(timeout_s / 2, timeout_s / 2), allow_redirects=False, stream=True
+                self._url, data=payload, timeout=timeout, allow_redirects=False, stream=True
             ) as answer:
                 return self._outcome(answer)
         except requests.Timeout:
@@ -136,7 +142,8 @@ class RemoteWriteExporter:
 
 
 def read_retry_after(value: str, now_s: float) -> float | None:
-    """Seconds of a Retry-After, given as such or as a date; None for none and for what cannot be read.  Source: RFC 9110, 10.2.3."""
+    """Seconds of a Retry-After, given as such or as a date; None for none and for what cannot be read.  Source: RFC
+    9110, 10.2.3."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value)
@@ -159,7 +166,8 @@ def _check_endpoint(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
+        requests.Request("POST", endpoint).prepare()  # what it refuses would be refused at every request
+    except (ValueError, requests.RequestException):
         known = False
     if not known:
         raise ValueError("endpoint: takes a URL of http or https, as http://localhost:8428/api/v1/write")
@@ -168,18 +176,14 @@ def _check_endpoint(endpoint: str) -> str:
 
 def _session(config: Config, version: str, v2: bool) -> requests.Session:
     tls = config.tls
-    for key, path in (("tls.ca_file", tls.ca_file), ("tls.cert_file", tls.cert_file), ("tls.key_file", tls.key_file)):
-        if path:
-            try:
-                Path(path).read_bytes()
-            except OSError as error:
-                raise ValueError(f"{key}: {path}: {error.strerror}") from None
-    if bool(tls.cert_file) != bool(tls.key_file):
-        raise ValueError("tls: cert_file and key_file need each other")
+    check_files(tls)
     if tls.server_name_override:
-        raise ValueError("tls.server_name_override: not for remote write: name the host in endpoint as its certificate does")
+        raise ValueError(
+            "tls.server_name_override: not for remote write: name the host in endpoint as its certificate does"
+        )
     session = requests.Session()
-    # The environment's proxy is honoured, as a Collector does; a .netrc is not: it would add credentials nobody configured.
+    # The environment's proxy is honoured, as a Collector does; a .netrc is not: it would add credentials nobody
+    # configured.
     session.trust_env = False
     session.proxies = get_environ_proxies(config.endpoint)
     session.verify = False if tls.insecure_skip_verify else (tls.ca_file or True)

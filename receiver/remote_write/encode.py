@@ -1,10 +1,10 @@
 """Snapshot -> remote write requests, versions 1.0 and 2.0, uncompressed.
 
-Room: remote_write. Knows no protocol. Everything of a time series but its value and its time is made once and kept for as long as
-the series lives:
+Room: remote_write. Knows no protocol. Everything of a time series but its value and its time is made once and kept for
+as long as the series lives:
 
-    1.0   [0a len][labels ...][12 10][09 value: 8 bytes][10 time: 6 bytes]                        prometheus.WriteRequest
-    2.0   [2a len][0a len refs][2a len metadata][12 17][09 value][10 time][18 start: 6 bytes]     io.prometheus.write.v2.Request
+    1.0   [0a len][labels ...][12 10][09 value: 8 bytes][10 time: 6 bytes]              prometheus.WriteRequest
+    2.0   [2a len][0a len refs][2a len metadata][12 17][09 value][10 time][18 start]    io.prometheus.write.v2.Request
 
 A series that is gone from the snapshot gets a stale marker, once; at the end all get one.
 """
@@ -30,11 +30,11 @@ from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, Numb
 
 Histograms = Literal["explicit", "vmrange", "native"]
 
-# Not any NaN: this one, a signalling NaN that a trip through a float register may quieten. So it is bytes, never a float.
+# Not any NaN: this one, a signalling NaN that a trip through a float may quieten. So it is bytes.
 STALE = (0x7FF0000000000002).to_bytes(8, "little")
 
-# VictoriaMetrics drops a series that has more than 40 labels, a name over 256 bytes or a value over 4096, and answers 2xx. So what
-# it would drop silently is dropped here and counted; two labels of room are for what a proxy adds.
+# VictoriaMetrics drops a series that has more than 40 labels, a name over 256 bytes or a value over 4096, and answers
+# 2xx. So what it would drop silently is dropped here and counted; two labels of room are for what a proxy adds.
 MAX_LABELS = 38
 MAX_NAME_BYTES = 256
 MAX_VALUE_BYTES = 1024
@@ -79,7 +79,8 @@ class _Wire1:
 
 
 class _Wire2:
-    """How 2.0 does: texts are symbols, by number. The table outlives requests, so that what refers to it may be kept."""
+    """How 2.0 does: texts are symbols, by number. The table outlives requests, so that what refers to it may be
+    kept."""
 
     def __init__(self) -> None:
         self._numbers = {"": 0}
@@ -117,9 +118,10 @@ class _Wire2:
 
 
 class _Series:
-    """One point of the snapshot as it is on the wire: the heads of its time series, or the reason why there are none."""
+    """One point of the snapshot as it is on the wire: the heads of its time series, or the reason why there are
+    none."""
 
-    __slots__ = ("attributes", "heads", "labels", "ranges", "reason", "size", "start_ns", "tail")
+    __slots__ = ("attributes", "heads", "labels", "ranges", "reason", "size", "start", "start_ns")
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes  # holds the tuple alive, so that its id stays its own
@@ -129,7 +131,7 @@ class _Series:
         self.labels: tuple[bytes, bytes, bytes] = (b"", b"", b"")  # before `__name__`, between, behind `vmrange`
         self.ranges: dict[int, bytes] = {}  # heads of the `vmrange` buckets that have been sent
         self.start_ns = -1
-        self.tail = b""
+        self.start = b""
 
     def all_heads(self) -> Iterator[bytes]:
         return chain(self.heads, self.ranges.values())
@@ -151,7 +153,7 @@ class _Family:
             self.kind = _COUNTER
         else:
             self.kind = _GAUGE
-        self.buckets = tuple(number_text(bound) for bound in metric.bounds) + ("+Inf",)
+        self.buckets = (*(number_text(bound) for bound in metric.bounds), "+Inf")
         self.shape = struct.pack(f"<{len(metric.bounds)}d", *metric.bounds)
 
 
@@ -189,8 +191,8 @@ class _Request:
 class WriteRequests:
     """Turns snapshots into requests of at most `max_size` bytes and MAX_ROWS time series. Not thread-safe.
 
-    Series are known again by the identity of their attributes, and end by their labels: a series whose tuple was replaced by
-    an equal one goes on. The cache holds what the last snapshot held, no more.
+    Series are known again by the identity of their attributes, and end by their labels: a series whose tuple was
+    replaced by an equal one goes on. The cache holds what the last snapshot held, no more.
     """
 
     def __init__(
@@ -208,7 +210,7 @@ class WriteRequests:
         self._external = external_labels or {}
         self._wire1 = _Wire1()
         self._wire2 = _Wire2() if version == 2 else None
-        self._wire: _Wire1 | _Wire2 = self._wire2 or self._wire1
+        self._wire: _Wire1 | _Wire2 = self._wire1 if self._wire2 is None else self._wire2
         self._sample_size = 8 + len(self._wire.tail(0, 0))
         self._resource: Resource | None = None
         self._common: dict[str, str] = {}
@@ -237,15 +239,17 @@ class WriteRequests:
         live: set[bytes] | None = None
         ended = any(old.values())
         if fresh or ended:
+            self._make_ranges(snapshot)
             live = self._mark_collisions(snapshot)
         if self._wire2 is not None:
-            self._intern_ranges(snapshot)
             # Twice what was needed at the start, and some: the rest belongs to series that have ended.
             self._symbols_wanted = self._symbols_wanted or 4096 + 2 * len(self._wire2)
 
         request = _Request(self._wire.prologue(), self._max_size)
         if self._info:
-            request.add((self._info, _pack(1.0), self._wire.tail(time_ms, 0)), len(self._info) + self._sample_size, 1, 0)
+            request.add(
+                (self._info, _pack(1.0), self._wire.tail(time_ms, 0)), len(self._info) + self._sample_size, 1, 0
+            )
         for metric in snapshot.metrics:
             series = self._series[metric.name]
             if metric.kind == "histogram":
@@ -307,12 +311,15 @@ class WriteRequests:
         if instance:
             identity["instance"] = label_value(instance)
         self._common = {name: value for name, value in (common | scope | identity).items() if name and value}
-        self._strong = frozenset(scope | identity)  # win over attributes of the same name; those win over external labels
+        self._strong = frozenset(
+            scope | identity
+        )  # win over attributes of the same name; those win over external labels
         self._info = b""
         rest = labels_of(tuple(attributes.items()))
         if self._target_info and identity and rest:
             labels = common | rest | identity
-            # Unlike a series of ours it is alone under its job and instance, so what is too much for it can be left out.
+            # Unlike a series of ours it is alone under its job and instance, so what is too much for it can be left
+            # out.
             cut = {
                 name: value.encode("utf-8", "replace")[:MAX_VALUE_BYTES].decode("utf-8", "ignore")
                 for name, value in sorted(labels.items(), key=lambda pair: (pair[0] not in identity, pair[0]))
@@ -349,7 +356,9 @@ class WriteRequests:
             if family is None or family.described != described:
                 family = self._families[metric.name] = _Family(metric)
                 if old:
-                    old_series[f"{metric.name} "] = old_series.pop(metric.name)  # they end, but for heads that stay the same
+                    old_series[f"{metric.name} "] = old_series.pop(
+                        metric.name
+                    )  # they end, but for heads that stay the same
                 old = {}
             new = self._series.setdefault(metric.name, {})
             for point in metric.points:
@@ -400,8 +409,8 @@ class WriteRequests:
         return entry
 
     def _encode_labels(self, labels: dict[str, str]) -> tuple[bytes, bytes, bytes, bool]:
-        """Labels sorted by name: those before `__name__`, those up to the bucket's label, those behind it; and whether all
-        are within the limits."""
+        """Labels sorted by name: those before `__name__`, those up to the bucket's label, those behind it; and whether
+        all are within the limits."""
         bucket = "vmrange" if self._histograms == "vmrange" else "le"
         before: list[bytes] = []
         between: list[bytes] = []
@@ -439,18 +448,24 @@ class WriteRequests:
         labels = before + name + between + wire.label("vmrange", VMRANGES[index]) + behind
         return wire.head(labels, family.kind, family.help, family.unit)
 
-    def _intern_ranges(self, snapshot: Snapshot) -> None:
-        """2.0 writes the symbols first, so every head must be known before."""
+    def _make_ranges(self, snapshot: Snapshot) -> None:
+        """Every `vmrange` head of the snapshot: they must be known before it is decided which series have ended."""
         if self._histograms != "vmrange":
             return
         for metric in snapshot.metrics:
             family, series = self._families[metric.name], self._series[metric.name]
             for point in metric.points:
                 if isinstance(point, HistogramPoint):
-                    entry = series[id(point.attributes)]
-                    for index, _ in point.vmrange:
-                        if index not in entry.ranges and not entry.reason:
-                            entry.ranges[index] = self._range_head(family, entry, index)
+                    self._ranges(family, series[id(point.attributes)], point)
+
+    def _ranges(self, family: _Family, entry: _Series, point: HistogramPoint) -> list[bytes]:
+        ranges = entry.ranges
+        if not entry.heads:
+            return []
+        for index, _ in point.vmrange:
+            if index not in ranges:
+                ranges[index] = self._range_head(family, entry, index)
+        return [ranges[index] for index, _ in point.vmrange]
 
     def _sent_heads(self, entry: _Series) -> Iterable[bytes]:
         # A vmrange histogram has two heads, and is not sent while it has counted nothing: then it has no ranges.
@@ -463,27 +478,27 @@ class WriteRequests:
     def _write_numbers(
         self, metric: Metric, series: dict[int, _Series], time_ms: int, request: _Request, dropped: dict[str, int]
     ) -> None:
-        tail = self._wire.tail(time_ms, 0)
+        tail = time_part = encode_time(2, time_ms)
         for point in metric.points:
             assert isinstance(point, NumberPoint)
             entry = series[id(point.attributes)]
             if self._lost(entry, entry.size, request, dropped):
                 continue
             if self._wire2 is not None:
-                tail = self._wire.tail(time_ms, point.start_ns // 1_000_000)
+                tail = time_part + self._start(entry, point.start_ns)
             request.add((entry.heads[0], _pack(point.value), tail), entry.size, 1, 1)
 
     def _write_buckets(
         self, metric: Metric, series: dict[int, _Series], time_ms: int, request: _Request, dropped: dict[str, int]
     ) -> None:
-        tail = self._wire.tail(time_ms, 0)
+        tail = time_part = encode_time(2, time_ms)
         for point in metric.points:
             assert isinstance(point, HistogramPoint)
             entry = series[id(point.attributes)]
             if self._lost(entry, entry.size, request, dropped):
                 continue
             if self._wire2 is not None:
-                tail = self._wire.tail(time_ms, point.start_ns // 1_000_000)
+                tail = time_part + self._start(entry, point.start_ns)
             values = chain(accumulate(point.bucket_counts), (point.sum, point.count))
             parts = chain.from_iterable(zip(entry.heads, map(_pack, values), repeat(tail), strict=False))
             request.add(parts, entry.size, len(entry.heads), 1)
@@ -493,16 +508,11 @@ class WriteRequests:
     ) -> None:
         """Buckets by `vmrange`, not cumulative, the empty ones left out; nothing while nothing was counted."""
         family = self._families[metric.name]
-        tail = self._wire.tail(time_ms, 0)
+        tail = time_part = encode_time(2, time_ms)
         for point in metric.points:
             assert isinstance(point, HistogramPoint)
             entry = series[id(point.attributes)]
-            ranges = entry.ranges
-            if not entry.reason:
-                for index, _ in point.vmrange:
-                    if index not in ranges:
-                        ranges[index] = self._range_head(family, entry, index)
-            heads = [ranges[index] for index, _ in point.vmrange] if not entry.reason else []
+            heads = self._ranges(family, entry, point)
             size = entry.size + sum(map(len, heads)) + len(heads) * self._sample_size
             if self._lost(entry, size, request, dropped):
                 continue
@@ -510,7 +520,7 @@ class WriteRequests:
                 request.add((), 0, 0, 1)
                 continue
             if self._wire2 is not None:
-                tail = self._wire.tail(time_ms, point.start_ns // 1_000_000)
+                tail = time_part + self._start(entry, point.start_ns)
             values = chain((count for _, count in point.vmrange), (point.sum, point.count))
             parts = chain.from_iterable(zip((*heads, *entry.heads), map(_pack, values), repeat(tail), strict=False))
             request.add(parts, size, len(heads) + 2, 1)
@@ -524,11 +534,20 @@ class WriteRequests:
             entry = series[id(point.attributes)]
             content = b""
             if not entry.reason:
-                histogram = encode_native(family.shape, point.bucket_counts, point.count, point.sum, time_ms, point.start_ns)
+                histogram = encode_native(
+                    family.shape, point.bucket_counts, point.count, point.sum, time_ms, point.start_ns
+                )
                 content = message(5, entry.labels[0] + message(3, histogram))  # TimeSeries.histograms = 3
             if self._lost(entry, len(content), request, dropped):
                 continue
             request.add((content,), len(content), 1, 1)
+
+    @staticmethod
+    def _start(entry: _Series, start_ns: int) -> bytes:
+        """Sample.start_timestamp = 3 of 2.0, kept while the series counts from the same moment."""
+        if entry.start_ns != start_ns:
+            entry.start_ns, entry.start = start_ns, encode_time(3, start_ns // 1_000_000)
+        return entry.start
 
     @staticmethod
     def _lost(entry: _Series, size: int, request: _Request, dropped: dict[str, int]) -> bool:

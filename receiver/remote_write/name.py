@@ -1,7 +1,7 @@
 """OTel names -> Prometheus names, units, labels and numbers.
 
-Room: remote_write. Source: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility"; where it leaves a choice, what
-Prometheus' own OTLP endpoint makes of a name, so that one metric has one name whichever way it came.
+Room: remote_write. Source: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility"; where it leaves a
+choice, what Prometheus' own OTLP endpoint makes of a name, so that one metric has one name whichever way it came.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def _per(unit: str) -> str:
 
 
 def label_name(name: str) -> str:
-    """Runs of anything illegal are one `_`, so that no name begins with the reserved `__`; empty when nothing is left."""
+    """Runs of anything illegal are one `_`, so that no name begins with the reserved `__`; empty when nothing is
+    left."""
     label = _NOT_LABEL.sub("_", name)
     if label in ("", "_"):
         return ""
@@ -114,8 +115,8 @@ def number_text(number: float) -> str:
 
 
 def labels_of(attributes: Attributes) -> dict[str, str]:
-    """Labels without the empty ones, which are the same as none. Names that fall together are joined with `;`, values in the
-    order of their original names."""
+    """Labels without the empty ones, which are the same as none. Names that fall together are joined with `;`, values
+    in the order of their original names."""
     labels: dict[str, str] = {}
     for name, value in sorted(attributes, key=lambda pair: pair[0]):
         label, words = label_name(name), label_value(value)

@@ -25,7 +25,17 @@ def test_varint_is_read_back(number):
 
 @pytest.mark.parametrize(
     "content",
-    [b"\x80", b"\xff" * 11, b"\x0a", b"\x0a\x05abcd", b"\x09\x00", b"\x0d\x00\x00", b"\x0b", b"\x0f", b"\x0a\xff\xff\xff\xff\x0f"],
+    [
+        b"\x80",
+        b"\xff" * 11,
+        b"\x0a",
+        b"\x0a\x05abcd",
+        b"\x09\x00",
+        b"\x0d\x00\x00",
+        b"\x0b",
+        b"\x0f",
+        b"\x0a\xff\xff\xff\xff\x0f",
+    ],
 )
 def test_field_that_is_not_whole_is_an_error(content):
     with pytest.raises(ValueError):

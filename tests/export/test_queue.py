@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -141,7 +142,9 @@ def test_partial_success_splits_the_count():
 def test_max_elapsed_time_ends_the_retries():
     queue = make(
         lambda *_: Retry("UNAVAILABLE"),
-        retry=RetryOnFailure(initial_interval=Duration(0.01), max_interval=Duration(0.01), max_elapsed_time=Duration(0.1)),
+        retry=RetryOnFailure(
+            initial_interval=Duration(0.01), max_interval=Duration(0.01), max_elapsed_time=Duration(0.1)
+        ),
     )
     queue.start()
     queue.offer(b"x", 5)
@@ -171,7 +174,7 @@ def test_waits_grow_between_retries():
     queue.offer(b"x", 1)
     wait_for(lambda: queue.stats().sent == 1)
     at = [call[0] for call in backend.calls]
-    waits = [b - a for a, b in zip(at, at[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(at)]
     for wait, least in zip(waits, (0.02, 0.04, 0.06, 0.06), strict=True):
         assert wait >= least  # a slow machine only makes them longer
     queue.shutdown(1)
@@ -217,7 +220,7 @@ def test_shutdown_cuts_a_backoff_short_for_one_more_try():
 
 
 def test_shutdown_with_a_dead_backend_ends_early_and_counts():
-    retry = RetryOnFailure(initial_interval=Duration(600), max_elapsed_time=Duration(0))
+    retry = RetryOnFailure(initial_interval=Duration(600), max_interval=Duration(600), max_elapsed_time=Duration(0))
     backend = Backend(*[Retry("UNAVAILABLE")] * 9)
     queue = make(backend, retry=retry)
     queue.start()
@@ -304,7 +307,9 @@ def test_conservation_holds_at_any_moment():
         state["n"] += 1
         return answers[state["n"] % len(answers)]
 
-    queue = make(backend, size=400, retry=RetryOnFailure(initial_interval=Duration(0.0001), max_interval=Duration(0.0001)))
+    queue = make(
+        backend, size=400, retry=RetryOnFailure(initial_interval=Duration(0.0001), max_interval=Duration(0.0001))
+    )
     queue.start()
     looks = []
     done = threading.Event()

@@ -14,7 +14,14 @@ from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Res
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 RESOURCE = Resource(
-    attributes=(("service.name", "shop"), ("process.pid", 7), ("tags", ("a", "b")), ("ratio", 0.5), ("live", True), ("dead", False)),
+    attributes=(
+        ("service.name", "shop"),
+        ("process.pid", 7),
+        ("tags", ("a", "b")),
+        ("ratio", 0.5),
+        ("live", True),
+        ("dead", False),
+    ),
     scope_name="pcap-receiver",
     scope_version="1.2.3",
     schema_url=SCHEMA,
@@ -114,7 +121,11 @@ def test_span_too_large_alone_is_left_out_and_its_neighbours_stay(place):
     spans.insert(place, Span(name="x" * 20_000))
     requests = list(SpanRequests(RESOURCE, 16_384).split(b"".join(map(tagged, spans)), 3))
     assert sum(count for _, count in requests) == 2
-    names = [s.name for p, _ in requests for s in ExportTraceServiceRequest.FromString(p).resource_spans[0].scope_spans[0].spans]
+    names = [
+        s.name
+        for p, _ in requests
+        for s in ExportTraceServiceRequest.FromString(p).resource_spans[0].scope_spans[0].spans
+    ]
     assert names == ["a", "b"]
 
 
@@ -124,7 +135,9 @@ def test_blob_that_is_no_row_of_spans_is_refused():
 
 
 def counter(name="requests", points=(), monotonic=True):
-    return Metric(name=name, unit="{request}", description="All of them", kind="sum", points=tuple(points), monotonic=monotonic)
+    return Metric(
+        name=name, unit="{request}", description="All of them", kind="sum", points=tuple(points), monotonic=monotonic
+    )
 
 
 def test_sum_is_cumulative_with_its_times():
@@ -134,7 +147,9 @@ def test_sum_is_cumulative_with_its_times():
         NumberPoint(attributes=(("n", 1),), start_ns=6, value=-3),
         NumberPoint(attributes=(("n", 2),), start_ns=6, value=0),
     ]
-    requests, dropped = MetricRequests(LIMIT).encode(Snapshot(1_000, RESOURCE, (counter(points=points, monotonic=False),)))
+    requests, dropped = MetricRequests(LIMIT).encode(
+        Snapshot(1_000, RESOURCE, (counter(points=points, monotonic=False),))
+    )
     (metric,) = read_metrics(requests)
     assert dropped == 0
     assert (metric.name, metric.unit, metric.description) == ("requests", "{request}", "All of them")
@@ -198,8 +213,14 @@ def test_second_snapshot_has_new_values_and_not_the_series_that_ended():
 def test_equal_attributes_of_other_types_stay_apart():
     requests = MetricRequests(LIMIT)
     values = [(("k", 1),), (("k", True),), (("k", 1.0),)]
-    (metric,) = read_metrics(requests.encode(Snapshot(1, RESOURCE, (counter(points=[NumberPoint(v, 1, 1) for v in values]),)))[0])
-    assert [p.attributes[0].value.WhichOneof("value") for p in metric.sum.data_points] == ["int_value", "bool_value", "double_value"]
+    (metric,) = read_metrics(
+        requests.encode(Snapshot(1, RESOURCE, (counter(points=[NumberPoint(v, 1, 1) for v in values]),)))[0]
+    )
+    assert [p.attributes[0].value.WhichOneof("value") for p in metric.sum.data_points] == [
+        "int_value",
+        "bool_value",
+        "double_value",
+    ]
 
 
 def test_one_attributes_object_in_metrics_of_every_kind():
@@ -232,7 +253,11 @@ def test_snapshot_over_the_limit_is_split_and_complete():
 
 
 def test_point_too_large_alone_is_counted_and_its_neighbours_stay():
-    points = [NumberPoint((("k", "a"),), 1, 1), NumberPoint((("k", "x" * 9000),), 1, 2), NumberPoint((("k", "b"),), 1, 3)]
+    points = [
+        NumberPoint((("k", "a"),), 1, 1),
+        NumberPoint((("k", "x" * 9000),), 1, 2),
+        NumberPoint((("k", "b"),), 1, 3),
+    ]
     requests, dropped = MetricRequests(8192).encode(Snapshot(1, RESOURCE, (counter(points=points),)))
     assert dropped == 1
     assert [p.as_int for m in read_metrics(requests) for p in m.sum.data_points] == [1, 3]

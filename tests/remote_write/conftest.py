@@ -1,7 +1,7 @@
 """Remote write messages as protobuf reads them: an independent reading, from the published field numbers.
 
-Sources: prometheus/prompb/types.proto and remote.proto (1.0); prompb/io/prometheus/write/v2/types.proto with the change of
-rc.4 (start_timestamp moved from TimeSeries to Sample and Histogram).
+Sources: prometheus/prompb/types.proto and remote.proto (1.0); prompb/io/prometheus/write/v2/types.proto with the change
+of rc.4 (start_timestamp moved from TimeSeries to Sample and Histogram).
 """
 
 import pytest
@@ -19,7 +19,9 @@ def build(package, messages):
             kind = kind.rstrip("*")
             label = F.LABEL_REPEATED if repeated else F.LABEL_OPTIONAL
             if kind[0].isupper():
-                message.field.add(name=field, number=number, label=label, type=F.TYPE_MESSAGE, type_name=f".{package}.{kind}")
+                message.field.add(
+                    name=field, number=number, label=label, type=F.TYPE_MESSAGE, type_name=f".{package}.{kind}"
+                )
             else:
                 message.field.add(name=field, number=number, label=label, type=F.Type.Value(f"TYPE_{kind.upper()}"))
     pool = descriptor_pool.DescriptorPool()

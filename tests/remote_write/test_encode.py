@@ -1,4 +1,5 @@
-"""Expected values: protobuf reads back what was written (conftest.py), Remote Write 1.0 and 2.0 say what must be there."""
+"""Expected values: protobuf reads back what was written (conftest.py), Remote Write 1.0 and 2.0 say what must be
+there."""
 
 import struct
 
@@ -39,7 +40,13 @@ def make(**settings):
 
 
 def counter(*points, name="requests"):
-    return Metric(name, "{request}", "All", "sum", tuple(NumberPoint(attributes, 5_000_000, value) for attributes, value in points))
+    return Metric(
+        name,
+        "{request}",
+        "All",
+        "sum",
+        tuple(NumberPoint(attributes, 5_000_000, value) for attributes, value in points),
+    )
 
 
 def histogram(*points, name="d", bounds=(0.005, 1.0)):
@@ -177,7 +184,9 @@ def test_vmrange_histogram_that_counted_nothing_is_not_sent(read_v1):
 
 def test_second_snapshot_has_new_values_under_the_same_labels(read_v1):
     requests = make()
-    first, _ = requests.encode(snapshot(counter((GET, 7), (PUT, 1)), histogram(HistogramPoint(GET, 1, 6, 4.5, (1, 2, 3)))))
+    first, _ = requests.encode(
+        snapshot(counter((GET, 7), (PUT, 1)), histogram(HistogramPoint(GET, 1, 6, 4.5, (1, 2, 3))))
+    )
     second, _ = requests.encode(
         snapshot(counter((GET, 9), (PUT, 2)), histogram(HistogramPoint(GET, 1, 7, 5.5, (1, 2, 4))), ns=NS + 15 * 10**9)
     )
@@ -220,12 +229,20 @@ def test_stale_marker_is_the_nan_of_the_specification(read_v1, bits_of):
 def test_series_goes_on_when_its_tuple_is_replaced_by_an_equal_one(read_v1, bits_of):
     requests = make(target_info=False)
     requests.encode(snapshot(counter((GET, 7))))
-    again = tuple([*GET])
+    again = tuple(pair for pair in GET)
     assert again is not GET
     made, dropped = requests.encode(snapshot(counter((again, 8)), ns=NS + 10**9))
     ((_, sample),) = series(read_v1, made)
     assert sample.value == 8.0
     assert dropped == {}
+
+
+def test_vmrange_series_goes_on_when_its_tuple_is_replaced(read_v1, bits_of):
+    requests = make(histograms="vmrange", target_info=False)
+    for n, attributes in enumerate([GET, tuple(pair for pair in GET)]):
+        point = HistogramPoint(attributes, 1, 3, 4.5, (1, 2, 0), ((5, 1), (9, 2)))
+        made, _ = requests.encode(snapshot(histogram(point), ns=NS + n * 10**9))
+    assert [sample.value for _, sample in series(read_v1, made)] == [1.0, 2.0, 4.5, 3.0]
 
 
 def test_series_that_comes_back_is_sent_again(read_v1):
@@ -416,7 +433,9 @@ def test_v2_explicit_histogram_and_second_snapshot(read_v2):
         found = series2(read_v2, made)
         buckets = [(l["le"], t.samples[0].value) for l, _, t in found if l["__name__"] == "d_seconds_bucket"]  # noqa: E741
         assert buckets == [("0.005", 1.0), ("1", 3.0), ("+Inf", 6.0 + n)]
-        assert {about for labels, about, _ in found if labels["__name__"].startswith("d_")} == {(3, "How long", "seconds")}
+        assert {about for labels, about, _ in found if labels["__name__"].startswith("d_")} == {
+            (3, "How long", "seconds")
+        }
         assert {about for labels, about, _ in found if labels["__name__"] == "target_info"} == {(6, "", "")}
 
 

@@ -38,16 +38,31 @@ def test_metric_name(name, unit, kind, monotonic, expected):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("http.request.method", "http_request_method"), ("a-b", "a_b"), ("2xx", "key_2xx"), ("__name__", "key_name_"), ("_x", "key_x"),
-     ("..", ""), ("", "")],
-)  # fmt: skip
+    [
+        ("http.request.method", "http_request_method"),
+        ("a-b", "a_b"),
+        ("2xx", "key_2xx"),
+        ("__name__", "key_name_"),
+        ("_x", "key_x"),
+        ("..", ""),
+        ("", ""),
+    ],
+)
 def test_label_name(name, expected):
     assert label_name(name) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(True, "true"), (False, "false"), (200, "200"), (0.5, "0.5"), (2.0, "2"), ("x", "x"), (("a", 'b"'), '["a","b\\""]')],
+    [
+        (True, "true"),
+        (False, "false"),
+        (200, "200"),
+        (0.5, "0.5"),
+        (2.0, "2"),
+        ("x", "x"),
+        (("a", 'b"'), '["a","b\\""]'),
+    ],
 )
 def test_label_value(value, expected):
     assert label_value(value) == expected
@@ -63,8 +78,17 @@ def test_empty_label_is_none():
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(0.005, "0.005"), (1.0, "1"), (10, "10"), (7.5, "7.5"), (math.inf, "+Inf"), (10000, "10000"), (1e-9, "0.000000001"), (1e20, "100000000000000000000")],
-)  # fmt: skip
+    [
+        (0.005, "0.005"),
+        (1.0, "1"),
+        (10, "10"),
+        (7.5, "7.5"),
+        (10000, "10000"),
+        (1e-9, "0.000000001"),
+        (1e20, "100000000000000000000"),
+        (math.inf, "+Inf"),
+    ],
+)
 def test_number_text(number, expected):
     assert number_text(number) == expected
 
