@@ -62,8 +62,8 @@ def test_kubernetes_manifest_is_a_native_sidecar_with_a_config_that_the_receiver
     assert sidecar["securityContext"]["readOnlyRootFilesystem"] is True
     for probe in ("startupProbe", "livenessProbe"):
         assert sidecar[probe]["exec"]["command"] == [*entry_point(), "health"]
-    (resource,) = [item["value"] for item in sidecar["env"] if item["name"] == "OTEL_RESOURCE_ATTRIBUTES"]
-    assert dict(pair.split("=") for pair in resource.split(","))["k8s.pod.uid"] == "$(POD_UID)"
+    application = {container["name"] for container in pod["containers"]}
+    assert {item["value"] for item in sidecar["env"] if item["name"] == "K8S_CONTAINER_NAME"} == application
 
 
 def test_compose_file_names_files_that_are_there_and_gives_one_capability() -> None:
