@@ -18,12 +18,24 @@ from tests.bench.report import Report
 
 def main() -> int:
     available = {module.name: module.name for module in pkgutil.iter_modules(rows.__path__)}
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, epilog=describe(sorted(available)),
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        epilog=describe(sorted(available)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="all of them when none is named")
-    parser.add_argument("--quick", action="store_true", help="shorter loads and less patience with a busy machine; still three repeats")
+    parser.add_argument(
+        "--quick", action="store_true", help="shorter loads and less patience with a busy machine; still three repeats"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, samples and machine facts there")
-    parser.add_argument("--only", action="append", default=[], metavar="OBSERVER", help="in live rows measure only this observer; repeats")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="OBSERVER",
+        help="in live rows measure only this observer; repeats",
+    )
     args = parser.parse_args()
     unknown = [name for name in args.rows if name not in available]
     if unknown:
@@ -43,8 +55,9 @@ def main() -> int:
                     report.skipped.append(f"{name_of(module)}: {error}")
     finally:
         facts = report.facts
-        print(f"{facts['cores']} cores, {facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}, "
-              f"{'compiled' if facts['compiled'] else 'PLAIN, not compiled'}; exports: {facts.get('sinks', 'none')}")  # fmt: skip
+        compiled = "compiled" if facts["compiled"] else "PLAIN, not compiled"
+        print(f"{facts['cores']} cores, {facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}, {compiled}")
+        print(f"exports: {facts.get('sinks', 'none')}")
         print(report.table())
         if args.json:
             report.write_json(args.json)

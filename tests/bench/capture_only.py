@@ -1,6 +1,6 @@
 """Reads packets as the receiver does and drops them: run by the observer of that name, not by hand.
 
-    capture_only.py FILTER
+capture_only.py FILTER
 """
 
 import ctypes

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LINK_ETHERNET = 1
 LINK_RAW = 101
@@ -34,9 +34,10 @@ Packet = tuple[int, bytes]
 class Workload:
     """HTTP/1.1 conversations between one client and one server on port `server_port`.
 
-    Each connection is opened, carries `roundtrips_each` requests one after the other, and is closed. `mtu` is the largest
-    IP packet (1500), or 0 for segments as offload makes them. `pure_acks` adds an empty acknowledgement behind each message, as
-    slow conversations have. Requests are a GET of `/item/N`, all answers 200 with `body_bytes` of body.
+    Each connection is opened, carries `roundtrips_each` requests one after the other, and is closed. `mtu` is the
+    largest IP packet (1500), or 0 for segments as offload makes them. `pure_acks` adds an empty acknowledgement behind
+    each message, as slow conversations have. Requests are a GET of `/item/N`; all answers are 200 with `body_bytes` of
+    body.
     """
 
     connections: int = 200
@@ -58,7 +59,7 @@ class Workload:
         return self.connections * self.roundtrips_each
 
     @classmethod
-    def of_packets(cls, packets: int, connections: int = 200, **rest: int) -> Workload:
+    def of_packets(cls, packets: int, connections: int = 200, **rest: Any) -> Workload:
         """The workload of small messages (two packets a roundtrip) that comes nearest to `packets` from below."""
         each = (packets // connections - HANDSHAKE_PACKETS) // 2
         if each < 1:
@@ -74,7 +75,9 @@ def packets(workload: Workload) -> Iterator[Packet]:
     return heapq.merge(*(_connection(workload, n) for n in range(workload.connections)))
 
 
-def write_pcap(path: Path | str, frames: Iterable[Packet], link_type: int = LINK_ETHERNET, nanoseconds: bool = False) -> int:
+def write_pcap(
+    path: Path | str, frames: Iterable[Packet], link_type: int = LINK_ETHERNET, nanoseconds: bool = False
+) -> int:
     """Write a classic pcap file, little-endian, and return how many packets it has."""
     with Path(path).open("wb") as file:
         return _write(file, frames, link_type, nanoseconds)
@@ -149,7 +152,10 @@ def _connection(workload: Workload, number: int) -> Iterator[Packet]:
     ts_ns += 20_000
     yield ts_ns, client.frame(ACK, server.seq)
     body = bytes(32 + (7 * i) % 95 for i in range(workload.body_bytes))
-    answer = f"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    answer = (
+        f"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
     headers = "".join(f"{line}\r\n" for line in ("Host: bench.test", *workload.request_headers))
     for turn in range(workload.roundtrips_each):
         ts_ns += int(rng.expovariate(1.0 / workload.mean_gap_ns)) + 1000
@@ -192,7 +198,9 @@ def _link_header(link_type: int, to_server: bool, ipv6: bool) -> bytes:
     if link_type == LINK_ETHERNET:
         return (server + client if to_server else client + server) + ethertype
     if link_type == LINK_SLL:  # [u16 packet type][u16 ARPHRD 1][u16 address length][8 address][u16 protocol]
-        return struct.pack("!HHH", 0 if to_server else 4, 1, 6) + (client if to_server else server) + b"\0\0" + ethertype
+        return (
+            struct.pack("!HHH", 0 if to_server else 4, 1, 6) + (client if to_server else server) + b"\0\0" + ethertype
+        )
     if link_type == LINK_RAW:
         return b""
     raise ValueError(f"link type {link_type}")

@@ -14,8 +14,9 @@ from tests.bench.lab import APP_ADDRESS, PORT, Lab
 WRK_COUNT = """
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('{"requests": %d, "responses": %d, "bytes": %d, "elapsed_ns": %d, "refused": %d}\\n', summary.requests,
-    summary.requests, summary.bytes, summary.duration * 1000, e.connect + e.read + e.write + e.status + e.timeout))
+  local form = '{"requests": %d, "responses": %d, "bytes": %d, "elapsed_ns": %d, "refused": %d}\\n'
+  io.write(string.format(form, summary.requests, summary.requests, summary.bytes, summary.duration * 1000,
+    e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
 

@@ -67,7 +67,7 @@ class Watch:
         took = time.monotonic() - self._began
         now = ticks()
         found = []
-        foreign = sum(used - self._foreign.get(pid, 0.0) for pid, used in _foreign_s().items()) / took
+        foreign = (_foreign_s() - self._foreign) / took
         if foreign > FOREIGN_SHARE:
             found.append(f"other processes used {foreign:.0%} of a core")
         steal = (now.steal - self._ticks.steal) / max(now.total - self._ticks.total, 1e-9)
@@ -76,16 +76,17 @@ class Watch:
         return found
 
 
-def _foreign_s() -> dict[int, float]:
-    """Seconds used by each process that this one did not start, with those of its children that it has waited for."""
+def _foreign_s() -> float:
+    """Seconds used so far by all processes that this one did not start, with those of the children that they have waited
+    for: what a process used moves to its parent's account when it ends, and the sum stays."""
     ours = set(process.family(os.getpid()))
     tick = os.sysconf("SC_CLK_TCK")
-    used = {}
+    used = 0.0
     for pid, fields in process.stats():
         kernel_thread = int(fields[6]) & 0x00200000  # PF_KTHREAD: its work is done for somebody
         if pid not in ours and not kernel_thread:
             # proc(5): utime, stime, cutime, cstime are fields 14 to 17; ours counts in no parent's before we end.
-            used[pid] = sum(int(field) for field in fields[11:15]) / tick
+            used += sum(int(field) for field in fields[11:15]) / tick
     return used
 
 

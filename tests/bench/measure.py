@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from statistics import median
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 from tests.bench import machine
 from tests.bench.lab import Lab
 from tests.bench.load import Done, FixedRate, Load
-from tests.bench.observers import Observer, Receiver, Tcpdump
+from tests.bench.observers import Observer, Tcpdump
 from tests.bench.process import Memory
 from tests.bench.report import Bars, Figure, Report
 from tests.bench.sinks import Sinks
@@ -22,14 +21,15 @@ VOID_ATTEMPTS = 4
 WARM_UP_REQUESTS = 500
 
 ObserverKind = type[Observer]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Run:
     """One load under one observer. Without an observer only `done` is there.
 
-    `cpu_ns` is from the load's start until the observer was idle again; `memory` is right at the load's end. `counted` and `dropped` (by
-    the kernel) are what the observer said of the load, without the warm-up; None where it cannot say.
+    `cpu_ns` is from the load's start until the observer was idle again; `memory` is right at the load's end. `counted`
+    and `dropped` (by the kernel) are what the observer said of the load, without the warm-up; None where it cannot say.
     """
 
     who: str
@@ -91,19 +91,32 @@ class Bench:
 
     def chosen(self, kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
         """Those of the row's observers that were asked for and that can be started."""
-        return [kind for kind in kinds if (not self._observers or kind.name in self._observers) and kind.name not in self._broken]
+        return [
+            kind
+            for kind in kinds
+            if (not self._observers or kind.name in self._observers) and kind.name not in self._broken
+        ]
 
     def say(self, what: str) -> None:
         print(f"  {what}", file=sys.stderr, flush=True)
 
-    def add(self, row: str, who: str, what: str, unit: str, samples: Sequence[float], bars: Bars | None = None, note: str = "") -> None:
+    def add(
+        self,
+        row: str,
+        who: str,
+        what: str,
+        unit: str,
+        samples: Sequence[float],
+        bars: Bars | None = None,
+        note: str = "",
+    ) -> None:
         """A line of the table; nothing when there is no sample."""
         if samples:
             self.report.add(Figure(row, who, what, unit, list(samples), bars or Bars(), note))
 
     def alternate(self, kinds: Sequence[ObserverKind | None], load: Load) -> dict[str, list[Run]]:
-        """The load under each observer in turn (None: nobody), `repeats` times around. An observer that does not start is
-        skipped, and the report says why."""
+        """The load under each observer in turn (None: nobody), `repeats` times around. An observer that does not start
+        is skipped, and the report says why."""
         runs: dict[str, list[Run]] = {}
         for _ in range(self.repeats):
             for kind in kinds:
@@ -115,22 +128,31 @@ class Bench:
                 except ObserverFailed as error:
                     self._broken[name] = str(error)
                     self.report.skipped.append(f"{name}: {error}")
-                    self.say(f"{name}: {error}")
+                    self.say(f"skipped: {name}: {error}")
         return {name: found for name, found in runs.items() if found}
 
-    def quietly(self, what: str, work: Callable[[], Run]) -> Run:
-        """Do `work` on a quiet machine; again when it was not quiet, VOID_ATTEMPTS times in all. The last one is returned in any case, marked."""
-        for attempt in range(VOID_ATTEMPTS):
+    def quietly(self, what: str, work: Callable[[], T]) -> tuple[T, bool]:
+        """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all. The last answer is
+        returned in any case; the second value says whether it counts."""
+        attempt = 0
+        while True:
+            attempt += 1
             share = machine.await_idle(self.patience_s)
             faults = [f"{share:.0%} busy beforehand"] if share > machine.IDLE_SHARE else []
             watch = machine.Watch()
-            run = work()
+            answer = work()
             faults += watch.faults()
             if not faults:
-                break
-            self.report.void.append(f"{what}: {', '.join(faults)}" + (" (kept: no quiet moment)" if attempt == VOID_ATTEMPTS - 1 else ""))
-        if faults:
-            run = Run(**{**run.__dict__, "quiet": False})
+                return answer, True
+            kept = " (kept: no quiet moment came)" if attempt == VOID_ATTEMPTS else ""
+            self.report.void.append(f"{what}: {', '.join(faults)}{kept}")
+            if attempt == VOID_ATTEMPTS:
+                return answer, False
+
+    def quiet_run(self, what: str, work: Callable[[], Run]) -> Run:
+        """`quietly`, for a run: marked where it does not count, and kept for the JSON file."""
+        run, quiet = self.quietly(what, work)
+        run = replace(run, quiet=quiet)
         self.report.runs.append({**asdict(run), "us_per_roundtrip": run.us_per_roundtrip})
         cost = f"{run.us_per_roundtrip:.2f} us a roundtrip, " if run.cpu_ns else ""
         self.say(f"{what}: {cost}{run.done.rate:.0f}/s" + ("" if run.quiet else "  (machine not quiet)"))
@@ -139,7 +161,7 @@ class Bench:
     def measure(self, kind: ObserverKind | None, load: Load) -> Run:
         """One run, on a quiet machine. Raises ObserverFailed."""
         if kind is None:
-            return self.quietly(f"nobody, {load.label}", lambda: Run("nobody", load.label, load.run(self.lab)))
+            return self.quiet_run(f"nobody, {load.label}", lambda: Run("nobody", load.label, load.run(self.lab)))
         if kind.exports:
             _ = self.sinks
         chosen = kind
@@ -158,7 +180,7 @@ class Bench:
                 cpu = observer.cpu_ns() - cpu
                 seen, lost = observer.counted(), observer.dropped()
             except (OSError, RuntimeError) as error:
-                raise ObserverFailed(f"{error}; it said: {observer.log.read_text()[-500:]}") from error
+                raise ObserverFailed(f"{error}; it said: {observer.last_words()}") from error
             finally:
                 observer.stop()
             if isinstance(observer, Tcpdump):
@@ -169,7 +191,7 @@ class Bench:
                 None if lost is None or dropped is None else lost - dropped,
             )  # fmt: skip
 
-        return self.quietly(f"{kind.name}, {load.label}", work)
+        return self.quiet_run(f"{kind.name}, {load.label}", work)
 
     def start(self, kind: ObserverKind) -> Observer:
         """A started observer that captures. Raises ObserverFailed."""
@@ -213,15 +235,3 @@ def remarks(runs: Sequence[Run]) -> str:
 def ratios(runs: Sequence[float], base: Sequence[float]) -> list[float]:
     """Of neighbours in time: the n-th of one with the n-th of the other."""
     return [one / other for one, other in zip(runs, base, strict=False)]
-
-
-def ours(kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
-    """The receiver's own among the observers."""
-    return [kind for kind in kinds if issubclass(kind, Receiver)]
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
-
-
-__all__ = ["Bench", "ObserverFailed", "Run", "is_root", "median", "ours", "ratios", "remarks"]

@@ -1,4 +1,4 @@
-"""Who watches. An observer is a class with a name, a command line and a way to ask what it counted; another peer is another class."""
+"""Who watches: a class with a name, a command line and a way to ask what it counted; another peer is another class."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Observer:
-    """A program in the application's namespace. `settle_s` is how long after the load it may still have work to do: a read
-    timeout, an export interval. `exports` says whether it needs the sinks."""
+    """A program in the application's namespace.
+
+    `settle_s` is how long after the load it may still have work to do: a read timeout, an export interval. `exports`
+    says whether it needs the sinks.
+    """
 
     name: ClassVar[str]
     settle_s: ClassVar[float] = 1.0
@@ -56,10 +59,10 @@ class Observer:
         end = time.monotonic() + patience_s
         while not self.captures():
             if self.started.poll() is not None:
-                raise RuntimeError(f"{self.name}: exit {self.started.returncode}: {self.log.read_text()[-1000:]}")
+                raise RuntimeError(f"exit {self.started.returncode}: {self.last_words()}")
             if time.monotonic() > end:
                 self.lab.stop(self.started)
-                raise RuntimeError(f"{self.name}: no capture after {patience_s} s: {self.log.read_text()[-1000:]}")
+                raise RuntimeError(f"no capture after {patience_s} s: {self.last_words()}")
             time.sleep(0.002)
 
     def captures(self) -> bool:
@@ -88,6 +91,10 @@ class Observer:
 
     def memory(self) -> process.Memory:
         return process.memory(self.started.pid)
+
+    def last_words(self) -> str:
+        """The last lines that it logged."""
+        return " | ".join(self.log.read_text().strip().splitlines()[-3:])
 
     def stop(self) -> None:
         self.lab.stop(self.started)
@@ -171,6 +178,17 @@ class ReceiverSpans(Receiver):
     exporters = f"{OTLP}\n  {REMOTE_WRITE}"
     pipelines = """metrics: {receivers: [pcap], exporters: [prometheus_remote_write]}
     traces: {receivers: [pcap], exporters: [otlp_grpc]}"""
+
+
+class ReceiverSpansBuilt(Receiver):
+    """Every span written and then dropped, metrics by remote write every 5 s."""
+
+    name = "ours, spans built"
+    settle_s = 5.5
+    exports = True
+    exporters = f"debug: {{verbosity: basic}}\n  {REMOTE_WRITE}"
+    pipelines = """metrics: {receivers: [pcap], exporters: [prometheus_remote_write]}
+    traces: {receivers: [pcap], exporters: [debug]}"""
 
 
 class ReceiverBoth(ReceiverSpans):

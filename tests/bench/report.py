@@ -10,8 +10,8 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Bars:
-    """What a figure is held to: the one to aim for, the one not to fall behind, and what packetd 0.0.7 was measured at on two
-    cores of this kind. Figures are better when smaller, unless `more_is_better`."""
+    """What a figure is held to: the one to aim for, the one not to fall behind, and what packetd 0.0.7 was measured at
+    on two cores of this kind. Figures are better when smaller, unless `more_is_better`."""
 
     aim: float | None = None
     limit: float | None = None
@@ -61,7 +61,7 @@ class Report:
 
     def table(self) -> str:
         """Columns as wide as they need; a heading for each row."""
-        lines = [("", "", "median", "min..max", "unit", "aim", "limit", "packetd", "", "")]
+        lines: list[tuple[str, ...]] = [("", "", "median", "min..max", "unit", "aim", "limit", "packetd", "", "")]
         row = ""
         for figure in self.figures:
             if figure.row != row:
@@ -69,17 +69,17 @@ class Report:
                 lines.append((f"[{row}]", *[""] * 9))
             span = f"{number(min(figure.samples))}..{number(max(figure.samples))} of {len(figure.samples)}"
             bars = figure.bars
-            lines.append((
-                f"  {figure.what}", figure.who, number(figure.median), span if len(figure.samples) > 1 else "", figure.unit,
-                number(bars.aim), number(bars.limit), number(bars.packetd), figure.verdict, figure.note,
-            ))  # fmt: skip
+            cells = [f"  {figure.what}", figure.who, number(figure.median)]
+            cells += [span if len(figure.samples) > 1 else "", figure.unit]
+            cells += [number(bars.aim), number(bars.limit), number(bars.packetd), figure.verdict, figure.note]
+            lines.append(tuple(cells))
         widths = [max(len(line[column]) for line in lines if line[2]) for column in range(9)]
         right = (2, 5, 6, 7)
-        text = [
-            "  ".join(cell.rjust(width) if column in right else cell.ljust(width)
-                      for column, (cell, width) in enumerate(zip(line, [*widths, 0], strict=True))).rstrip()
-            for line in lines
-        ]  # fmt: skip
+        text = []
+        for line in lines:
+            columns = zip(line, [*widths, 0], strict=True)
+            padded = [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(columns)]
+            text.append("  ".join(padded).rstrip())
         text += [f"void, repeated: {line}" for line in self.void]
         text += [f"skipped: {line}" for line in self.skipped]
         return "\n".join(text)
@@ -87,7 +87,13 @@ class Report:
     def write_json(self, path: Path) -> None:
         """Machine facts, figures with all samples, single runs, and what was void or skipped."""
         figures = [{**asdict(figure), "median": figure.median, "verdict": figure.verdict} for figure in self.figures]
-        whole = {"machine": self.facts, "figures": figures, "runs": self.runs, "void": self.void, "skipped": self.skipped}
+        whole = {
+            "machine": self.facts,
+            "figures": figures,
+            "runs": self.runs,
+            "void": self.void,
+            "skipped": self.skipped,
+        }
         path.write_text(json.dumps(whole, indent=1) + "\n")
 
 

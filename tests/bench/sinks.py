@@ -1,5 +1,5 @@
-"""Where the observer exports to: a real Collector and a real VictoriaMetrics when they are there, else a process that takes
-both protocols and drops what it gets. They share the machine's cores with all the rest."""
+"""Where the observer exports to: a real Collector and a real VictoriaMetrics when they are there, else a process that
+takes both protocols and drops what it gets. They share the machine's cores with all the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.lab import SINK_ADDRESS, Lab
 
+SINK = Path(__file__).with_name("sink.py")
 OTLP_PORT, HEALTH_PORT, REMOTE_WRITE_PORT = 4317, 13133, 8428
 
 COLLECTOR = f"""
@@ -54,11 +55,15 @@ class Sinks:
             options = [f"-httpListenAddr=0.0.0.0:{REMOTE_WRITE_PORT}", f"-storageDataPath={lab.directory / 'store'}"]
             self.store = lab.popen("sink", [str(store), *options, "-retentionPeriod=1d"])
             lab.await_answer("app", f"http://{SINK_ADDRESS}:{REMOTE_WRITE_PORT}/health", self.store)
-        wanted = [word for word, there in (("otlp", collector), ("remote-write", store)) if not there]
+        wanted = [] if collector else [f"otlp={OTLP_PORT}"]
+        wanted += [] if store else [f"remote-write={REMOTE_WRITE_PORT}"]
         if wanted:
-            script = str(Path(__file__).with_name("sink.py"))
-            self.trivial = lab.popen("sink", [sys.executable, script, *wanted], stdout=subprocess.PIPE)
+            argv = [sys.executable, str(SINK), "0.0.0.0", *wanted]
+            self.trivial = lab.popen("sink", argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             if self.trivial.stdout is None or self.trivial.stdout.readline() != "ready\n":
                 raise RuntimeError("the sink did not start")
-        names = "Collector" if collector else "a process that drops it", "VictoriaMetrics" if store else "a process that drops it"
+        names = (
+            "Collector" if collector else "a process that drops it",
+            "VictoriaMetrics" if store else "a process that drops it",
+        )
         self.description = f"OTLP to {names[0]}, remote write to {names[1]}"

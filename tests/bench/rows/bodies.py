@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.bench.load import FixedRate
 from tests.bench.measure import Bench, ObserverKind, ratios, remarks
-from tests.bench.observers import ReceiverMetrics, Tcpdump
+from tests.bench.observers import CaptureOnly, ReceiverMetrics, Tcpdump
 from tests.bench.report import Bars
 
 ORDER = 20
 ROW = "1 MB body, live"
-OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics)
+OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, CaptureOnly, ReceiverMetrics)
 RATE = 200
 
 

@@ -25,13 +25,19 @@ def run(bench: Bench) -> None:
         bars = Bars(0, 0, 18.5) if who == ReceiverMetrics.name else None
         losses = [run.lost_percent for run in runs if run.lost_percent is not None]
         bench.add(ROW, who, "1 000 with 10 KB, roundtrips lost", "%", losses, bars)
-        bench.add(ROW, who, "1 000 with 10 KB, kernel dropped", "packets", [run.dropped for run in runs if run.dropped is not None])
+        bench.add(
+            ROW,
+            who,
+            "1 000 with 10 KB, kernel dropped",
+            "packets",
+            [run.dropped for run in runs if run.dropped is not None],
+        )
 
     for who, runs in bench.alternate(bench.chosen(MEMORY), FixedRate(20_000, bench.seconds)).items():
         add_memory(bench, who, "RSS at 20 000/s", runs, Bars(50, None, 49))
     for kind in bench.chosen(MEMORY):
         try:
-            runs = [bench.quietly(f"{kind.name}, idle", partial(idle, bench, kind)) for _ in range(bench.repeats)]
+            runs = [bench.quiet_run(f"{kind.name}, idle", partial(idle, bench, kind)) for _ in range(bench.repeats)]
         except ObserverFailed as error:
             bench.report.skipped.append(f"{kind.name}: {error}")
             continue

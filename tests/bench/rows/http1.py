@@ -1,4 +1,4 @@
-"""HTTP/1 with bodies of 200 B, live: CPU a roundtrip at two fixed rates and at full speed, loss, and what the watched program keeps."""
+"""HTTP/1 with bodies of 200 B, live, at two rates and full speed: CPU, loss, and what the watched program keeps."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def once(bench: Bench, kind: ObserverKind) -> tuple[float, float | None]:
         try:
             while not observer.captures():
                 if observer.started.poll() is not None:
-                    raise ObserverFailed(observer.log.read_text()[-500:])
+                    raise ObserverFailed(f"exit {observer.started.returncode}: {observer.last_words()}")
                 time.sleep(0.001)
             opened = (time.monotonic_ns() - began_ns) / 1e9
             observer.await_ready()
