@@ -1,13 +1,16 @@
 """The configuration: YAML as frozen Structs, with every default.
 
-Keys and defaults are the Collector's own where it has them. Any room may import the Structs; only `service` and `cli` load them.
+Keys and defaults are the Collector's own where it has them. Any room may import the Structs; only `service` and `cli`
+load them, through the room `settings`, which reads the sources, fills in the environment and checks one key against
+another. Types and `Meta` bounds are what is checked of one value; a comment behind a default says its unit and why.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 
 class Duration(float):
@@ -18,11 +21,32 @@ class Size(int):
     """Bytes; written `8MiB`, `64KiB`, or a plain number."""
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PortRange(msgspec.Struct, frozen=True):
+    """Ports from `first` to `last`, both included; written `8080` or `15000-15090`."""
+
+    first: int
+    last: int
+
+
+Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Wait: TypeAlias = Annotated[Duration, Meta(gt=0)]
+Room: TypeAlias = Annotated[Size, Meta(ge=1)]
+Scalar: TypeAlias = str | bool | int | float
+
+PROTOCOLS = ("http", "grpc", "dns", "redis", "mysql", "postgresql", "mongodb", "kafka", "amqp")
+"""The names that `receivers.pcap.ports` takes. `http` is HTTP/1 and HTTP/2: the content says which."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A map of the file; a key that is not a field is an error."""
 
 
-class Tls(Section):
+# -- exporters -------------------------------------------------------------------------------------------------------
+
+
+class Tls(Section, frozen=True):
     insecure: bool = False
     insecure_skip_verify: bool = False
     ca_file: str = ""
@@ -31,53 +55,246 @@ class Tls(Section):
     server_name_override: str = ""
 
 
-class RetryOnFailure(Section):
+class RetryOnFailure(Section, frozen=True):
     enabled: bool = True
     initial_interval: Duration = Duration(5)
-    randomization_factor: float = 0.5
-    multiplier: float = 1.5
+    randomization_factor: Share = 0.5
+    multiplier: Annotated[float, Meta(ge=1)] = 1.5
     max_interval: Duration = Duration(30)
     max_elapsed_time: Duration = Duration(300)  # 0: for ever
 
 
-class Batch(Section):
-    flush_timeout: Duration = Duration(1)
-    max_size: Size = Size(3_670_016)  # 3.5 MiB: a Collector refuses messages over 4 MiB for good
+class Batch(Section, frozen=True):
+    flush_timeout: Wait = Duration(1)
+    max_size: Room = Size(3_670_016)  # 3.5 MiB: a Collector refuses messages over 4 MiB for good
 
 
-class SendingQueue(Section):
+class SendingQueue(Section, frozen=True):
     enabled: bool = True
-    num_consumers: int = 1
+    num_consumers: Count = 1
     sizer: Literal["bytes"] = "bytes"
-    queue_size: Size = Size(16 * 1024 * 1024)
+    queue_size: Room = Size(16 * 1024 * 1024)
     storage: str = ""  # a directory: what is queued survives a restart
     batch: Batch = Batch()
 
 
-class OtlpGrpcExporter(Section):
+class OtlpGrpcExporter(Section, frozen=True):
     endpoint: str = "localhost:4317"
     tls: Tls = Tls()
     headers: dict[str, str] = {}
     compression: Literal["none", "gzip", ""] = "none"
-    timeout: Duration = Duration(5)
+    timeout: Wait = Duration(5)
     retry_on_failure: RetryOnFailure = RetryOnFailure()
     sending_queue: SendingQueue = SendingQueue()
-    interval: Duration = Duration(60)  # of metrics: OTEL_METRIC_EXPORT_INTERVAL
+    interval: Wait = Duration(60)  # of metrics: OTEL_METRIC_EXPORT_INTERVAL
 
 
-class PrometheusRemoteWriteExporter(Section):
+class PrometheusRemoteWriteExporter(Section, frozen=True):
     endpoint: str = ""
     tls: Tls = Tls()
     headers: dict[str, str] = {}
-    timeout: Duration = Duration(5)
-    retry_on_failure: RetryOnFailure = RetryOnFailure(initial_interval=Duration(0.5), multiplier=2.0, randomization_factor=0.1)
+    timeout: Wait = Duration(5)
+    retry_on_failure: RetryOnFailure = RetryOnFailure(
+        initial_interval=Duration(0.5), multiplier=2.0, randomization_factor=0.1
+    )
     sending_queue: SendingQueue = SendingQueue()
     external_labels: dict[str, str] = {}
     target_info: bool = True
     protobuf_message: Literal["prometheus.WriteRequest", "io.prometheus.write.v2.Request"] = "prometheus.WriteRequest"
     histograms: Literal["explicit", "vmrange", "native"] = "explicit"
-    interval: Duration = Duration(15)
+    interval: Wait = Duration(15)
 
 
-class DebugExporter(Section):
+class DebugExporter(Section, frozen=True):
     verbosity: Literal["basic", "normal", "detailed"] = "basic"
+
+
+Exporter: TypeAlias = OtlpGrpcExporter | PrometheusRemoteWriteExporter | DebugExporter
+
+EXPORTERS: dict[str, type[Exporter]] = {
+    "otlp_grpc": OtlpGrpcExporter,
+    "prometheus_remote_write": PrometheusRemoteWriteExporter,
+    "debug": DebugExporter,
+}
+"""By type. An exporter's key is its type, or `type/name` when several of one type run."""
+
+CARRIES: dict[type[Exporter], tuple[str, ...]] = {
+    OtlpGrpcExporter: ("traces", "metrics"),
+    PrometheusRemoteWriteExporter: ("metrics",),
+    DebugExporter: ("traces", "metrics"),
+}
+"""Which pipelines an exporter may stand in."""
+
+
+# -- receivers -------------------------------------------------------------------------------------------------------
+
+
+class Exclude(Section, frozen=True):
+    """What is not looked at. The exporters' own endpoints are always excluded and not listed here."""
+
+    ports: tuple[PortRange, ...] = ()  # a mesh proxy's, so that one call is one span: 15000-15090
+    addresses: tuple[str, ...] = ()  # addresses or networks, `10.0.0.0/8`
+
+
+class Flows(Section, frozen=True):
+    """What the flow table may hold; beyond it the flow idle longest is evicted and counted."""
+
+    max: Count = 65_536  # flows; 250 B each, so 16 MiB of table when it is full
+    idle_timeout: Wait = Duration(300)  # seconds without a packet; keep-alive pools ping more often than 5 minutes
+    out_of_order: Size = Size(64 * 1024)  # bytes kept for one direction: one receive window without scaling
+    memory: Room = Size(32 * 1024 * 1024)  # bytes for all carry and out-of-order buffers together
+
+
+class Http(Section, frozen=True):
+    routes: tuple[str, ...] = ()  # `[METHOD ]/users/{id}`; a last segment `*` takes the rest
+    route_patterns: Literal["heuristic", "off"] = "heuristic"  # ids become `{id}`, for metrics only
+    known_methods: tuple[str, ...] = ()  # replaces RFC 9110's, PATCH and QUERY; empty: those
+    headers: tuple[str, ...] = ()  # names that spans may carry; empty, because headers hold secrets
+
+
+class Layer4(Section, frozen=True):
+    enabled: bool = True
+    # Each makes series: `client.address` one for every peer, so there are none unless asked for.
+    labels: tuple[Literal["server.address", "server.port", "client.address", "network.type"], ...] = ()
+
+
+class Sampling(Section, frozen=True):
+    default: Share = 1.0  # share of roundtrips that become spans; metrics count them all
+
+
+class Limits(Section, frozen=True):
+    series_per_metric: Count = 2000  # OpenTelemetry's cardinality limit; beyond it otel.metric.overflow=true
+    pending_requests: Count = 1024  # unanswered requests of one connection; pipelines of real clients stay below 100
+    head_bytes: Room = Size(64 * 1024)  # of one message; servers refuse heads of 8 to 64 KiB themselves
+
+
+class Traces(Section, frozen=True):
+    # What to do beside an application that reports its own spans: the same, no spans, or spans of kind INTERNAL, which
+    # service graphs do not count as a second call.
+    when_instrumented: Literal["emit", "metrics_only", "internal"] = "emit"
+    context: Literal["parent", "link"] = "parent"  # link: a new trace, for edges whose callers are not trusted
+    respect_sampled: bool = True  # a caller's `sampled=0` means no span, as the W3C says it should
+
+
+class PcapReceiver(Section, frozen=True):
+    interfaces: tuple[str, ...] = ("any",)  # none when there are `files`
+    files: tuple[str, ...] = ()  # '-' is standard input
+    filter: str = ""  # in tcpdump's language; added to the generated filter with `and`
+    snaplen: Annotated[int, Meta(ge=68, le=262_144)] = 65_535  # bytes of a packet; less is a hole in every long segment
+    buffer_size: Room = Size(8 * 1024 * 1024)  # bytes in the kernel: 100 ms of 600 Mbit/s
+    ports: dict[str, tuple[Port, ...]] = {}  # pins a port to a protocol
+    detect: bool = True  # the other ports by content
+    exclude: Exclude = Exclude()
+    local_addresses: Literal["auto"] | tuple[str, ...] = "auto"  # which side is ours; auto: the interfaces' addresses
+    names: dict[str, str] = {}  # address -> name, for peers whose name no DNS answer told
+    flows: Flows = Flows()
+    request_timeout: Wait = Duration(30)  # until a request counts as unanswered; most clients give up by then
+    http: Http = Http()
+    layer4: Layer4 = Layer4()
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    traces: Traces = Traces()
+
+
+class Receivers(Section, frozen=True):
+    pcap: PcapReceiver = PcapReceiver()
+
+
+# -- extensions and service ------------------------------------------------------------------------------------------
+
+
+class HealthCheck(Section, frozen=True):
+    endpoint: str = "localhost:13143"  # 13133 is the Collector's; a pod's containers share their ports
+
+
+class Extensions(Section, frozen=True):
+    health_check: HealthCheck = HealthCheck()
+
+
+class Pipeline(Section, frozen=True):
+    receivers: tuple[Literal["pcap"], ...] = ("pcap",)
+    exporters: tuple[str, ...] = ()
+
+
+class TelemetryLogs(Section, frozen=True):
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    encoding: Literal["console", "json"] = "console"
+
+
+class TelemetryMetrics(Section, frozen=True):
+    level: Literal["none", "basic", "normal", "detailed"] = "normal"  # none: endpoint not opened, nothing exported
+    endpoint: str = "localhost:8898"  # 8888 is the Collector's
+
+
+class Telemetry(Section, frozen=True):
+    logs: TelemetryLogs = TelemetryLogs()
+    metrics: TelemetryMetrics = TelemetryMetrics()
+
+
+class Service(Section, frozen=True):
+    extensions: tuple[Literal["health_check"], ...] = ("health_check",)
+    pipelines: dict[str, Pipeline] = {}  # `traces`, `metrics`; left out: each with every exporter that carries it
+    resource: dict[str, Scalar] = {}  # of the observed application, over the environment's
+    telemetry: Telemetry = Telemetry()
+    shutdown_timeout: Duration = Duration(5)  # seconds to flush; Kubernetes kills after 30, Compose after 10
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What a configuration was read from, so that SIGHUP can read it again."""
+
+    sources: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+
+class Config(Section, frozen=True):
+    receivers: Receivers = Receivers()
+    exporters: dict[str, Exporter] = {}
+    extensions: Extensions = Extensions()
+    service: Service = Service()
+    origin: Origin = Origin()  # not a key of the file
+
+    def exporters_of(self, signal: str) -> dict[str, Exporter]:
+        """The exporters that the pipelines of `signal` (`traces` or `metrics`) name, each once."""
+        return {
+            name: self.exporters[name]
+            for key, pipeline in self.service.pipelines.items()
+            if key.partition("/")[0] == signal
+            for name in pipeline.exporters
+        }
+
+
+# -- what is wrong with it -------------------------------------------------------------------------------------------
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong. `path` is the key's, `a.b.c`, or a source and line; `problem` what it got and what it takes."""
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `faults` has everything that is wrong with it, one line each."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[::1]:port`, the brackets gone. Raises ValueError that says what is wrong."""
+    host, colon, port = endpoint.rpartition(":")
+    if not colon:
+        raise ValueError("has no port")
+    if any(letter.isspace() or letter in "/@" for letter in host):
+        raise ValueError("the host is not a name or an address")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address stands in brackets")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise ValueError("the port is not from 1 to 65535")
+    return host, int(port)

@@ -1,0 +1,214 @@
+"""The one pass over the packets.
+
+Room: engine. A batch comes in, roundtrips go to the sink; nothing is queued between. Time is an input: the packets' own clock
+drives timeouts, so a replayed file gives the same answer each time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+import cython
+
+from receiver.l7.conversation import Conversation, Reading
+from receiver.pcap.flow import Flow, FlowTable
+from receiver.pcap.link import VERDICTS, Link
+from receiver.pcap.stream import Stream
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Segment
+from receiver.wire.sequence import Sequence
+
+if not cython.compiled:
+    from receiver.pcap.link import DECODED, ODD
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_RESET, TO_CLIENT, TO_SERVER
+
+FIN = 0x01
+SYN = 0x02
+RST = 0x04
+ACK = 0x10
+
+SWEEP_NS = 1_000_000_000
+
+OddLink = Callable[[bytes, int, bool], bytes | None]
+
+
+class Engine:
+    """Flows and conversations over batches of packets.
+
+    `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
+    `unwrap` asks it to open tunnels as well.
+    """
+
+    def __init__(self, table: FlowTable, reading: Reading, odd_link: OddLink | None = None, unwrap: cython.bint = False) -> None:
+        self.table = table
+        self.reading = reading
+        self.odd_link = odd_link
+        self.unwrap = unwrap
+        self.link = Link()
+        self.segment = Segment()
+        self.meta = Cursor(b"")
+        self.waiting: list[Flow] = []
+        self.packets = 0
+        self.parsed = 0
+        self.bytes = 0
+        self.skipped = array("q", bytes(8 * len(VERDICTS)))
+        self.now_ns = 0
+        self.swept_ns = 0
+
+    def process_batch(self, data: bytes, meta: bytes, link_type: cython.int) -> None:
+        """Take the packets of one `next_batch`: `meta` has 16 bytes for each, native-endian seconds, microseconds, offset in
+        `data`, captured length."""
+        m: Cursor = self.meta
+        seg: Segment = self.segment
+        link: Link = self.link
+        n: cython.Py_ssize_t = len(meta) // 16
+        i: cython.Py_ssize_t
+        m.set(meta, 0, n * 16)
+        for i in range(n):
+            at: cython.Py_ssize_t = i * 16
+            seconds: cython.longlong = m.u32le(at)
+            ts_ns: cython.longlong = seconds * 1_000_000_000 + m.u32le(at + 4) * 1000
+            start: cython.Py_ssize_t = m.u32le(at + 8)
+            end: cython.Py_ssize_t = start + m.u32le(at + 12)
+            self.bytes += end - start
+            if ts_ns > self.now_ns:
+                self.now_ns = ts_ns
+            seg.ts_ns = ts_ns
+            verdict: cython.int = link.decode(data, start, end, link_type, seg)
+            if verdict == DECODED:
+                self.parsed += 1
+                self._segment(seg, data)
+            elif verdict == ODD and self.odd_link is not None:
+                self._odd(data, start, end, link_type, ts_ns)
+            else:
+                self.skipped[verdict] += 1
+        self.packets += n
+        if self.now_ns - self.swept_ns >= SWEEP_NS:
+            self.tick(self.now_ns)
+
+    def _odd(
+        self, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, ts_ns: cython.longlong
+    ) -> cython.int:
+        inner: bytes | None = self.odd_link(data[start:end], link_type, self.unwrap)
+        verdict: cython.int = ODD
+        if inner is not None:
+            seg: Segment = self.segment
+            seg.ts_ns = ts_ns
+            verdict = self.link.decode(inner, 0, len(inner), 12, seg)
+            if verdict == DECODED:
+                self.parsed += 1
+                return self._segment(seg, inner)
+        self.skipped[verdict] += 1
+        return 0
+
+    def _segment(self, seg: Segment, buf: bytes) -> cython.int:
+        table: FlowTable = self.table
+        stream: Stream | None = table.find(seg)
+        flow: Flow
+        if stream is None:
+            if seg.flags & RST:
+                return 0  # of a flow that nobody saw: it tells nothing
+            stream = table.open_flow(seg, buf)
+            flow = stream.owner
+        else:
+            flow = stream.owner
+            if seg.flags & SYN and seg.is_tcp and not seg.flags & ACK:
+                # The same ports again: another connection, unless it is the handshake's own SYN once more.
+                if stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0 or flow.over:
+                    if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
+                        self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+                        table.remove(flow)
+                        stream = table.open_flow(seg, buf)
+                        flow = stream.owner
+        flow.last_ns = seg.ts_ns
+        if not seg.is_tcp:
+            return self._datagram(flow, stream, seg, buf)
+        if seg.flags & RST:
+            return self._reset(flow, stream, seg)
+        consumer: Conversation = flow.consumer
+        if consumer is None:
+            if seg.wire_length == 0 and not seg.flags & FIN:
+                if seg.flags & SYN:
+                    stream.greet(seg)
+                return 0
+            consumer = Conversation(self.reading, flow, flow.from_start)
+            flow.consumer = consumer
+        stream.push(seg, buf, consumer)
+        if not flow.listed:
+            flow.listed = True
+            self.waiting.append(flow)
+        if stream.closed and stream.peer.closed and not flow.over:
+            self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+        return 0
+
+    def _datagram(self, flow: Flow, stream: Stream, seg: Segment, buf: bytes) -> cython.int:
+        consumer: Conversation = flow.consumer
+        stream.packets += 1
+        if seg.end <= seg.start:
+            return 0
+        if consumer is None:
+            consumer = Conversation(self.reading, flow, False, True)
+            flow.consumer = consumer
+        consumer.feed(stream.direction, buf, seg.start, seg.end, seg.ts_ns)
+        if not flow.listed:
+            flow.listed = True
+            self.waiting.append(flow)
+        return 0
+
+    def _reset(self, flow: Flow, stream: Stream, seg: Segment) -> cython.int:
+        # Only a reset at or near the place that was reached is believed (RFC 9293, 3.10.7.4; RFC 5961).
+        if stream.next_seq >= 0 and not flow.over:
+            offset: cython.longlong = Sequence.diff(seg.seq, stream.next_seq)
+            if offset < -1 or offset > 1_073_741_824:
+                return 0
+        return self._over(flow, OUTCOME_RESET, seg.ts_ns)
+
+    def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:
+        if flow.over:
+            return 0
+        consumer: Conversation = flow.consumer
+        if consumer is not None:
+            flow.to_server.settle(consumer, now_ns, True)
+            consumer.end(outcome, now_ns)
+        self.table.finish(flow, now_ns)
+        return 0
+
+    def tick(self, now_ns: cython.longlong) -> None:
+        """Time has passed, by the packets' clock: declare holes, give up requests, forget flows. Once a second is enough."""
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+        self.swept_ns = now_ns
+        still: list[Flow] = []
+        for entry in self.waiting:
+            flow: Flow = entry
+            if flow.table is None:
+                continue
+            consumer: Conversation = flow.consumer
+            if flow.to_server.held is not None or flow.to_client.held is not None:
+                flow.to_server.settle(consumer, now_ns, False)
+            held: cython.bint = flow.to_server.held is not None or flow.to_client.held is not None
+            if consumer.expire(now_ns) or held:
+                still.append(flow)
+            else:
+                flow.listed = False
+        self.waiting = still
+        self.table.sweep(now_ns)
+
+    def finish(self) -> None:
+        """The input ends: what is held is read, what waits is given up as it would be in time."""
+        seen: set[int] = set()
+        for entry in self.table.streams():
+            stream: Stream = entry
+            flow: Flow = stream.owner
+            if id(flow) in seen:
+                continue
+            seen.add(id(flow))
+            consumer: Conversation = flow.consumer
+            if consumer is not None and not flow.over:
+                flow.to_server.settle(consumer, self.now_ns, True)
+                consumer.end(OUTCOME_CLOSED, self.now_ns)
+
+    def skipped_packets(self) -> dict[str, int]:
+        """Packets that were not parsed, by reason; packets = parsed + the sum of these."""
+        return {reason: self.skipped[i] for i, reason in enumerate(VERDICTS) if i}

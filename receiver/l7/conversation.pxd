@@ -1,0 +1,63 @@
+from receiver.l7.decoder cimport Decoder
+from receiver.l7.detect cimport Detector
+from receiver.l7.matcher cimport Matcher, Pairing
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.records cimport Connection, Consumer, Endpoints, Message, Protocol
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, OUTCOME_LOST, OUTCOME_CLOSED, VANTAGE_CLIENT
+
+cimport cython
+
+cdef int READING
+cdef int DETECTING
+cdef int SET_ASIDE
+cdef Py_ssize_t REST_UNKNOWN
+
+@cython.final
+cdef class Reading:
+    cdef readonly Pairing pairing
+    cdef readonly Detector detector
+    cdef readonly bint detail
+    cdef readonly Py_ssize_t head_max
+    cdef readonly dict errors
+    cdef readonly dict gaps
+    cdef readonly dict detected
+    cdef readonly long long bytes_set_aside
+    cdef Cursor cursor
+    cdef set logged
+
+@cython.final
+@cython.no_gc
+cdef class Lane:
+    cdef bytes carry
+    cdef long long carry_ns
+    cdef Py_ssize_t need
+    cdef Py_ssize_t skip
+    cdef Message ending
+    cdef bint resync
+    cdef int segments
+
+@cython.final
+@cython.no_gc
+cdef class Conversation(Consumer):
+    cdef Reading reading
+    cdef Connection connection
+    cdef readonly Protocol protocol
+    cdef Decoder decoder
+    cdef Matcher matcher
+    cdef Lane to_server
+    cdef Lane to_client
+    cdef readonly int health
+    cdef int faults
+    cdef bint datagrams
+    cdef bint from_start
+    cdef int last_direction
+    cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1
+    cdef int _offer(self, Lane lane, Message piece) except -1
+    cdef int _ended(self, Lane lane, long long ts_ns) except -1
+    cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int _begin(self, Protocol protocol) except -1
+    cdef int _replay(self, int direction, Lane lane) except -1
+    cdef int _fault(self, int direction, str what, long long ts_ns) except -1
+    cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
+    cdef int _set_aside(self, long long ts_ns) except -1

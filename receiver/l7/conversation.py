@@ -1,0 +1,402 @@
+"""One connection as its decoder sees it: ordered bytes in, messages to the matcher.
+
+Room: l7. Keeps what stands between bytes and frames, once for all protocols: the head of a frame cut in two (`carry`), the rest
+of a frame that nobody wants (`skip`), what to do after a hole (`resync`), which protocol it is (`detect.py`), and what happens
+when a decoder gives up. Knows no packets: the stream below it hands over bytes in order, and says where some are missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import cython
+
+from receiver.l7.decoder import Decoder
+from receiver.l7.detect import Detector
+from receiver.l7.matcher import Matcher, Pairing
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Connection, Endpoints, Malformed, Message, Protocol
+
+if not cython.compiled:
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
+
+log = logging.getLogger(__name__)
+
+READING = 0
+DETECTING = 1
+SET_ASIDE = 2
+
+# What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead.
+REST_UNKNOWN = -2
+
+# A flow that breaks the rules this often is not what it was taken for.
+FAULTS_MAX = 16
+# What detection may cost: the first segments of a flow and no more bytes than that (both directions count apart).
+DETECT_SEGMENTS = 4
+DETECT_BYTES = 4096
+
+
+class Reading:
+    """What all conversations share: matching, detection, limits, and the counts of what could not be read."""
+
+    def __init__(
+        self, pairing: Pairing, detector: Detector, detail: cython.bint = True, head_max: cython.Py_ssize_t = 65536
+    ) -> None:
+        self.pairing = pairing
+        self.detector = detector
+        self.detail = detail
+        self.head_max = head_max
+        self.errors: dict[tuple[str, str], int] = {}
+        self.gaps: dict[str, int] = {}
+        self.detected: dict[str, int] = {}
+        self.bytes_set_aside = 0
+        self.cursor = Cursor(b"")
+        self.logged: set[str] = set()
+
+
+class Lane:
+    """One direction between two frames."""
+
+    def __init__(self) -> None:
+        self.carry: bytes | None = None
+        self.carry_ns = 0
+        self.need = 0
+        self.skip = 0
+        self.ending: Message | None = None
+        self.resync = False
+        self.segments = 0
+
+
+class Conversation:
+    """The decoder's side of one flow.
+
+    `from_start`: the first byte of both directions is the connection's first (SYN seen). `datagrams`: each feed is a whole
+    datagram; what a frame leaves of it is dropped.
+    """
+
+    def __init__(
+        self, reading: Reading, connection: Connection, from_start: cython.bint, datagrams: cython.bint = False
+    ) -> None:
+        self.reading = reading
+        self.connection = connection
+        self.protocol: Protocol | None = None
+        self.decoder: Decoder | None = None
+        self.matcher: Matcher | None = None
+        self.to_server = Lane()
+        self.to_client = Lane()
+        self.health = DETECTING
+        self.faults = 0
+        self.datagrams = datagrams
+        self.from_start = from_start
+        self.last_direction = -1
+
+    def feed(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        if self.health != READING:
+            if self.health == SET_ASIDE and (self.from_start or direction == self.last_direction or self.faults):
+                self.reading.bytes_set_aside += end - start
+                return 0
+            return self._detect(direction, buf, start, end, ts_ns)
+        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        try:
+            self._read(direction, lane, buf, start, end, ts_ns)
+        except Malformed as malformed:
+            self._fault(direction, malformed.what, ts_ns)
+        except Exception as bug:
+            self._report(bug)
+            self._fault(direction, "internal", ts_ns)
+            self._set_aside(ts_ns)
+        return 0
+
+    def _read(
+        self,
+        direction: cython.int,
+        lane: Lane,
+        buf: bytes,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        ts_ns: cython.longlong,
+    ) -> cython.int:
+        decoder: Decoder = self.decoder
+        c: Cursor = self.reading.cursor
+        first_ns: cython.longlong = ts_ns
+        n: cython.Py_ssize_t
+        while start < end:
+            if lane.skip != 0:
+                if lane.skip < 0:
+                    lane.carry_ns = ts_ns
+                    return 0
+                n = end - start
+                if lane.skip > n:
+                    lane.skip -= n
+                    return 0
+                start += lane.skip
+                lane.skip = 0
+                self._ended(lane, ts_ns)
+                continue
+            if lane.carry is not None:
+                joined: bytes = lane.carry + buf[start:end]
+                buf = joined
+                start = 0
+                end = len(joined)
+                first_ns = lane.carry_ns
+                lane.carry = None
+                if end < lane.need:
+                    return self._keep(lane, buf, start, end, first_ns, lane.need)
+            c.set(buf, start, end)
+            if lane.resync:
+                if not decoder.sync(direction, c):
+                    self.reading.bytes_set_aside += end - start
+                    return 0
+                lane.resync = False
+            n = decoder.frame(direction, c)
+            if n < 0:
+                raise Malformed(self.protocol.name, "not this protocol", 0)
+            if n == 0 or n > end - start:
+                return self._keep(lane, buf, start, end, first_ns, n)
+            c.clamp(start + n)
+            piece: Message = Message()
+            piece.direction = direction
+            piece.first_ns = first_ns
+            piece.last_ns = ts_ns
+            filled: cython.int = decoder.parse(direction, c, ts_ns, piece)
+            start += n
+            first_ns = ts_ns
+            rest: cython.Py_ssize_t = decoder.skip
+            decoder.skip = 0
+            if rest > 0:
+                if filled:
+                    piece.size += n + rest
+                if rest <= end - start:
+                    start += rest
+                    rest = 0
+                else:
+                    lane.skip = rest - (end - start)
+                    start = end
+            elif filled:
+                piece.size += n
+            if rest < 0:
+                if rest == REST_UNKNOWN:
+                    lane.resync = True
+                    if filled:
+                        self.matcher.offer(piece)
+                    self.reading.bytes_set_aside += end - start
+                    return 0
+                lane.skip = -1
+                lane.carry_ns = ts_ns
+            if filled:
+                if rest != 0 and piece.piece & ENDS:
+                    self._offer(lane, piece)
+                else:
+                    self.matcher.offer(piece)
+        return 0
+
+    def _keep(
+        self,
+        lane: Lane,
+        buf: bytes,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        first_ns: cython.longlong,
+        need: cython.Py_ssize_t,
+    ) -> cython.int:
+        if self.datagrams:
+            raise Malformed(self.protocol.name, "datagram cut short", end - start)
+        if end - start > self.reading.head_max or need > self.reading.head_max:
+            raise Malformed(self.protocol.name, "head too long", end - start)
+        lane.carry = buf[start:end]
+        lane.carry_ns = first_ns
+        lane.need = need
+        return 0
+
+    def _offer(self, lane: Lane, piece: Message) -> cython.int:
+        """Offer what begins now, and keep its end until the rest has passed."""
+        ending: Message = Message()
+        ending.direction = piece.direction
+        ending.key = piece.key
+        ending.piece = ENDS
+        if piece.piece & BEGINS:
+            piece.piece = BEGINS
+            lane.ending = ending
+            return self.matcher.offer(piece)
+        lane.ending = piece
+        return 0
+
+    def _ended(self, lane: Lane, ts_ns: cython.longlong) -> cython.int:
+        piece: Message = lane.ending
+        if piece is not None:
+            lane.ending = None
+            piece.last_ns = ts_ns
+            self.matcher.offer(piece)
+        return 0
+
+    def _detect(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        c: Cursor = self.reading.cursor
+        detector: Detector = self.reading.detector
+        self.last_direction = direction
+        self.health = DETECTING
+        if lane.carry is None:
+            lane.carry = buf[start:end]
+            lane.carry_ns = ts_ns
+        else:
+            lane.carry = lane.carry + buf[start:end]
+        lane.segments += 1
+        c.set(lane.carry, 0, len(lane.carry))
+        found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
+        if found is not None:
+            if detector.swapped:
+                self.connection.swap_roles()
+                server: Lane = self.to_server
+                self.to_server = self.to_client
+                self.to_client = server
+            self._begin(found)
+            # What came first is read first: a response that waited here must find its request.
+            if self.to_client.carry is not None and (
+                self.to_server.carry is None or self.to_client.carry_ns < self.to_server.carry_ns
+            ):
+                self._replay(TO_CLIENT, self.to_client)
+                self._replay(TO_SERVER, self.to_server)
+            else:
+                self._replay(TO_SERVER, self.to_server)
+                self._replay(TO_CLIENT, self.to_client)
+            return 0
+        if not detector.undecided or lane.segments >= DETECT_SEGMENTS or len(lane.carry) >= DETECT_BYTES:
+            self.reading.bytes_set_aside += len(lane.carry)
+            lane.carry = None
+            self.health = SET_ASIDE
+            if lane.segments >= DETECT_SEGMENTS:
+                self.from_start = True  # it had its chances: from now on nothing is looked at
+        return 0
+
+    def _begin(self, protocol: Protocol) -> cython.int:
+        self.protocol = protocol
+        decoder: Decoder = protocol.decoder()
+        decoder.detail = self.reading.detail
+        self.decoder = decoder
+        endpoints: Endpoints = self.connection.endpoints()
+        if endpoints.between and protocol.client_only:
+            endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
+        uncertain: cython.bint = not self.from_start and not self.datagrams
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
+        self.health = READING
+        detected = self.reading.detected
+        detected[protocol.name] = detected.get(protocol.name, 0) + 1
+        if not self.from_start and not self.datagrams:
+            self.to_server.resync = True
+            self.to_client.resync = True
+        return 0
+
+    def _replay(self, direction: cython.int, lane: Lane) -> cython.int:
+        waiting: bytes | None = lane.carry
+        if waiting is not None:
+            lane.carry = None
+            lane.need = 0
+            self.feed(direction, waiting, 0, len(waiting), lane.carry_ns)
+        return 0
+
+    def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        """`missing` bytes of `direction` never came (0: nobody knows how many)."""
+        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        if self.health != READING:
+            lane.carry = None
+            self.from_start = False
+            return 0
+        gaps = self.reading.gaps
+        gaps[self.protocol.name] = gaps.get(self.protocol.name, 0) + 1
+        if lane.skip < 0:
+            return 0
+        if missing > 0 and lane.skip >= missing:
+            lane.skip -= missing
+            if lane.skip == 0:
+                self._ended(lane, ts_ns)
+            return 0
+        try:
+            if lane.skip > 0:
+                # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
+                lane.skip = 0
+                self._ended(lane, ts_ns)
+            self._lose(direction, missing, ts_ns)
+        except Exception as bug:
+            self._report(bug)
+            self._set_aside(ts_ns)
+        return 0
+
+    def _lose(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        lane.carry = None
+        lane.need = 0
+        lane.skip = 0
+        lane.ending = None
+        lane.resync = True
+        self.decoder.skip = 0
+        self.decoder.on_gap(direction, missing)
+        self.matcher.lost(direction, ts_ns)
+        return 0
+
+    def close(self, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """The sender of `direction` has sent all (FIN)."""
+        if self.health != READING:
+            return 0
+        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        try:
+            if lane.skip < 0:
+                lane.skip = 0
+                if lane.ending is not None:
+                    self._ended(lane, lane.carry_ns)
+                    return 0
+            piece: Message = Message()
+            piece.direction = direction
+            piece.first_ns = ts_ns
+            piece.last_ns = ts_ns
+            if self.decoder.on_close(direction, ts_ns, piece):
+                self.matcher.offer(piece)
+        except Malformed as malformed:
+            self._fault(direction, malformed.what, ts_ns)
+        except Exception as bug:
+            self._report(bug)
+            self._set_aside(ts_ns)
+        return 0
+
+    def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        if self.matcher is not None:
+            self.matcher.end(outcome, ts_ns)
+        return 0
+
+    def expire(self, now_ns: cython.longlong) -> cython.int:
+        """1 while something waits here."""
+        if self.matcher is None or not self.matcher.busy():
+            return 0
+        self.matcher.expire(now_ns)
+        return 1
+
+    def _fault(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
+        """Bytes that break the rules are as good as missing: what they hide is unknown."""
+        key = (self.protocol.name, what)
+        errors = self.reading.errors
+        errors[key] = errors.get(key, 0) + 1
+        self.faults += 1
+        if self.faults >= FAULTS_MAX:
+            return self._set_aside(ts_ns)
+        return self._lose(direction, 0, ts_ns)
+
+    def _set_aside(self, ts_ns: cython.longlong) -> cython.int:
+        self.health = SET_ASIDE
+        self.faults += 1
+        self.to_server.carry = None
+        self.to_client.carry = None
+        self.matcher.end(OUTCOME_LOST, ts_ns)
+        return 0
+
+    def _report(self, bug: Exception) -> None:
+        """Log a bug of a decoder once per place, without a byte of the payload."""
+        frames = traceback.extract_tb(bug.__traceback__)
+        last = frames.pop()
+        place = f"{last.filename}:{last.lineno}"
+        if place not in self.reading.logged:
+            self.reading.logged.add(place)
+            log.error("decoder bug, the connection is set aside: %s at %s", type(bug).__name__, place)

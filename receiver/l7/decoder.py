@@ -1,0 +1,50 @@
+"""The one shape of every decoder.
+
+Room: l7. A decoder is given one connection's bytes, both directions, in order, and says what messages they are. It knows
+nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
+
+- `frame` looks at what is there and says how many bytes it wants together: 0 when it cannot tell yet, -1 when this is not its
+  protocol. It may ask for more than is there; it is asked again when that much has come. It allocates nothing.
+- `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report. Bytes
+  after the frame that nobody wants to see are announced in `skip` (-1: all until the direction closes); they are counted, not
+  kept, and a hole in them does no harm. A piece that ENDS its message ends it when they have passed.
+- `on_close` is told that a direction ended (FIN); it may fill `out` like `parse`, for what only the close ends.
+- `on_gap` is told that `missing` bytes (0: unknown) never came; it forgets what they made unknowable. Afterwards the direction
+  is fed from the next place where `sync` says that a frame could start.
+- `probe` is asked of a fresh decoder whether bytes at the start of a flow are its protocol: 2 yes, 1 perhaps (ask again with
+  more), 0 no.
+- `Malformed` is the only exception. Anything else is our bug; the flow is set aside and counted.
+"""
+
+import cython
+
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Message
+
+DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
+
+
+class Decoder:
+    """Base of all decoders. `detail`: fill what only spans need (attributes)."""
+
+    def __init__(self) -> None:
+        self.detail = True
+        self.skip = 0
+
+    def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
+        raise NotImplementedError
+
+    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+        raise NotImplementedError
+
+    def on_close(self, direction: cython.int, ts_ns: cython.longlong, out: Message) -> cython.int:
+        return 0
+
+    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+        return 0
+
+    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+        return False
+
+    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
+        return 0

@@ -1,0 +1,77 @@
+"""Which protocol is this flow?
+
+Room: l7. A configured port decides; otherwise the content does: each protocol is asked whether the bytes could be its own, with a
+decoder that is kept for that question. When no handshake told who the server is, the content tells that as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cython
+
+from receiver.l7.decoder import Decoder
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Connection, Protocol
+
+if not cython.compiled:
+    from receiver.wire.records import TO_CLIENT, TO_SERVER
+
+
+class Candidate:
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.prototype: Decoder = protocol.decoder()
+
+
+class Detector:
+    """Chooses among `protocols`; `pinned` maps server ports to one of them. `swapped` and `undecided` tell of the last choice:
+    that the roles are the other way round, and that more bytes could decide."""
+
+    def __init__(
+        self, protocols: Sequence[Protocol], pinned: Mapping[int, Protocol] | None = None, enabled: cython.bint = True
+    ) -> None:
+        self.candidates = [Candidate(protocol) for protocol in protocols]
+        self.pinned: dict[int, Protocol] = dict(pinned or {})
+        self.enabled = enabled
+        self.swapped = False
+        self.undecided = False
+
+    def choose(self, connection: Connection, direction: cython.int, c: Cursor, datagram: cython.bint) -> Protocol | None:
+        """The protocol of a flow whose first bytes in `direction` are `c`; None when it is none, or `undecided`."""
+        self.swapped = False
+        self.undecided = False
+        if self.pinned:
+            protocol: Protocol | None = self.pinned.get(connection.server_port)
+            if protocol is not None:
+                return protocol
+            if not connection.roles_known:
+                protocol = self.pinned.get(connection.client_port)
+                if protocol is not None:
+                    self.swapped = True
+                    return protocol
+        if not self.enabled:
+            return None
+        other: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+        i: cython.Py_ssize_t
+        answer: cython.int
+        for i in range(len(self.candidates)):
+            candidate: Candidate = self.candidates[i]
+            if datagram:
+                if not candidate.protocol.over_udp:
+                    continue
+            elif not candidate.protocol.over_tcp:
+                continue
+            answer = candidate.prototype.probe(direction, c)
+            if answer == 2:
+                return candidate.protocol
+            if answer == 1:
+                self.undecided = True
+            if not connection.roles_known:
+                answer = candidate.prototype.probe(other, c)
+                if answer == 2:
+                    self.swapped = True
+                    return candidate.protocol
+                if answer == 1:
+                    self.undecided = True
+        return None

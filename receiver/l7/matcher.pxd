@@ -1,0 +1,56 @@
+from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip, Sink
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH, VANTAGE_CLIENT
+from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST
+from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE
+
+cimport cython
+
+cdef int HELD_MAX
+
+@cython.final
+cdef class Pairing:
+    cdef readonly Sink sink
+    cdef readonly Roundtrip roundtrip
+    cdef readonly int pending_max
+    cdef readonly long long timeout_ns
+    cdef readonly long long requests
+    cdef readonly long long responses
+    cdef readonly long long paired
+    cdef readonly long long one_way
+    cdef readonly long long unanswered
+    cdef readonly long long unmatched
+    cdef readonly long long refused
+    cdef readonly long long open
+
+@cython.final
+@cython.no_gc
+cdef class Matcher:
+    cdef Pairing pairing
+    cdef Protocol protocol
+    cdef Endpoints endpoints
+    cdef Message head
+    cdef Message tail
+    cdef readonly int pending
+    cdef dict by_key
+    cdef dict answers
+    cdef Message open_request
+    cdef Message open_response
+    cdef Message answered
+    cdef bint uncertain
+    cdef list held
+    cdef int offer(self, Message piece) except -1
+    cdef int _request(self, Message piece) except -1
+    cdef int _response(self, Message piece) except -1
+    cdef int _keyed(self, Message piece) except -1
+    cdef int _merge(self, Message whole, Message piece) except -1
+    cdef int _refuse(self, Message piece) except -1
+    cdef Message _pop(self)
+    cdef int _complete(self, Message request, Message response) except -1
+    cdef int _unanswered(self, Message request, Message response, int outcome, long long ts_ns) except -1
+    cdef int _emit(self, Message request, Message response, int outcome, long long end_ns) except -1
+    cdef int _release(self) except -1
+    cdef int _void(self) except -1
+    cdef bint busy(self) except -1
+    cdef int lost(self, int direction, long long ts_ns) except -1
+    cdef int expire(self, long long now_ns) except -1
+    cdef int end(self, int outcome, long long ts_ns) except -1

@@ -1,0 +1,418 @@
+"""Pairs requests with responses: once, for every protocol.
+
+Room: l7. A decoder offers messages or pieces of them; out come roundtrips. Requests without a key pair in order, first in first
+answered; others by their key. Every request that was offered leaves exactly once: paired, one-way, or unanswered with the
+reason; every response is paired or counted as unmatched. `Pairing` counts, so that this can be checked at any moment.
+
+What a hole does to an order. After bytes of unknown meaning are gone (or before the first ones that were seen) it is not known
+how many requests or responses they held, so the next answer need not belong to the next request. Pairs made then are
+tentative: they are held until a request begins with everything before it answered, which shows that the order was right, or
+until the connection ends or rests. An answer that nobody asked for shows that it was wrong: then all held pairs are given up.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
+
+if not cython.compiled:
+    from receiver.wire.records import (
+        BEGINS,
+        CERTAIN,
+        ENDS,
+        FAULT_BOTH,
+        FAULT_NONE,
+        GONE,
+        OUTCOME_ERROR,
+        OUTCOME_LOST,
+        OUTCOME_OK,
+        OUTCOME_ONE_WAY,
+        OUTCOME_TIMEOUT,
+        TENTATIVE,
+        TO_CLIENT,
+        TO_SERVER,
+        VANTAGE_CLIENT,
+    )
+
+# A connection that never rests cannot prove its order; 64 pairs x 2 messages x about 300 bytes is 40 KB at most.
+HELD_MAX = 64
+
+
+class Pairing:
+    """What all matchers share: where roundtrips go, the limits, and the count of everything offered.
+
+    Conservation: requests = paired + one_way + unanswered + open; responses = paired + unmatched (+ those begun and not ended).
+    `pending_max` requests wait per connection; one more is refused, and counted in `refused` and `unanswered`.
+    """
+
+    def __init__(self, sink: Sink, pending_max: cython.int = 1024, timeout_ns: cython.longlong = 30_000_000_000) -> None:
+        self.sink = sink
+        self.roundtrip = Roundtrip()
+        self.pending_max = pending_max
+        self.timeout_ns = timeout_ns
+        self.requests = 0
+        self.responses = 0
+        self.paired = 0
+        self.one_way = 0
+        self.unanswered = 0
+        self.unmatched = 0
+        self.refused = 0
+        self.open = 0
+
+
+class Matcher:
+    """The requests of one connection that wait for an answer."""
+
+    def __init__(self, pairing: Pairing, protocol: Protocol, endpoints: Endpoints, uncertain: cython.bint) -> None:
+        self.pairing = pairing
+        self.protocol = protocol
+        self.endpoints = endpoints
+        self.head: Message | None = None
+        self.tail: Message | None = None
+        self.pending = 0
+        self.by_key: dict[int, Message] | None = None
+        self.answers: dict[int, Message] | None = None
+        self.open_request: Message | None = None
+        self.open_response: Message | None = None
+        self.answered: Message | None = None
+        self.uncertain = uncertain
+        self.held: list[Message] | None = None
+
+    def offer(self, piece: Message) -> cython.int:
+        """Take a message, or a piece of one; the matcher keeps it."""
+        if piece.key >= 0:
+            return self._keyed(piece)
+        if piece.direction == TO_SERVER:
+            return self._request(piece)
+        return self._response(piece)
+
+    def _request(self, piece: Message) -> cython.int:
+        if not piece.piece & BEGINS:
+            if self.open_request is not None:
+                self._merge(self.open_request, piece)
+                if piece.piece & ENDS:
+                    whole: Message = self.open_request
+                    self.open_request = None
+                    if not whole.expects_reply:
+                        self.pairing.open -= 1
+                        self.pairing.one_way += 1
+                        self._emit(whole, None, OUTCOME_ONE_WAY, whole.last_ns)
+            return 0
+        self.pairing.requests += 1
+        if piece.trace_id is not None:
+            self.pairing.sink.begins(self.endpoints, piece)
+        self.open_request = None
+        if not piece.expects_reply:
+            if piece.piece & ENDS:
+                self.pairing.one_way += 1
+                return self._emit(piece, None, OUTCOME_ONE_WAY, piece.last_ns)
+            self.pairing.open += 1
+            self.open_request = piece
+            return 0
+        if self.uncertain:
+            if self.pending == 0 and self.open_response is None and self.held is not None:
+                self._release()
+            if self.uncertain:
+                piece.state = TENTATIVE
+        if self.pending >= self.pairing.pending_max:
+            return self._refuse(piece)
+        if self.tail is None:
+            self.head = piece
+        else:
+            self.tail.next = piece
+        self.tail = piece
+        self.pending += 1
+        self.pairing.open += 1
+        if not piece.piece & ENDS:
+            self.open_request = piece
+        return 0
+
+    def _refuse(self, piece: Message) -> cython.int:
+        # A refused request leaves a gap in the order: what is pending stays right, what comes after is uncertain.
+        self.pairing.refused += 1
+        self.uncertain = True
+        self.pairing.open += 1
+        return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
+
+    def _response(self, piece: Message) -> cython.int:
+        if not piece.piece & BEGINS:
+            if self.open_response is not None:
+                self._merge(self.open_response, piece)
+                if piece.piece & ENDS:
+                    response: Message = self.open_response
+                    request: Message = self.answered
+                    self.open_response = None
+                    self.answered = None
+                    self._complete(request, response)
+            return 0
+        self.pairing.responses += 1
+        if self.open_response is not None:
+            # The decoder found a new response before the old one ended: the old one is as complete as it gets.
+            older: Message = self.open_response
+            its: Message = self.answered
+            self.open_response = None
+            self.answered = None
+            self._complete(its, older)
+        asked: Message = self._pop()
+        if asked is None or asked.state == GONE:
+            self.pairing.unmatched += 1
+            if asked is None and self.held is not None:
+                self._void()
+            return 0
+        if piece.piece & ENDS:
+            return self._complete(asked, piece)
+        self.open_response = piece
+        self.answered = asked
+        return 0
+
+    def _pop(self) -> Message:
+        first: Message = self.head
+        if first is not None:
+            self.head = first.next
+            first.next = None
+            if self.head is None:
+                self.tail = None
+            self.pending -= 1
+        return first
+
+    def _keyed(self, piece: Message) -> cython.int:
+        if self.by_key is None:
+            self.by_key = {}
+            self.answers = {}
+        key: object = piece.key
+        request: Message | None = self.by_key.get(key)
+        if piece.direction == TO_SERVER:
+            if not piece.piece & BEGINS:
+                if request is not None:
+                    self._merge(request, piece)
+                return 0
+            self.pairing.requests += 1
+            if piece.trace_id is not None:
+                self.pairing.sink.begins(self.endpoints, piece)
+            if not piece.expects_reply:
+                self.pairing.one_way += 1
+                return self._emit(piece, None, OUTCOME_ONE_WAY, piece.last_ns)
+            self.pairing.open += 1
+            if request is not None:
+                # The key is used again while its request waits: the older one can have no answer any more.
+                del self.by_key[key]
+                self.answers.pop(key, None)
+                self._unanswered(request, None, OUTCOME_LOST, piece.first_ns)
+            elif len(self.by_key) >= self.pairing.pending_max:
+                self.pairing.refused += 1
+                return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
+            self.by_key[key] = piece
+            self.pending = len(self.by_key)
+            return 0
+        answer: Message | None = self.answers.get(key)
+        if answer is None:
+            if not piece.piece & BEGINS:
+                return 0
+            self.pairing.responses += 1
+            if request is None:
+                self.pairing.unmatched += 1
+                return 0
+            answer = piece
+            if not piece.piece & ENDS:
+                self.answers[key] = piece
+        else:
+            self._merge(answer, piece)
+            if piece.piece & ENDS:
+                del self.answers[key]
+        if piece.piece & ENDS:
+            del self.by_key[key]
+            self.pending = len(self.by_key)
+            self._complete(request, answer)
+        return 0
+
+    def _merge(self, whole: Message, piece: Message) -> cython.int:
+        whole.last_ns = piece.last_ns
+        whole.size += piece.size
+        if piece.status is not None:
+            whole.status = piece.status
+        if piece.error_type is not None:
+            whole.error_type = piece.error_type
+        if piece.fault != FAULT_NONE:
+            whole.fault = piece.fault
+        if piece.attributes is not None:
+            if whole.attributes is None:
+                whole.attributes = piece.attributes
+            else:
+                whole.attributes.extend(piece.attributes)
+        return 0
+
+    def _complete(self, request: Message, response: Message) -> cython.int:
+        if self.open_request is request:
+            self.open_request = None  # answered before it was all sent (413): what still comes of it changes nothing
+        if request.state == TENTATIVE:
+            if self.held is None:
+                self.held = []
+            if len(self.held) >= 2 * HELD_MAX:
+                self._void()
+                self.pairing.unmatched += 1
+                return self._unanswered(request, None, OUTCOME_LOST, response.last_ns)
+            self.held.append(request)
+            self.held.append(response)
+            return 0
+        self.pairing.open -= 1
+        self.pairing.paired += 1
+        outcome: cython.int = OUTCOME_OK
+        if response.fault == FAULT_BOTH or (
+            response.fault != FAULT_NONE and self.endpoints.vantage == VANTAGE_CLIENT
+        ):
+            outcome = OUTCOME_ERROR
+        return self._emit(request, response, outcome, response.last_ns)
+
+    def _unanswered(
+        self, request: Message, response: Message | None, outcome: cython.int, ts_ns: cython.longlong
+    ) -> cython.int:
+        self.pairing.open -= 1
+        self.pairing.unanswered += 1
+        return self._emit(request, response, outcome, ts_ns)
+
+    def _emit(
+        self, request: Message, response: Message | None, outcome: cython.int, end_ns: cython.longlong
+    ) -> cython.int:
+        roundtrip: Roundtrip = self.pairing.roundtrip
+        roundtrip.protocol = self.protocol
+        roundtrip.endpoints = self.endpoints
+        roundtrip.request = request
+        roundtrip.response = response
+        roundtrip.outcome = outcome
+        roundtrip.end_ns = end_ns
+        return self.pairing.sink.roundtrip(roundtrip)
+
+    def _release(self) -> cython.int:
+        """The order has proved right: what was held is true, and what follows is certain."""
+        held: list[Message] = self.held
+        self.held = None
+        self.uncertain = False
+        i: cython.Py_ssize_t = 0
+        while i < len(held):
+            request: Message = held[i]
+            request.state = CERTAIN
+            self._complete(request, held[i + 1])
+            i += 2
+        return 0
+
+    def _void(self) -> cython.int:
+        """The order has proved wrong: nothing of what was held is known to belong together."""
+        held: list[Message] = self.held
+        self.held = None
+        i: cython.Py_ssize_t = 0
+        while i < len(held):
+            request: Message = held[i]
+            response: Message = held[i + 1]
+            self.pairing.unmatched += 1
+            self._unanswered(request, None, OUTCOME_LOST, response.last_ns)
+            i += 2
+        return 0
+
+    def busy(self) -> cython.bint:
+        """Whether `expire` has something to look at."""
+        return (
+            self.pending > 0 or self.held is not None or self.open_request is not None or self.open_response is not None
+        )
+
+    def lost(self, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """Messages of `direction` may have gone unseen, an unknown number of them.
+
+        Lost requests: those that wait now were there before and keep their place. Lost answers: nobody knows whose they were, so
+        all that wait now are lost. By key, nothing else is in doubt.
+        """
+        if self.by_key is not None:
+            if direction == TO_SERVER:
+                return 0
+            for key in list(self.answers):
+                request: Message = self.by_key.pop(key)
+                answer: Message = self.answers.pop(key)
+                self.pairing.unmatched += 1
+                self._unanswered(request, answer, OUTCOME_LOST, ts_ns)
+            self.pending = len(self.by_key)
+            return 0
+        self.uncertain = True
+        if direction == TO_SERVER:
+            self.open_request = None
+            return 0
+        if self.open_response is not None:
+            partial: Message = self.open_response
+            asked: Message = self.answered
+            self.open_response = None
+            self.answered = None
+            self.pairing.unmatched += 1
+            self._unanswered(asked, partial, OUTCOME_LOST, ts_ns)
+        waiting: Message = self._pop()
+        while waiting is not None:
+            if waiting.state != GONE:
+                self._unanswered(waiting, None, OUTCOME_LOST, ts_ns)
+            waiting = self._pop()
+        return 0
+
+    def expire(self, now_ns: cython.longlong) -> cython.int:
+        """Give up what has waited for longer than the timeout.
+
+        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one.
+        """
+        limit: cython.longlong = now_ns - self.pairing.timeout_ns
+        if self.by_key is not None:
+            late: list[Message] = []
+            for request in self.by_key.values():
+                waits: Message = request
+                if waits.last_ns < limit:
+                    late.append(waits)
+            for request in late:
+                answer: Message | None = self.answers.get(request.key)
+                if answer is not None:
+                    if answer.last_ns >= limit:
+                        continue  # a stream that is still being answered
+                    del self.answers[request.key]
+                    self.pairing.unmatched += 1
+                del self.by_key[request.key]
+                self._unanswered(request, answer, OUTCOME_TIMEOUT, now_ns)
+            self.pending = len(self.by_key)
+            return 0
+        if self.held is not None:
+            newest: Message = self.held[len(self.held) - 1]
+            if self.pending == 0 and newest.last_ns < limit:
+                self._release()
+                self.uncertain = True  # rest shows that nothing was left over, not that the next order is right
+        waiting: Message = self.head
+        while waiting is not None and waiting.last_ns < limit:
+            if waiting.state != GONE:
+                waiting.state = GONE
+                self._unanswered(waiting, None, OUTCOME_TIMEOUT, now_ns)
+            waiting = waiting.next
+        return 0
+
+    def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """The connection is over, or nothing can be read on it any more: nothing stays behind."""
+        if self.held is not None:
+            self._release()
+        if self.by_key is not None:
+            waiting_by_key: list[Message] = list(self.by_key.values())
+            self.by_key.clear()
+            for request in waiting_by_key:
+                answer: Message | None = self.answers.pop(request.key, None)
+                if answer is not None:
+                    self.pairing.unmatched += 1
+                self._unanswered(request, answer, outcome, ts_ns)
+            self.pending = 0
+            return 0
+        if self.open_response is not None:
+            partial: Message = self.open_response
+            asked: Message = self.answered
+            self.open_response = None
+            self.answered = None
+            self.pairing.unmatched += 1
+            self._unanswered(asked, partial, outcome, ts_ns)
+        waiting: Message = self._pop()
+        while waiting is not None:
+            if waiting.state != GONE:
+                self._unanswered(waiting, None, outcome, ts_ns)
+            waiting = self._pop()
+        if self.open_request is not None:
+            if not self.open_request.expects_reply:
+                self._unanswered(self.open_request, None, outcome, ts_ns)
+            self.open_request = None
+        return 0

@@ -1,0 +1,30 @@
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.records cimport Segment
+
+cimport cython
+
+cdef int DLT_NULL
+cdef int DLT_EN10MB
+cdef int DLT_RAW
+cdef int DLT_LOOP
+cdef int DLT_LINUX_SLL
+cdef int DLT_LINUX_SLL2
+cdef int DLT_IPV4
+cdef int DLT_IPV6
+
+cdef enum Verdict:
+    DECODED = 0
+    NOT_IP = 1
+    NOT_TCP_UDP = 2
+    FRAGMENT = 3
+    TRUNCATED = 4
+    ODD = 5
+
+@cython.final
+cdef class Link:
+    cdef Cursor cursor
+    cdef int decode(self, bytes buf, Py_ssize_t start, Py_ssize_t end, int link_type, Segment seg) except -1
+    cdef int _ip(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _ip4(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _ip6(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _transport(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Py_ssize_t stop, int protocol, Segment seg) except -1

@@ -1,0 +1,206 @@
+"""A captured packet -> Segment: link layer, IPv4 and IPv6, TCP and UDP, in place.
+
+Room: pcap. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
+capture are those before offload, and wrong. The length on the wire is IP's own; 0 there means that offload built a segment
+too large for the field (BIG TCP, TSO on loopback), and then the captured length counts.
+"""
+
+import cython
+
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Segment
+
+# Link types as libpcap reports them (tcpdump.org, "Link-layer header types"; DLT_RAW is 12 on Linux).
+DLT_NULL = 0
+DLT_EN10MB = 1
+DLT_RAW = 12
+DLT_LOOP = 108
+DLT_LINUX_SLL = 113
+DLT_IPV4 = 228
+DLT_IPV6 = 229
+DLT_LINUX_SLL2 = 276
+
+if not cython.compiled:
+    DECODED = 0
+    NOT_IP = 1
+    NOT_TCP_UDP = 2
+    FRAGMENT = 3
+    TRUNCATED = 4
+    ODD = 5
+
+VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link")
+
+
+class Link:
+    """Decodes packets into one reused Segment."""
+
+    def __init__(self) -> None:
+        self.cursor = Cursor(b"")
+
+    def decode(
+        self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, seg: Segment
+    ) -> cython.int:
+        """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid."""
+        if end > len(buf) or start > end or start < 0:
+            return TRUNCATED
+        kind: cython.int
+        at: cython.Py_ssize_t
+        if link_type == DLT_EN10MB:
+            if end - start < 14:
+                return TRUNCATED
+            kind = buf[start + 12] << 8 | buf[start + 13]
+            at = start + 14
+            tags: cython.int = 0
+            while kind == 0x8100 or kind == 0x88A8 or kind == 0x9100:
+                if tags == 2:
+                    return ODD
+                if end - at < 4:
+                    return TRUNCATED
+                kind = buf[at + 2] << 8 | buf[at + 3]
+                at += 4
+                tags += 1
+        elif link_type == DLT_LINUX_SLL:
+            if end - start < 16:
+                return TRUNCATED
+            kind = buf[start + 14] << 8 | buf[start + 15]
+            at = start + 16
+        elif link_type == DLT_LINUX_SLL2:
+            if end - start < 20:
+                return TRUNCATED
+            kind = buf[start] << 8 | buf[start + 1]
+            at = start + 20
+        elif link_type == DLT_RAW or link_type == DLT_IPV4 or link_type == DLT_IPV6 or link_type == 101 or link_type == 14:
+            return self._ip(buf, start, end, seg)
+        elif link_type == DLT_NULL or link_type == DLT_LOOP:
+            # The family's number and its byte order differ by system; IP's own version tells the same.
+            return self._ip(buf, start + 4, end, seg)
+        else:
+            return ODD
+        if kind == 0x0800:
+            if at < end and buf[at] == 0x45:
+                return self._ip4(buf, at, end, seg)
+            return self._ip(buf, at, end, seg)
+        if kind == 0x86DD:
+            return self._ip(buf, at, end, seg)
+        if kind == 0x8847 or kind == 0x8848 or kind == 0x8864 or kind < 0x600:
+            return ODD
+        if kind == 0x8100 or kind == 0x88A8:  # a tag inside a cooked header
+            if end - at < 4:
+                return TRUNCATED
+            return self._ip(buf, at + 4, end, seg)
+        return NOT_IP
+
+    def _ip(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        if at >= end:
+            return TRUNCATED
+        version: cython.int = buf[at] >> 4
+        if version == 4:
+            return self._ip4(buf, at, end, seg)
+        if version == 6:
+            return self._ip6(buf, at, end, seg)
+        return NOT_IP
+
+    # [version|ihl][tos][total length][id][flags|fragment offset][ttl][protocol][checksum][source][destination]   RFC 791
+    def _ip4(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        if end - at < 20:
+            return TRUNCATED
+        header: cython.Py_ssize_t = (buf[at] & 15) * 4
+        total: cython.Py_ssize_t = buf[at + 2] << 8 | buf[at + 3]
+        if header < 20:
+            return NOT_IP
+        if buf[at + 6] & 0x3F or buf[at + 7]:
+            return FRAGMENT
+        if total == 0:
+            total = end - at
+        if total < header:
+            return TRUNCATED
+        protocol: cython.int = buf[at + 9]
+        verdict: cython.int = self._transport(buf, at + header, end, at + total, protocol, seg)
+        if verdict == DECODED and header > 20:
+            seg.key = buf[at + 12 : at + 20] + buf[at + header : at + header + 4]
+        return verdict
+
+    # [version|class|label][payload length][next header][hop limit][source 16][destination 16]   RFC 8200
+    def _ip6(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        if end - at < 40:
+            return TRUNCATED
+        length: cython.Py_ssize_t = buf[at + 4] << 8 | buf[at + 5]
+        following: cython.int = buf[at + 6]
+        here: cython.Py_ssize_t = at + 40
+        stop: cython.Py_ssize_t = here + length if length else end
+        verdict: cython.int
+        headers: cython.int = 0
+        while following == 0 or following == 43 or following == 60 or following == 44 or following == 51:
+            if end - here < 8 or headers == 8:
+                return TRUNCATED
+            headers += 1
+            if following == 44:
+                if buf[here + 2] or buf[here + 3] & 0xF9:
+                    return FRAGMENT
+                following = buf[here]
+                here += 8
+                continue
+            if following == 0 and length == 0 and buf[here + 2] == 0xC2 and buf[here + 3] == 4:  # jumbo payload, RFC 2675
+                stop = at + 40 + (buf[here + 4] << 24 | buf[here + 5] << 16 | buf[here + 6] << 8 | buf[here + 7])
+            size: cython.Py_ssize_t = (buf[here + 1] + 2) * 4 if following == 51 else (buf[here + 1] + 1) * 8
+            following = buf[here]
+            here += size
+        verdict = self._transport(buf, here, end, stop, following, seg)
+        if verdict == DECODED:
+            c: Cursor = self.cursor
+            c.set(buf, at, end)
+            if here == at + 40:
+                seg.key = c.take(at + 8, at + 44)
+            else:
+                seg.key = c.take(at + 8, at + 40) + c.take(here, here + 4)
+        return verdict
+
+    def _transport(
+        self,
+        buf: bytes,
+        at: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        protocol: cython.int,
+        seg: Segment,
+    ) -> cython.int:
+        """`end` is where the capture ends, `stop` where the IP packet does; the key is IPv4's, without options."""
+        c: Cursor = self.cursor
+        header: cython.Py_ssize_t
+        if protocol == 6:
+            if end - at < 20:
+                return TRUNCATED
+            header = (buf[at + 12] >> 4) * 4
+            if header < 20 or stop - at < header:
+                return TRUNCATED
+            c.set(buf, at, end)
+            seg.seq = c.u32(at + 4)
+            seg.ack = c.u32(at + 8)
+            seg.flags = buf[at + 13]
+            seg.window = buf[at + 14] << 8 | buf[at + 15]
+            seg.options = at + 20
+            seg.is_tcp = True
+        elif protocol == 17:
+            if end - at < 8:
+                return TRUNCATED
+            header = 8
+            if stop - at < 8:
+                return TRUNCATED
+            seg.is_tcp = False
+            seg.flags = 0
+        elif protocol == 4 or protocol == 41 or protocol == 47:
+            return ODD
+        else:
+            return NOT_TCP_UDP
+        c.set(buf, at - 8, end)
+        seg.key = c.take(at - 8, at + 4)
+        seg.start = at + header
+        seg.wire_length = stop - at - header
+        if seg.start >= end:
+            seg.start = end
+            seg.end = end
+        elif stop < end:
+            seg.end = stop
+        else:
+            seg.end = end
+        return DECODED

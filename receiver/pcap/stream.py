@@ -1,0 +1,315 @@
+"""One direction of a TCP connection: segments in, bytes in order out.
+
+Room: pcap. A segment that comes in order goes straight from the batch to the consumer, without a copy. One that does not is
+held, for one of two reasons:
+
+- bytes before it are missing. They may still come (reordering, retransmission), unless the other side has acknowledged them: then
+  they passed by and the capture lost them;
+- it acknowledges bytes of the other direction that were not seen yet. Taken now, an answer would stand before its question.
+
+What is held waits a little (GRACE_*) when the missing bytes are known to have passed, longer (PATIENCE_NS) when they may still be
+sent again, and never takes more than the limits. Then the hole is declared: the consumer is told how many bytes will not come,
+and goes on after them. All by packet time; sequence arithmetic is modular; what a short snaplen cut off is a hole of known size.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Consumer, Segment
+from receiver.wire.sequence import Sequence
+
+if not cython.compiled:
+    from receiver.wire.records import TO_CLIENT, TO_SERVER
+
+FIN = 0x01
+SYN = 0x02
+RST = 0x04
+ACK = 0x10
+
+# Capture rings hand packets of two directions over swapped by a few places at most, within the time of a softirq run.
+GRACE_NS = 20_000_000
+GRACE_SEGMENTS = 4
+# A sender repeats an unacknowledged segment after 200 ms to 1 s, twice as long each time (RFC 6298): three tries fit.
+PATIENCE_NS = 5_000_000_000
+
+
+class Limits:
+    """What all streams share: the caps on what is held, and the counts of what went missing.
+
+    `out_of_order`: bytes held per direction; `memory`: bytes held by all of them together.
+    """
+
+    def __init__(self, out_of_order: cython.Py_ssize_t = 65536, memory: cython.Py_ssize_t = 32 * 1024 * 1024) -> None:
+        self.out_of_order = out_of_order
+        self.memory = memory
+        self.held_bytes = 0
+        self.gaps = 0
+        self.bytes_missing = 0
+        self.bytes_truncated = 0
+        self.retransmitted = 0
+        self.reordered = 0
+        self.forced = 0
+        self.cursor = Cursor(b"")
+
+
+class Held:
+    """A segment that waits, with its own copy of the payload."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.ack = 0
+        self.has_ack = False
+        self.fin = False
+        self.payload = b""
+        self.wire_length = 0
+        self.ts_ns = 0
+
+
+class Stream:
+    """One direction. `next_seq` is -1 until the first segment; `acked` is the highest that the peer acknowledged, or -1."""
+
+    def __init__(self, owner: object, direction: cython.int, limits: Limits) -> None:
+        self.owner = owner
+        self.direction = direction
+        self.peer: Stream | None = None
+        self.limits = limits
+        self.next_seq = -1
+        self.acked = -1
+        self.closed = False
+        self.held: list[Held] | None = None
+        self.held_bytes = 0
+        self.packets = 0
+        self.bytes = 0
+
+    def greet(self, seg: Segment) -> cython.int:
+        """Take a SYN without data: the first byte is the next one."""
+        self.packets += 1
+        self.next_seq = Sequence.add(seg.seq, 1)
+        return 0
+
+    def push(self, seg: Segment, buf: bytes, consumer: Consumer) -> cython.int:
+        """Take a segment that is no RST; the payload goes to `consumer` now or later."""
+        peer: Stream = self.peer
+        flags: cython.int = seg.flags
+        self.packets += 1
+        self.bytes += seg.wire_length
+        seq: cython.longlong = seg.seq
+        if flags & SYN:
+            seq = Sequence.add(seq, 1)
+        if self.next_seq < 0:
+            self.next_seq = seq
+        ahead: cython.longlong = 0
+        if flags & ACK:
+            if peer.acked < 0 or Sequence.diff(seg.ack, peer.acked) > 0:
+                peer.acked = seg.ack
+            if peer.packets == 0:
+                peer.next_seq = seg.ack  # joined late, or only one side is seen: what was acknowledged is past
+            ahead = Sequence.diff(seg.ack, peer.next_seq)
+        if seg.wire_length == 0 and not flags & FIN:
+            if self.held is not None or peer.held is not None:
+                return self.settle(consumer, seg.ts_ns, False)
+            if ahead > 0:
+                return self._hold(seg, buf, seq)  # an empty one: it only notes that bytes have passed unseen
+            return 0
+        offset: cython.longlong = Sequence.diff(seq, self.next_seq)
+        if offset < 0:
+            if -offset >= seg.wire_length:
+                if not (flags & FIN and -offset == seg.wire_length and not self.closed):
+                    # A keep-alive probe repeats one old byte, or none (RFC 9293, 3.8.4): no retransmission.
+                    if seg.wire_length > 1 or offset != -1:
+                        self.limits.retransmitted += 1
+                    return 0
+        elif offset > 0 and self.held is None:
+            self.limits.reordered += 1
+        if offset > 0 or ahead > 0 or self.held is not None or peer.held is not None:
+            self._hold(seg, buf, seq)
+            return self.settle(consumer, seg.ts_ns, False)
+        start: cython.Py_ssize_t = seg.start
+        wire_length: cython.Py_ssize_t = seg.wire_length
+        if offset < 0:
+            start -= offset
+            wire_length += offset
+            if start > seg.end:
+                start = seg.end
+        return self._deliver(buf, start, seg.end, wire_length, flags & FIN != 0, seg.ts_ns, consumer)
+
+    def _deliver(
+        self,
+        buf: bytes,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        wire_length: cython.Py_ssize_t,
+        fin: cython.bint,
+        ts_ns: cython.longlong,
+        consumer: Consumer,
+    ) -> cython.int:
+        """Hand over the bytes at `next_seq`; what the capture cut off is a hole of known size."""
+        missing: cython.Py_ssize_t = wire_length - (end - start)
+        if not self.closed:
+            if end > start:
+                consumer.feed(self.direction, buf, start, end, ts_ns)
+            if missing > 0:
+                self.limits.bytes_truncated += missing
+                consumer.gap(self.direction, missing, ts_ns)
+        if wire_length:
+            self.next_seq = Sequence.add(self.next_seq, wire_length)
+        if fin and not self.closed:
+            self.closed = True
+            self.next_seq = Sequence.add(self.next_seq, 1)
+            consumer.close(self.direction, ts_ns)
+        return 0
+
+    def _hold(self, seg: Segment, buf: bytes, seq: cython.longlong) -> cython.int:
+        held: Held = Held()
+        c: Cursor = self.limits.cursor
+        held.seq = seq
+        held.ack = seg.ack
+        held.has_ack = seg.flags & ACK != 0
+        held.fin = seg.flags & FIN != 0
+        held.wire_length = seg.wire_length
+        held.ts_ns = seg.ts_ns
+        c.set(buf, seg.start, seg.end)
+        held.payload = c.take(seg.start, seg.end)
+        if self.held is None:
+            self.held = []
+        waiting: list[Held] = self.held
+        i: cython.Py_ssize_t = len(waiting)
+        while i > 0:
+            before: Held = waiting[i - 1]
+            if Sequence.diff(before.seq, seq) <= 0:
+                break
+            i -= 1
+        if i > 0:
+            same: Held = waiting[i - 1]
+            if same.seq == seq and same.wire_length >= held.wire_length and not (held.fin and not same.fin):
+                if held.wire_length:
+                    self.limits.retransmitted += 1  # held already: the first copy counts
+                return 0
+        waiting.insert(i, held)
+        # 200 bytes stand for the object itself: empty segments must not grow for nothing.
+        self.held_bytes += len(held.payload) + 200
+        self.limits.held_bytes += len(held.payload) + 200
+        return 0
+
+    def settle(self, consumer: Consumer, now_ns: cython.longlong, all_of_it: cython.bint) -> cython.int:
+        """Hand over what can be, of both directions in the order of their time; declare holes whose time has come.
+
+        `all_of_it`: the connection ends, nothing more will come.
+        """
+        peer: Stream = self.peer
+        while True:
+            ready: Stream | None = self._ready()
+            if ready is not None:
+                ready._pop(consumer)
+                continue
+            if self.held is None and peer.held is None:
+                return 0
+            # The one that waits longest is the one whose hole is looked at.
+            first: Stream = self
+            if self.held is None:
+                first = peer
+            elif peer.held is not None:
+                mine: Held = self.held[0]
+                theirs: Held = peer.held[0]
+                if theirs.ts_ns < mine.ts_ns:
+                    first = peer
+            oldest: Held = first.held[0]
+            hole: Stream = first  # the direction that has the hole
+            if Sequence.diff(oldest.seq, first.next_seq) <= 0:
+                hole = first.peer
+            waited: cython.longlong = now_ns - oldest.ts_ns
+            count: cython.Py_ssize_t = 0
+            if self.held is not None:
+                count += len(self.held)
+            if peer.held is not None:
+                count += len(peer.held)
+            passed: cython.bint = hole.acked >= 0 and Sequence.diff(hole.acked, hole.next_seq) > 0
+            if all_of_it or waited > PATIENCE_NS or (passed and (waited > GRACE_NS or count >= GRACE_SEGMENTS)):
+                hole._declare(consumer, now_ns)
+            elif (
+                self.held_bytes > self.limits.out_of_order
+                or peer.held_bytes > self.limits.out_of_order
+                or self.limits.held_bytes > self.limits.memory
+            ):
+                self.limits.forced += 1
+                hole._declare(consumer, now_ns)
+            else:
+                return 0
+
+    def _can_deliver(self) -> cython.bint:
+        if self.held is None:
+            return False
+        first: Held = self.held[0]
+        if Sequence.diff(first.seq, self.next_seq) > 0:
+            return False
+        return not first.has_ack or Sequence.diff(first.ack, self.peer.next_seq) <= 0
+
+    def _ready(self) -> Stream | None:
+        mine: cython.bint = self._can_deliver()
+        theirs: cython.bint = self.peer._can_deliver()
+        if mine and theirs:
+            first: Held = self.held[0]
+            other: Held = self.peer.held[0]
+            return self if first.ts_ns <= other.ts_ns else self.peer
+        if mine:
+            return self
+        if theirs:
+            return self.peer
+        return None
+
+    def _pop(self, consumer: Consumer) -> cython.int:
+        first: Held = self.held.pop(0)
+        if not self.held:
+            self.held = None
+        n: cython.Py_ssize_t = len(first.payload)
+        self.held_bytes -= n + 200
+        self.limits.held_bytes -= n + 200
+        start: cython.Py_ssize_t = 0
+        wire_length: cython.Py_ssize_t = first.wire_length
+        offset: cython.longlong = Sequence.diff(first.seq, self.next_seq)
+        if offset < 0:
+            if -offset >= wire_length:
+                if wire_length and not first.fin:
+                    self.limits.retransmitted += 1
+                start = n
+                wire_length = 0
+                if -offset > first.wire_length:
+                    return 0
+            else:
+                start = -offset
+                wire_length += offset
+                if start > n:
+                    start = n
+        return self._deliver(first.payload, start, n, wire_length, first.fin, first.ts_ns, consumer)
+
+    def _declare(self, consumer: Consumer, now_ns: cython.longlong) -> cython.int:
+        """Bytes from `next_seq` to the first that is held, or to what the peer acknowledged, will not come."""
+        until: cython.longlong = -1
+        if self.held is not None:
+            first: Held = self.held[0]
+            if Sequence.diff(first.seq, self.next_seq) > 0:
+                until = first.seq
+        if self.peer.held is not None:
+            waits: Held = self.peer.held[0]
+            if waits.has_ack and Sequence.diff(waits.ack, self.next_seq) > 0:
+                if until < 0 or Sequence.diff(waits.ack, until) < 0:
+                    until = waits.ack
+        if until < 0:
+            raise AssertionError("a hole without an end")
+        missing: cython.longlong = Sequence.diff(until, self.next_seq)
+        self.limits.gaps += 1
+        self.limits.bytes_missing += missing
+        self.next_seq = until
+        if not self.closed:
+            consumer.gap(self.direction, missing, now_ns)
+        return 0
+
+    def drop(self) -> cython.Py_ssize_t:
+        """Forget what is held; returns how many bytes that were."""
+        dropped: cython.Py_ssize_t = self.held_bytes
+        self.limits.held_bytes -= dropped
+        self.held_bytes = 0
+        self.held = None
+        return dropped

@@ -1,0 +1,56 @@
+from receiver.telemetry.histogram cimport Buckets
+from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip
+from receiver.wire.records cimport OUTCOME_LOST, OUTCOME_ERROR, VANTAGE_CLIENT, FAULT_BOTH, FAULT_NONE
+
+cimport cython
+
+cdef Py_ssize_t NEAR
+
+@cython.final
+cdef class Form:
+    cdef readonly object shape
+    cdef readonly Buckets buckets
+    cdef readonly bint by_server
+    cdef readonly int default_port
+    cdef readonly bint url_full
+    cdef readonly bint client_address
+    cdef readonly bint peer
+    cdef readonly bint between
+    cdef readonly bint emitted
+    cdef readonly bint client
+    cdef readonly dict series
+    cdef Series overflow
+    cdef readonly str default_version
+
+@cython.final
+@cython.no_gc
+cdef class Series:
+    cdef readonly Form form
+    cdef str operation
+    cdef str target
+    cdef str namespace
+    cdef str summary
+    cdef str version
+    cdef object status
+    cdef str error_type
+    cdef str server_address
+    cdef int server_port
+    cdef readonly Py_ssize_t row
+    cdef readonly bytes span_head
+    cdef readonly bytes span_attributes
+    cdef readonly tuple attributes
+    cdef readonly long long start_ns
+
+@cython.final
+cdef class Metrics:
+    cdef list forms
+    cdef list near
+    cdef Py_ssize_t series_max
+    cdef bint vmrange
+    cdef readonly long long overflowed
+    cdef long long[::1] outcomes
+    cdef list protocols
+    cdef readonly object clock_ns
+    cdef Series observe(self, Roundtrip roundtrip)
+    cdef Series _find(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)
+    cdef Series _make(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)

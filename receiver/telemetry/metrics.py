@@ -1,0 +1,323 @@
+"""Roundtrip -> series, counted in place.
+
+Room: telemetry. A series is found by the identity of the values that split it: decoders hand over the same str and int objects
+again and again, so a small cache answers most look-ups with a few pointer comparisons; the dict behind it is asked otherwise. As
+a series also fixes most of a span (name, kind, status, attributes), it carries those bytes ready-made. Beyond `series_max` series of
+a metric all goes to one with the attribute `otel.metric.overflow` (metrics SDK specification, "Cardinality limits").
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import cython
+
+from receiver.telemetry import semconv
+from receiver.telemetry.histogram import Buckets
+from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
+from receiver.telemetry.otlp import span_attribute, span_name, span_status
+from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
+
+if not cython.compiled:
+    from receiver.wire.records import FAULT_BOTH, FAULT_NONE, OUTCOME_ERROR, OUTCOME_LOST, VANTAGE_CLIENT
+
+# Direct-mapped; a service has some tens of series at a time. A power of two.
+NEAR = 512
+
+
+class Form:
+    """A Shape made ready: its histogram and its series."""
+
+    def __init__(self, shape: semconv.Shape, vmrange: bool, emitted: cython.bint) -> None:
+        self.shape = shape
+        self.buckets = Buckets(shape.metric.bounds if shape.metric is not None else (), vmrange)
+        self.by_server = shape.server_in_metric
+        self.default_port = shape.default_port
+        self.url_full = shape.url_full
+        self.client_address = shape.client_address
+        self.peer = shape.peer
+        self.emitted = emitted
+        self.client = shape.vantage == "client"
+        self.series: dict[tuple[Any, ...], Series] = {}
+        self.overflow: Series | None = None
+
+
+class Series:
+    """One combination of values: its row of counters, and what of a span it fixes."""
+
+    def __init__(
+        self, form: Form, values: tuple[Any, ...], row: cython.Py_ssize_t, attributes: Attributes, start_ns: cython.longlong
+    ) -> None:
+        self.form = form
+        self.operation = values[0]
+        self.target = values[1]
+        self.namespace = values[2]
+        self.summary = values[3]
+        self.version = values[4]
+        self.status = values[5]
+        self.error_type = values[6]
+        self.server_address = values[7]
+        self.server_port = values[8]
+        self.row = row
+        self.attributes = attributes
+        self.start_ns = start_ns
+        self.span_head = span_name(_name(form.shape, self.operation, self.target, self.summary), form.shape.kind)
+        known = {
+            "operation": self.operation,
+            "target": self.target,
+            "namespace": self.namespace,
+            "summary": self.summary,
+            "version": self.version,
+            "status": self.status,
+        }
+        parts = [span_attribute(name, value) for name, value in form.shape.system]
+        for slot in form.shape.slots:
+            value = known[slot.slot]
+            if value is None or value == "":
+                value = slot.default
+            if slot.span and value != "":
+                parts.append(span_attribute(slot.attribute, value))
+        if self.error_type is not None:
+            parts.append(span_attribute(semconv.ERROR_TYPE, self.error_type))
+            parts.append(span_status(2))
+        self.span_attributes = b"".join(parts)
+
+
+def _name(shape: semconv.Shape, operation: str | None, target: str | None, summary: str | None) -> str:
+    if shape.named_by_summary and summary:
+        return summary
+    if operation == "_OTHER" or not (operation or target):
+        operation = shape.fallback
+    name = shape.prefix + (operation or "")
+    if shape.target_in_name and target:
+        name = f"{name} {target}" if operation else target
+    return name or shape.fallback
+
+
+def _labels(shape: semconv.Shape, values: tuple[Any, ...]) -> Attributes:
+    known = dict(zip(("operation", "target", "namespace", "summary", "version", "status"), values[:6], strict=True))
+    pairs: list[tuple[str, Any]] = list(shape.system)
+    for slot in shape.slots:
+        value = known[slot.slot]
+        if value is None or value == "":
+            value = slot.default
+        if slot.metric and value != "":
+            pairs.append((slot.attribute, value))
+    if values[6] is not None:
+        pairs.append((semconv.ERROR_TYPE, values[6]))
+    if shape.server_in_metric:
+        if values[7]:
+            pairs.append((semconv.SERVER_ADDRESS, values[7]))
+        if values[8] and values[8] != shape.default_port:
+            pairs.append((semconv.SERVER_PORT, values[8]))
+    return tuple(sorted(pairs))
+
+
+class Metrics:
+    """All series of all protocols, and the roundtrips by outcome.
+
+    `protocols` are the rows of the registry; a row's number is its place. `emitted`: families whose shape is off unless
+    asked for, as `family/vantage`.
+    """
+
+    def __init__(
+        self,
+        protocols: Sequence[Protocol],
+        series_max: cython.Py_ssize_t = 2000,
+        vmrange: cython.bint = False,
+        emitted: Sequence[str] = (),
+    ) -> None:
+        self.series_max = series_max
+        self.protocols = list(protocols)
+        self.vmrange = vmrange
+        by_shape: dict[str, Form] = {}
+        for shape in semconv.SHAPES:
+            key = f"{shape.family}/{shape.vantage}"
+            by_shape[key] = Form(shape, vmrange, shape.emitted or key in emitted)
+        self.forms: list[Form] = []
+        for protocol in protocols:
+            self.forms.append(by_shape[f"{protocol.family}/server"])
+            self.forms.append(by_shape[f"{protocol.family}/client"])
+        self.near: list[Series | None] = [None] * NEAR
+        self.overflowed = 0
+        self.outcomes = array("q", bytes(8 * len(OUTCOMES) * len(protocols)))
+
+    def observe(self, roundtrip: Roundtrip) -> Series | None:
+        """Count a roundtrip; returns its series, which is also what its span starts from. None when nobody asked for it."""
+        protocol: Protocol = roundtrip.protocol
+        endpoints: Endpoints = roundtrip.endpoints
+        request: Message = roundtrip.request
+        response: Message = roundtrip.response
+        outcome: cython.int = roundtrip.outcome
+        self.outcomes[protocol.number * 7 + outcome] += 1
+        form: Form = self.forms[protocol.number * 2 + endpoints.vantage]
+        if not form.emitted:
+            return None
+        status: object = None
+        error_type: str = None
+        version: str = request.version
+        if response is not None:
+            status = response.status
+            if response.version is not None:
+                version = response.version
+        if outcome == OUTCOME_ERROR:
+            error_type = response.error_type
+            if error_type is None:
+                error_type = "_OTHER"
+        elif outcome > 2 and outcome != OUTCOME_LOST:
+            error_type = semconv.UNANSWERED_ERROR[outcome]
+        server_address: str = None
+        server_port: cython.int = 0
+        if form.by_server:
+            server_address = request.server_address
+            server_port = request.server_port
+            if server_address is None:
+                server_address = endpoints.server_address
+                server_port = endpoints.server_port
+        series: Series = self._find(
+            form,
+            request.operation,
+            request.target,
+            request.namespace,
+            request.summary,
+            version,
+            status,
+            error_type,
+            server_address,
+            server_port,
+            request.first_ns,
+        )
+        if outcome != OUTCOME_LOST:
+            form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
+        return series
+
+    def _find(
+        self,
+        form: Form,
+        operation: str,
+        target: str,
+        namespace: str,
+        summary: str,
+        version: str,
+        status: object,
+        error_type: str,
+        server_address: str,
+        server_port: cython.int,
+        ts_ns: cython.longlong,
+    ) -> Series:
+        place: cython.Py_ssize_t
+        if cython.compiled:
+            place = cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, operation)) >> 4
+            place += cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, target)) >> 5
+            place += cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, summary)) >> 5
+            place += cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, status)) >> 4
+        else:
+            place = id(operation) // 16 + id(target) // 32 + id(summary) // 32 + id(status) // 16
+        place &= NEAR - 1
+        near: Series = self.near[place]
+        if (
+            near is not None
+            and near.form is form
+            and near.operation is operation
+            and near.target is target
+            and near.status is status
+            and near.namespace is namespace
+            and near.summary is summary
+            and near.version is version
+            and near.error_type is error_type
+            and near.server_address is server_address
+            and near.server_port == server_port
+        ):
+            return near
+        near = self._make(
+            form, operation, target, namespace, summary, version, status, error_type, server_address, server_port, ts_ns
+        )
+        self.near[place] = near
+        return near
+
+    def _make(
+        self,
+        form: Form,
+        operation: str,
+        target: str,
+        namespace: str,
+        summary: str,
+        version: str,
+        status: object,
+        error_type: str,
+        server_address: str,
+        server_port: cython.int,
+        ts_ns: cython.longlong,
+    ) -> Series:
+        key = (operation, target, namespace, summary, version, status, error_type, server_address, server_port)
+        series: Series | None = form.series.get(key)
+        if series is not None:
+            return series
+        if len(form.series) >= self.series_max - 1:
+            self.overflowed += 1
+            if form.overflow is None:
+                form.overflow = Series(form, key, form.buckets.add_row(), ((semconv.OVERFLOW, True),), ts_ns)
+            # Its own span is told in full; only the counters are shared.
+            return Series(form, key, form.overflow.row, form.overflow.attributes, form.overflow.start_ns)
+        labels = _labels(form.shape, key)
+        series = Series(form, key, form.buckets.add_row(), labels, ts_ns)
+        form.series[key] = series
+        return series
+
+    def durations(self) -> list[Metric]:
+        """The duration metrics that have a series, one Metric for each name."""
+        points: dict[str, list[HistogramPoint]] = {}
+        defs: dict[str, semconv.MetricDef] = {}
+        for form in dict.fromkeys(self.forms):
+            if form.shape.metric is None:
+                continue
+            every = list(form.series.values())
+            if form.overflow is not None:
+                every.append(form.overflow)
+            for series in every:
+                counts = form.buckets.counts_of(series.row)
+                count = sum(counts)
+                if count == 0:
+                    continue
+                defs[form.shape.metric.name] = form.shape.metric
+                points.setdefault(form.shape.metric.name, []).append(
+                    HistogramPoint(
+                        attributes=series.attributes,
+                        start_ns=series.start_ns,
+                        count=count,
+                        sum=form.buckets.sum_of(series.row),
+                        bucket_counts=counts,
+                        vmrange=form.buckets.ranges_of(series.row),
+                    )
+                )
+        return [
+            Metric(
+                name=name,
+                unit=defs[name].unit,
+                description=defs[name].description,
+                kind="histogram",
+                points=tuple(points[name]),
+                bounds=defs[name].bounds,
+            )
+            for name in sorted(points)
+        ]
+
+    def roundtrips(self, start_ns: int) -> Metric:
+        """`pcap_receiver.roundtrips`: how many, by protocol and outcome."""
+        definition = semconv.SELF["pcap_receiver.roundtrips"]
+        points: list[NumberPoint] = []
+        for protocol in self.protocols:
+            for i, outcome in enumerate(OUTCOMES):
+                value = self.outcomes[protocol.number * 7 + i]
+                if value:
+                    attributes: Attributes = (("outcome", outcome), ("protocol", protocol.name))
+                    points.append(NumberPoint(attributes=attributes, start_ns=start_ns, value=value))
+        return Metric(
+            name=definition.name, unit=definition.unit, description=definition.description, kind="sum", points=tuple(points)
+        )
+
+    def total(self) -> int:
+        """All roundtrips."""
+        return sum(self.outcomes)

@@ -1,0 +1,190 @@
+"""Every name that we emit, in one table, with unit, stability and buckets.
+
+Room: telemetry. Names follow OpenTelemetry semantic conventions 1.44.0; what they do not know stands under `pcap_receiver.`.
+A protocol family has a Shape for each vantage: which slot of a Message becomes which attribute, what the span is called, which
+metric counts it. A renamed attribute (`rpc.response.status_code` will become `rpc.status_code`) is one line here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+SCOPE = "pcap-receiver"
+
+KIND_INTERNAL, KIND_SERVER, KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER = 1, 2, 3, 4, 5
+
+H14 = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Bounds in seconds of HTTP, RPC, messaging and DNS durations (docs/http/http-metrics.md and others)."""
+D9 = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+"""Bounds in seconds of database durations (docs/db/database-metrics.md)."""
+
+ERROR_TYPE = "error.type"
+OVERFLOW = "otel.metric.overflow"
+NETWORK_PEER_ADDRESS = "network.peer.address"
+NETWORK_PEER_PORT = "network.peer.port"
+NETWORK_TRANSPORT = "network.transport"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+CLIENT_ADDRESS = "client.address"
+URL_PATH = "url.path"
+URL_QUERY = "url.query"
+URL_FULL = "url.full"
+VANTAGE = "pcap_receiver.vantage"
+OUTCOME = "pcap_receiver.outcome"
+
+UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "")
+"""error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error."""
+
+Slot = Literal["operation", "target", "namespace", "summary", "version", "status"]
+
+
+class MetricDef(msgspec.Struct, frozen=True):
+    name: str
+    unit: str
+    description: str
+    kind: Literal["sum", "gauge", "histogram"]
+    stability: Literal["stable", "release_candidate", "development"] = "development"
+    bounds: tuple[float, ...] = ()
+    monotonic: bool = True
+    attributes: tuple[str, ...] = ()
+
+
+class SlotDef(msgspec.Struct, frozen=True):
+    """What a slot is called. `default` stands where the decoder said nothing; `span` and `metric`: where it is shown."""
+
+    slot: Slot
+    attribute: str
+    default: str = ""
+    span: bool = True
+    metric: bool = True
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """How a family's roundtrips look from one side.
+
+    The span's name is `prefix` + operation + ` ` + target, of what there is; `summary` alone when `named_by_summary`; `fallback`
+    when nothing is known or the operation is `_OTHER`. `server_in_metric`: server.address and server.port split the
+    metric. `default_port` is left out of server.port where the convention says so (0: never). `emitted`: whether spans
+    and the metric are on unless asked for.
+    """
+
+    family: str
+    vantage: Literal["server", "client"]
+    kind: int
+    slots: tuple[SlotDef, ...]
+    metric: MetricDef | None
+    fallback: str
+    prefix: str = ""
+    named_by_summary: bool = False
+    target_in_name: bool = True
+    system: tuple[tuple[str, str], ...] = ()
+    server_in_metric: bool = False
+    default_port: int = 0
+    client_address: bool = False
+    url_full: bool = False
+    peer: bool = True
+    emitted: bool = True
+
+
+def _http(vantage: Literal["server", "client"]) -> Shape:
+    server = vantage == "server"
+    return Shape(
+        family="http",
+        vantage=vantage,
+        kind=KIND_SERVER if server else KIND_CLIENT,
+        slots=(
+            SlotDef("operation", "http.request.method"),
+            SlotDef("namespace", "url.scheme", default="http", span=server, metric=server),
+            SlotDef("status", "http.response.status_code"),
+            SlotDef("target", "http.route" if server else "url.template"),
+            SlotDef("summary", "pcap_receiver.http.route", span=False),
+            SlotDef("version", "network.protocol.version"),
+        ),
+        metric=MetricDef(
+            name=f"http.{vantage}.request.duration",
+            unit="s",
+            description=f"Duration of HTTP {vantage} requests.",
+            kind="histogram",
+            stability="stable",
+            bounds=H14,
+        ),
+        fallback="HTTP",
+        server_in_metric=not server,
+        client_address=server,
+        url_full=not server,
+    )
+
+
+SHAPES: tuple[Shape, ...] = (_http("server"), _http("client"))
+
+ATTRIBUTES: frozenset[str] = frozenset(
+    {
+        "user_agent.original",
+        "http.request.method_original",
+        "http.request.body.size",
+        "http.response.body.size",
+        URL_PATH,
+        URL_QUERY,
+        CLIENT_ADDRESS,
+    }
+)
+"""Names that decoders put on a Message besides the slots; header names are added to two prefixes."""
+ATTRIBUTE_PREFIXES = ("http.request.header.", "http.response.header.")
+
+
+def shape_of(family: str, vantage: str) -> Shape:
+    """Raises KeyError when the table has no such row."""
+    for shape in SHAPES:
+        if shape.family == family and shape.vantage == vantage:
+            return shape
+    raise KeyError(f"{family}/{vantage}")
+
+
+def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
+    return MetricDef(name=name, unit=unit, description=description, kind="sum", attributes=attributes)
+
+
+def _gauge(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
+    return MetricDef(name=name, unit=unit, description=description, kind="gauge", attributes=attributes)
+
+
+SELF: dict[str, MetricDef] = {
+    metric.name: metric
+    for metric in (
+        _sum("pcap_receiver.capture.packets", "{packet}", "Packets taken from the capture."),
+        _sum("pcap_receiver.capture.packets.parsed", "{packet}", "Packets that were TCP or UDP and read."),
+        _sum("pcap_receiver.capture.packets.skipped", "{packet}", "Packets that were not read, by reason.", "reason"),
+        _sum("pcap_receiver.capture.dropped", "{packet}", "Packets lost before they were read, by reason.", "reason"),
+        _sum("pcap_receiver.capture.bytes", "By", "Captured bytes."),
+        _gauge("pcap_receiver.flows.open", "{flow}", "Flows in the table."),
+        _sum("pcap_receiver.flows.opened", "{flow}", "Flows that were opened."),
+        _sum("pcap_receiver.flows.ended", "{flow}", "Flows forgotten, by reason.", "reason"),
+        _sum("pcap_receiver.flows.detected", "{flow}", "Flows whose protocol became known.", "protocol"),
+        _sum("pcap_receiver.stream.gaps", "{gap}", "Holes in the bytes of a direction."),
+        _sum("pcap_receiver.stream.bytes_missing", "By", "Bytes in holes, by reason.", "reason"),
+        _sum("pcap_receiver.stream.bytes_unread", "By", "Bytes of flows that are no known protocol, or could not be read."),
+        _sum("pcap_receiver.decode.gaps", "{gap}", "Holes that a decoder was told of.", "protocol"),
+        _sum("pcap_receiver.decode.errors", "{error}", "Bytes that broke a protocol's rules.", "protocol", "reason"),
+        _sum("pcap_receiver.messages", "{message}", "Requests and responses, by what became of them.", "direction", "state"),
+        _sum("pcap_receiver.roundtrips", "{roundtrip}", "Roundtrips, by protocol and outcome.", "protocol", "outcome"),
+        _sum("pcap_receiver.limits.hit", "{event}", "Times that a limit was reached, by its name.", "limit"),
+        _sum("pcap_receiver.redactions", "{value}", "Values replaced before they could leave."),
+        _sum("pcap_receiver.spans", "{span}", "Roundtrips as spans, by what became of them.", "state"),
+        _sum("pcap_receiver.exporter.sent_spans", "{span}", "Spans that a backend took.", "exporter"),
+        _sum("pcap_receiver.exporter.send_failed_spans", "{span}", "Spans that no backend took.", "exporter", "reason"),
+        _sum("pcap_receiver.exporter.enqueue_failed_spans", "{span}", "Spans that found the queue full.", "exporter"),
+        _sum("pcap_receiver.exporter.sent_metric_points", "{point}", "Points that a backend took.", "exporter"),
+        _sum("pcap_receiver.exporter.send_failed_metric_points", "{point}", "Points that no backend took.", "exporter", "reason"),
+        _sum("pcap_receiver.exporter.enqueue_failed_metric_points", "{point}", "Points that found the queue full.", "exporter"),
+        _gauge("pcap_receiver.exporter.queue_size", "By", "Bytes that wait for a backend.", "exporter", "signal"),
+        _gauge("pcap_receiver.exporter.queue_capacity", "By", "Bytes that may wait for a backend.", "exporter", "signal"),
+        _gauge("pcap_receiver.exporter.queue_items", "{item}", "Spans or points that wait.", "exporter", "signal"),
+        _sum("pcap_receiver.process.uptime", "s", "Time since the start."),
+        _sum("pcap_receiver.process.cpu_seconds", "s", "Processor time used."),
+        _gauge("pcap_receiver.process.memory_rss", "By", "Resident memory."),
+    )
+}
+"""What we say about ourselves (Prometheus names: dots become underscores, counters end in `_total`)."""

@@ -1,0 +1,46 @@
+from receiver.telemetry.metrics cimport Form, Series
+from receiver.telemetry.redact cimport Redactor
+from receiver.wire.records cimport Endpoints, Message, Roundtrip
+from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_ONE_WAY
+from receiver.wire.writer cimport Writer
+
+cimport cython
+
+cdef Py_ssize_t TEXT_MAX
+cdef str PATH
+cdef str QUERY
+cdef str CLIENT
+
+@cython.final
+cdef class Identities:
+    cdef bytes _pool
+    cdef Py_ssize_t _at
+    cdef object _source
+    cdef bytes take(self, Py_ssize_t n)
+
+@cython.final
+cdef class Encoded:
+    cdef bytes peer
+    cdef str server_address
+    cdef int server_port
+    cdef bytes server
+
+@cython.final
+cdef class Spans:
+    cdef readonly Writer writer
+    cdef readonly int count
+    cdef readonly Redactor redactor
+    cdef dict _keys
+    cdef bytes _path
+    cdef bytes _query
+    cdef readonly long long cut
+    cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate) except -1
+    cdef int _message(self, Message message, Form form) except -1
+    cdef int _attribute(self, str name, object value) except -1
+    cdef int _text(self, bytes key, bytes text) except -1
+    cdef int _number(self, bytes key, long long value) except -1
+    cdef bytes _key(self, str name)
+    cdef Encoded _encoded(self, Endpoints endpoints, Form form)
+    cdef object _server(self, Encoded encoded, Message request, Endpoints endpoints, Form form)
+    cdef int _url(self, Message request, Endpoints endpoints, Form form) except -1
+    cdef bytes _clean(self, bytes text)

@@ -1,0 +1,127 @@
+cimport cython
+
+cdef enum Direction:
+    TO_SERVER = 0
+    TO_CLIENT = 1
+
+cdef enum Vantage:
+    VANTAGE_SERVER = 0
+    VANTAGE_CLIENT = 1
+
+cdef enum Piece:
+    BEGINS = 1
+    ENDS = 2
+
+cdef enum Fault:
+    FAULT_NONE = 0
+    FAULT_CLIENT = 1
+    FAULT_BOTH = 2
+
+cdef enum Outcome:
+    OUTCOME_OK = 0
+    OUTCOME_ERROR = 1
+    OUTCOME_ONE_WAY = 2
+    OUTCOME_TIMEOUT = 3
+    OUTCOME_RESET = 4
+    OUTCOME_CLOSED = 5
+    OUTCOME_LOST = 6
+
+cdef enum MessageState:
+    CERTAIN = 0
+    TENTATIVE = 1
+    GONE = 2
+
+@cython.final
+cdef class Segment:
+    cdef bytes key
+    cdef bint is_tcp
+    cdef int flags
+    cdef long long seq
+    cdef long long ack
+    cdef Py_ssize_t start
+    cdef Py_ssize_t end
+    cdef Py_ssize_t wire_length
+    cdef long long ts_ns
+    cdef Py_ssize_t options
+    cdef int window
+
+@cython.final
+cdef class Endpoints:
+    cdef readonly str client_address
+    cdef readonly int client_port
+    cdef readonly str server_address
+    cdef readonly int server_port
+    cdef readonly str transport
+    cdef public int vantage
+    cdef readonly bint between
+    cdef public object encoded
+
+@cython.final
+@cython.freelist(64)
+@cython.no_gc
+cdef class Message:
+    cdef public int direction
+    cdef public int piece
+    cdef public long long key
+    cdef public long long first_ns
+    cdef public long long last_ns
+    cdef public long long size
+    cdef public bint expects_reply
+    cdef public int fault
+    cdef public str operation
+    cdef public str target
+    cdef public str namespace
+    cdef public str summary
+    cdef public str version
+    cdef public object status
+    cdef public str error_type
+    cdef public str server_address
+    cdef public int server_port
+    cdef public bytes trace_id
+    cdef public bytes parent_id
+    cdef public int trace_flags
+    cdef public bytes tracestate
+    cdef public bytes span_id
+    cdef public list attributes
+    cdef public int state
+    cdef public Message next
+    cdef int add(self, str name, object value) except -1
+
+@cython.final
+cdef class Protocol:
+    cdef readonly str name
+    cdef readonly int number
+    cdef readonly str family
+    cdef readonly str stability
+    cdef readonly bint over_udp
+    cdef readonly bint over_tcp
+    cdef readonly bint client_only
+    cdef readonly tuple ports
+    cdef readonly object decoder
+
+@cython.final
+cdef class Roundtrip:
+    cdef public Protocol protocol
+    cdef public Endpoints endpoints
+    cdef public Message request
+    cdef public Message response
+    cdef public int outcome
+    cdef public long long end_ns
+
+cdef class Sink:
+    cpdef int roundtrip(self, Roundtrip roundtrip) except -1
+    cpdef int begins(self, Endpoints endpoints, Message request) except -1
+
+cdef class Connection:
+    cdef readonly bint roles_known
+    cdef readonly int client_port
+    cdef readonly int server_port
+    cdef int swap_roles(self) except -1
+    cdef Endpoints endpoints(self)
+
+cdef class Consumer:
+    cdef int feed(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int gap(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
+    cdef int close(self, int direction, long long ts_ns) except -1
+    cdef int end(self, int outcome, long long ts_ns) except -1
+    cdef int expire(self, long long now_ns) except -1

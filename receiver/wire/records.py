@@ -1,0 +1,234 @@
+"""The words that every room shares: Segment, Message, Roundtrip, and what describes them.
+
+Room: wire. Times are nanoseconds since 1970 by the packets' own clock; sizes are bytes on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+if not cython.compiled:
+    # The compiled module has these as C enums, from the `.pxd`; importers write `if not cython.compiled:` likewise.
+    TO_SERVER = 0
+    TO_CLIENT = 1
+    VANTAGE_SERVER = 0
+    VANTAGE_CLIENT = 1
+    BEGINS = 1
+    ENDS = 2
+    FAULT_NONE = 0
+    FAULT_CLIENT = 1
+    FAULT_BOTH = 2
+    OUTCOME_OK = 0
+    OUTCOME_ERROR = 1
+    OUTCOME_ONE_WAY = 2
+    OUTCOME_TIMEOUT = 3
+    OUTCOME_RESET = 4
+    OUTCOME_CLOSED = 5
+    OUTCOME_LOST = 6
+    CERTAIN = 0
+    TENTATIVE = 1
+    GONE = 2
+
+OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost")
+"""Names of the outcomes, by number."""
+
+
+class Malformed(Exception):
+    """The only exception that a decoder raises: the bytes break the protocol's rules.
+
+    `what` names the rule in a few words and is a label value: never a piece of the payload. `offset` counts from the
+    frame's first byte.
+    """
+
+    def __init__(self, protocol: str, what: str, offset: int) -> None:
+        super().__init__(f"{protocol}: {what} at {offset}")
+        self.protocol = protocol
+        self.what = what
+        self.offset = offset
+
+
+class Segment:
+    """One TCP segment or UDP datagram, decoded in place. One object is reused; its content lives for one loop turn.
+
+    `key` is the flow key of its direction (12 bytes, IPv6 36): source, destination, ports. The payload is `[start:end)`
+    of the batch; `wire_length` is what the packet carried, more than `end - start` where the capture cut it.
+    `options` is where the TCP header's options start, `window` is unscaled.
+    """
+
+    def __init__(self) -> None:
+        self.key = b""
+        self.is_tcp = False
+        self.flags = 0
+        self.seq = 0
+        self.ack = 0
+        self.start = 0
+        self.end = 0
+        self.wire_length = 0
+        self.ts_ns = 0
+        self.options = 0
+        self.window = 0
+
+
+class Endpoints:
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `encoded` is telemetry's to cache in."""
+
+    def __init__(
+        self,
+        client_address: str,
+        client_port: cython.int,
+        server_address: str,
+        server_port: cython.int,
+        transport: str,
+        vantage: cython.int,
+        between: cython.bint = False,
+    ) -> None:
+        self.client_address = client_address
+        self.client_port = client_port
+        self.server_address = server_address
+        self.server_port = server_port
+        self.transport = transport
+        self.vantage = vantage
+        self.between = between
+        self.encoded: Any = None
+
+
+class Message:
+    """A request or a response, or a piece of one.
+
+    `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
+    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
+    `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
+    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `attributes` is flat
+    (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
+    """
+
+    def __init__(self) -> None:
+        self.direction = 0
+        self.piece = 3
+        self.key = -1
+        self.first_ns = 0
+        self.last_ns = 0
+        self.size = 0
+        self.expects_reply = True
+        self.fault = 0
+        self.operation: str | None = None
+        self.target: str | None = None
+        self.namespace: str | None = None
+        self.summary: str | None = None
+        self.version: str | None = None
+        self.status: Any = None
+        self.error_type: str | None = None
+        self.server_address: str | None = None
+        self.server_port = 0
+        self.trace_id: bytes | None = None
+        self.parent_id: bytes | None = None
+        self.trace_flags = -1
+        self.tracestate: bytes | None = None
+        self.span_id: bytes | None = None
+        self.attributes: list[Any] | None = None
+        self.state = 0
+        self.next: Message | None = None
+
+    def add(self, name: str, value: Any) -> cython.int:
+        """Append an attribute: a name of `semconv.py` and a str, bytes (text as on the wire), int, bool or tuple of them."""
+        if self.attributes is None:
+            self.attributes = []
+        self.attributes.append(name)
+        self.attributes.append(value)
+        return 0
+
+
+class Protocol:
+    """One row of `l7/registry.py`. `family` names the row of `semconv.py`; `client_only`: its conventions know no server
+    side; `decoder` makes a Decoder; `ports` are a hint, no more."""
+
+    def __init__(
+        self,
+        name: str,
+        number: cython.int,
+        family: str,
+        decoder: Any,
+        ports: tuple[int, ...] = (),
+        stability: str = "beta",
+        over_tcp: cython.bint = True,
+        over_udp: cython.bint = False,
+        client_only: cython.bint = False,
+    ) -> None:
+        self.name = name
+        self.number = number
+        self.family = family
+        self.decoder = decoder
+        self.ports = ports
+        self.stability = stability
+        self.over_tcp = over_tcp
+        self.over_udp = over_udp
+        self.client_only = client_only
+
+
+class Roundtrip:
+    """A request and its response, or what became of the request instead. One object is reused: a sink keeps nothing of it.
+
+    `end_ns` is the response's last byte, or when it was known that none comes.
+    """
+
+    def __init__(self) -> None:
+        self.protocol: Protocol | None = None
+        self.endpoints: Endpoints | None = None
+        self.request: Message | None = None
+        self.response: Message | None = None
+        self.outcome = 0
+        self.end_ns = 0
+
+
+class Sink:
+    """Whoever takes roundtrips: telemetry, the terminal, a test."""
+
+    def begins(self, endpoints: Endpoints, request: Message) -> cython.int:
+        """A request that carries a trace context was seen; its roundtrip comes later."""
+        return 0
+
+    def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
+        raise NotImplementedError
+
+
+class Connection:
+    """What a decoder's side may know of the connection that it reads: who is who. Flow is one."""
+
+    def __init__(self) -> None:
+        self.roles_known = False
+        self.client_port = 0
+        self.server_port = 0
+
+    def swap_roles(self) -> cython.int:
+        """The content proved that client and server are the other way round."""
+        raise NotImplementedError
+
+    def endpoints(self) -> Endpoints:
+        raise NotImplementedError
+
+
+class Consumer:
+    """Whoever takes the ordered bytes of one connection.
+
+    `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
+    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then.
+    """
+
+    def feed(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        raise NotImplementedError
+
+    def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def close(self, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError
+
+    def expire(self, now_ns: cython.longlong) -> cython.int:
+        raise NotImplementedError

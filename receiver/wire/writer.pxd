@@ -1,0 +1,17 @@
+cimport cython
+
+@cython.final
+cdef class Writer:
+    cdef bytearray _buf
+    cdef Py_ssize_t _room
+    cdef readonly Py_ssize_t size
+    cdef int _grow(self, Py_ssize_t n) except -1
+    cpdef int byte(self, int value) except -1
+    cpdef int put(self, bytes piece) except -1
+    cpdef int varint(self, unsigned long long value) except -1
+    cpdef int fixed32(self, unsigned long long value) except -1
+    cpdef int fixed64(self, unsigned long long value) except -1
+    cpdef int patch3(self, Py_ssize_t at, Py_ssize_t value) except -1
+    cpdef int rewind(self, Py_ssize_t size) except -1
+    @staticmethod
+    cdef int varint_size(unsigned long long value) noexcept
