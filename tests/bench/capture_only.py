@@ -1,6 +1,6 @@
 """Reads packets as the receiver does and drops them: run by the observer of that name, not by hand.
 
-capture_only.py FILTER
+capture_only.py FILTER SNAPLEN
 """
 
 import ctypes
@@ -17,7 +17,7 @@ def main() -> None:
     libc.mallopt(M_MMAP_THRESHOLD, 4 << 20)
     libc.mallopt(M_TRIM_THRESHOLD, 8 << 20)
     handle = pcapy.create("any")
-    handle.set_snaplen(65535)
+    handle.set_snaplen(int(sys.argv[2]))
     handle.set_timeout(100)
     handle.set_buffer_size(8 << 20)
     handle.activate()

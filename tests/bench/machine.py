@@ -77,8 +77,8 @@ class Watch:
 
 
 def _foreign_s() -> float:
-    """Seconds used so far by all processes that this one did not start, with those of the children that they have waited
-    for: what a process used moves to its parent's account when it ends, and the sum stays."""
+    """Seconds used so far by all processes that this one did not start, with those of the children that they have
+    waited for: what a process used moves to its parent's account when it ends, and the sum stays."""
     ours = set(process.family(os.getpid()))
     tick = os.sysconf("SC_CLK_TCK")
     used = 0.0

@@ -122,9 +122,17 @@ class CaptureOnly(Observer):
     """pcapy's `next_batch` with the receiver's knobs, and nothing behind it: the part of the cost that is capture."""
 
     name = "capture only"
+    snaplen: ClassVar[int] = 65_535
 
     def argv(self) -> list[str]:
-        return [sys.executable, str(Path(__file__).with_name("capture_only.py")), f"tcp port {PORT}"]
+        return [sys.executable, str(Path(__file__).with_name("capture_only.py")), f"tcp port {PORT}", str(self.snaplen)]
+
+
+class CaptureHeads(CaptureOnly):
+    """The same with a snaplen that keeps heads and cuts bodies: what a large body costs beside being copied."""
+
+    name = "capture, snaplen 512"
+    snaplen = 512
 
 
 class Receiver(Observer):
@@ -145,7 +153,7 @@ class Receiver(Observer):
         return sum_of("pcap_receiver_roundtrips", self._metrics())
 
     def dropped(self) -> int:
-        return sum_of("pcap_receiver_packets_dropped", self._metrics(), reasons=("kernel", "interface"))
+        return sum_of("pcap_receiver_capture_dropped", self._metrics(), reasons=("kernel", "interface"))
 
     def await_ready(self, patience_s: float = 30.0) -> None:
         super().await_ready(patience_s)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.bench.load import FixedRate
 from tests.bench.measure import Bench, ObserverKind, ratios, remarks
-from tests.bench.observers import CaptureOnly, ReceiverMetrics, Tcpdump
+from tests.bench.observers import CaptureHeads, CaptureOnly, ReceiverMetrics, Tcpdump
 from tests.bench.report import Bars
 
 ORDER = 20
 ROW = "1 MB body, live"
-OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, CaptureOnly, ReceiverMetrics)
+OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, CaptureOnly, CaptureHeads, ReceiverMetrics)
 RATE = 200
 
 
