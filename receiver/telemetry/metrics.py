@@ -16,6 +16,7 @@ import cython
 
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
+from receiver.telemetry.routes import Route, RouteTable
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
 from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
@@ -25,6 +26,9 @@ if not cython.compiled:
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
+
+# Whoever tries out paths must not use up the guessed routes.
+NOT_FOUND = 404
 
 
 class Form:
@@ -40,6 +44,7 @@ class Form:
         self.peer = shape.peer
         self.emitted = emitted
         self.client = shape.vantage == "client"
+        self.routed = shape.routed
         self.series: dict[tuple[Any, ...], Series] = {}
         self.overflow: Series | None = None
 
@@ -128,10 +133,12 @@ class Metrics:
         series_max: cython.Py_ssize_t = 2000,
         vmrange: cython.bint = False,
         emitted: Sequence[str] = (),
+        routes: RouteTable | None = None,
     ) -> None:
         self.series_max = series_max
         self.protocols = list(protocols)
         self.vmrange = vmrange
+        self.routes = routes
         by_shape: dict[str, Form] = {}
         for shape in semconv.SHAPES:
             key = f"{shape.family}/{shape.vantage}"
@@ -168,6 +175,13 @@ class Metrics:
                 error_type = "_OTHER"
         elif outcome > 2 and outcome != OUTCOME_LOST:
             error_type = semconv.UNANSWERED_ERROR[outcome]
+        if form.routed and self.routes is not None and request.path is not None:
+            route: Route | None = self.routes.find(request.path, status != NOT_FOUND)
+            if route is not None:
+                if route.configured:
+                    request.target = route.text
+                else:
+                    request.summary = route.text
         server_address: str = None
         server_port: cython.int = 0
         if form.by_server:

@@ -75,6 +75,8 @@ cdef class Message:
     cdef public str version
     cdef public object status
     cdef public str error_type
+    cdef public bytes path
+    cdef public bytes query
     cdef public str server_address
     cdef public int server_port
     cdef public bytes trace_id

@@ -100,7 +100,8 @@ class Message:
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
     text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
-    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `attributes` is flat
+    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
+    `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
     """
 
@@ -120,6 +121,8 @@ class Message:
         self.version: str | None = None
         self.status: Any = None
         self.error_type: str | None = None
+        self.path: bytes | None = None
+        self.query: bytes | None = None
         self.server_address: str | None = None
         self.server_port = 0
         self.trace_id: bytes | None = None
