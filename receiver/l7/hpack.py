@@ -1,7 +1,7 @@
 """HPACK (RFC 7541), as somebody reads it who only listens.
 
-Room: l7; knows header blocks, no frames. One decoder for each direction of a connection; it must be given every block of
-that direction, whole and in order, because a block changes the table that the next ones refer to.
+Room: l7; knows header blocks, no frames. One decoder for each direction of a connection; it must be given every block
+of that direction, whole and in order, because a block changes the table that the next ones refer to.
 
 A listener may have joined late, or have lost some packets. The table's entries are counted from the newest, so all that
 was inserted since is known for certain, whatever stood there before; an index that goes further back names an entry
@@ -115,7 +115,7 @@ _SYMBOLS_OF_LENGTH = {
     25: bytes.fromhex("c7cfeaeb"),
     26: bytes.fromhex("c0c1c8c9cacdd2d5dadbeef0f2f3ff"),
     27: bytes.fromhex("cbccd3d4d6dddedff1f4f5f6f7f8fafbfcfdfe"),
-    28: bytes.fromhex("020304050607080b0c0e0f101112131415171819" "1a1b1c1d1e1f7fdcf9"),
+    28: bytes.fromhex("020304050607080b0c0e0f1011121314151718191a1b1c1d1e1f7fdcf9"),
     30: bytes.fromhex("0a0d16"),  # and EOS, the last code of this length
 }
 
