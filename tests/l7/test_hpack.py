@@ -311,6 +311,15 @@ def test_a_full_table_of_known_size_ends_the_uncertainty() -> None:
     assert decoder.complete
 
 
+def test_joined_late_an_entry_larger_than_the_usual_table_may_have_been_kept_by_the_peer() -> None:
+    decoder = HpackDecoder(from_start=False)
+    decode(decoder, insert(b"a", b"1"))
+    decode(decoder, insert(b"large", b"v" * 5000))
+    assert decode(decoder, b"\xbe\xbf") == [(None, None), (None, None)]
+    decode(decoder, insert(b"b", b"2"))
+    assert decode(decoder, b"\xbe\xbf") == [(b"b", b"2"), (None, None)]
+
+
 def test_after_a_malformed_block_nothing_is_known() -> None:
     decoder = HpackDecoder()
     decode(decoder, insert(b"a", b"1"))
