@@ -30,7 +30,7 @@ ROOMS = {
     "receiver.settings": "settings",
     "receiver.health": "service",
     "receiver.logs": "service",
-    "receiver.privileges": "service",
+    "receiver.privileges": "source",
     "receiver.resource": "service",
     "receiver.service": "service",
     "receiver.demo": "cli",

@@ -203,7 +203,8 @@ def test_collector_that_was_away_misses_spans_that_are_counted_and_no_metric(sit
     nginx = site.nginx()
     collector = site.collector()
     store = site.victoria_metrics()
-    receiver = site.receiver("exporters.otlp_grpc.sending_queue.queue_size=256KiB")
+    queue = "exporters.otlp_grpc.sending_queue"
+    receiver = site.receiver(f"{queue}.queue_size=256KiB", f"{queue}.batch.max_size=64KiB")
 
     sent = site.wrk(2, connections=4, pause_ms=2)
     collector.stop()
