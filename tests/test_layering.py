@@ -15,11 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {
     "receiver": "root",
     "receiver.config": "config",
-    "receiver.settings": "settings",
     "receiver.wire": "wire",
     "receiver.pcap": "packets",
     "receiver.pcap.source": "source",
     "receiver.pcap.bpf": "source",
+    "receiver.pcap.savefile": "source",
     "receiver.l7": "l7",
     "receiver.telemetry": "telemetry",
     "receiver.telemetry.snapshot": "snapshot",
@@ -27,7 +27,15 @@ ROOMS = {
     "receiver.export": "export",
     "receiver.otlp_out": "otlp_out",
     "receiver.remote_write": "remote_write",
+    "receiver.settings": "settings",
+    "receiver.health": "service",
+    "receiver.logs": "service",
+    "receiver.privileges": "service",
+    "receiver.resource": "service",
     "receiver.service": "service",
+    "receiver.demo": "cli",
+    "receiver.interface": "cli",
+    "receiver.watch": "cli",
     "receiver.cli": "cli",
     "receiver.__main__": "__main__",
 }
@@ -46,8 +54,8 @@ MAY_IMPORT = {
     "export": {"wire", "snapshot"},
     "otlp_out": {"wire", "snapshot", "export"},
     "remote_write": {"wire", "snapshot", "export"},
+    "settings": set[str](),
 }
-MAY_IMPORT["settings"] = set[str]()
 MAY_IMPORT["service"] = set(MAY_IMPORT)
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"cli"}

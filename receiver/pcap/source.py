@@ -569,20 +569,21 @@ def _look_at(name: str) -> bool:
         if not stat.S_ISREG(mode):
             return False
         with path.open("rb") as file:
-            head = file.read(24)
+            head = file.read(4096)
     except OSError as error:
         raise CaptureFileError(f"cannot read {name}: {error.strerror}") from None
     if not head:
         raise _not_a_capture(name, "it is empty")
-    program = savefile.compression(head)
-    if program:
-        raise _not_a_capture(name, f"it is compressed with {program}")
     try:
         pcapy.open_offline(name).close()
     except pcapy.PcapError:
-        # libpcap knows formats that our own reader does not, and the other way round.
-        if not savefile.is_capture(head) or len(head) < 24:
-            raise _not_a_capture(name, "") from None
+        # libpcap reads kinds of files that our own reader does not, and the other way round.
+        try:
+            reader = savefile.SavefileReader(lambda _: None)
+            reader.feed(head)
+            reader.finish()
+        except savefile.NotACapture as error:
+            raise _not_a_capture(name, str(error)) from None
     return True
 
 

@@ -44,7 +44,7 @@ cdef class Series:
 @cython.final
 cdef class Metrics:
     cdef list forms
-    cdef RouteTable routes
+    cdef readonly RouteTable routes
     cdef list near
     cdef Py_ssize_t series_max
     cdef bint vmrange

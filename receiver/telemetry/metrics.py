@@ -163,8 +163,8 @@ class Metrics:
         if not form.emitted:
             return None
         status: object = None
-        error_type: str = None
-        version: str = request.version
+        error_type: str | None = None
+        version: str | None = request.version
         if response is not None:
             status = response.status
             if response.version is not None:
@@ -182,7 +182,7 @@ class Metrics:
                     request.target = route.text
                 else:
                     request.summary = route.text
-        server_address: str = None
+        server_address: str | None = None
         server_port: cython.int = 0
         if form.by_server:
             server_address = request.server_address
@@ -210,14 +210,14 @@ class Metrics:
     def _find(
         self,
         form: Form,
-        operation: str,
-        target: str,
-        namespace: str,
-        summary: str,
-        version: str,
+        operation: str | None,
+        target: str | None,
+        namespace: str | None,
+        summary: str | None,
+        version: str | None,
         status: object,
-        error_type: str,
-        server_address: str,
+        error_type: str | None,
+        server_address: str | None,
         server_port: cython.int,
         ts_ns: cython.longlong,
     ) -> Series:
@@ -254,14 +254,14 @@ class Metrics:
     def _make(
         self,
         form: Form,
-        operation: str,
-        target: str,
-        namespace: str,
-        summary: str,
-        version: str,
+        operation: str | None,
+        target: str | None,
+        namespace: str | None,
+        summary: str | None,
+        version: str | None,
         status: object,
-        error_type: str,
-        server_address: str,
+        error_type: str | None,
+        server_address: str | None,
         server_port: cython.int,
         ts_ns: cython.longlong,
     ) -> Series:
@@ -284,7 +284,8 @@ class Metrics:
         """The duration metrics that have a series, one Metric for each name."""
         points: dict[str, list[HistogramPoint]] = {}
         defs: dict[str, semconv.MetricDef] = {}
-        for form in dict.fromkeys(self.forms):
+        for each in dict.fromkeys(self.forms):
+            form: Form = each
             if form.shape.metric is None:
                 continue
             every = list(form.series.values())
