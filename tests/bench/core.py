@@ -74,8 +74,12 @@ def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Ca
     config = Config(receivers=Receivers(pcap=PcapReceiver(ports={"http": (PORT,)})))
     metrics = Metrics(registry.protocols(), 2000, False, (), RouteTable((), True))
     batch = Spans(Redactor()) if spans else None
-    on_full = batch.take if batch else None  # what a full batch holds is taken and dropped
-    telemetry = Telemetry(metrics, batch, Sampler(), Identities(), on_full=on_full)
+
+    def drop() -> None:
+        if batch:
+            batch.take()
+
+    telemetry = Telemetry(metrics, batch, Sampler(), Identities(), on_full=drop)
     engine = make_engine(config, telemetry, detail=spans, local={SERVER})
     return engine.process_batch, metrics.total, not str(module.__file__).endswith(".py")
 

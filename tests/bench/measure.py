@@ -133,8 +133,8 @@ class Bench:
         return {name: found for name, found in runs.items() if found}
 
     def quietly(self, what: str, work: Callable[[], T]) -> tuple[T, bool]:
-        """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all (quick: 2). The last answer is
-        returned in any case; the second value says whether it counts."""
+        """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all. The last answer
+        is returned in any case; the second value says whether it counts."""
         attempt, attempts = 0, VOID_ATTEMPTS_QUICK if self.quick else VOID_ATTEMPTS
         while True:
             attempt += 1
