@@ -38,7 +38,7 @@ from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import CaptureError, FileSource, LiveSource
+from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, AnyExporter, exposition, signals_of
@@ -49,12 +49,12 @@ from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
-from receiver.wire.cursor import Cursor
 from receiver.wire.records import Protocol, Sink
 
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0
+EXIT_CONFIGURATION = 1
 EXIT_CAPTURE = 3
 
 # Live packets reach us up to the capture's timeout after their time stamps; timeouts must not run ahead of them.
@@ -70,9 +70,14 @@ def run(config: Config) -> int:
         service.open()
     except CaptureError as error:
         print(f"pcap-receiver: {error}", file=sys.stderr)
-        return EXIT_CAPTURE
+        return exit_status(error)
     with _signals(service):
         return service.run()
+
+
+def exit_status(error: CaptureError) -> int:
+    """3 when capture is not permitted or the interface is not there; what the user wrote wrongly is configuration, 1."""
+    return EXIT_CONFIGURATION if isinstance(error, (CaptureFileError, FilterError)) else EXIT_CAPTURE
 
 
 def local_addresses(config: Config) -> set[bytes]:
@@ -221,7 +226,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
         """
-        if not Cursor.__module__ or not _is_compiled():
+        if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         self._source.open()
         if not self._files:
@@ -252,7 +257,7 @@ class Service:
             self._source.run(self.engine.process_batch, self._tick, self._should_stop)
         except CaptureError as error:
             log.error("%s", error)
-            status = EXIT_CAPTURE
+            status = exit_status(error)
         self.engine.finish()
         self._source.close()
         self._flush_spans()
