@@ -108,7 +108,7 @@ cdef class Sink:
     cpdef int roundtrip(self, Roundtrip roundtrip) except -1
 
 cdef class Connection:
-    cdef readonly bint roles_known
+    cdef public bint roles_known
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1

@@ -192,7 +192,9 @@ class Collector(Sink):
 class Pair(Connection):
     """A connection between two fixed ends."""
 
-    def __init__(self, vantage: int = SERVER_SIDE) -> None:
+    def __init__(self, roles_known: bool, vantage: int = SERVER_SIDE) -> None:
+        super().__init__()
+        self.roles_known = roles_known
         self.vantage = vantage
         self.swapped = False
 
@@ -220,7 +222,7 @@ class Run:
         self.collector = Collector()
         self.pairing = Pairing(self.collector, pending_max)
         self.reading = Reading(self.pairing, Detector(protocols), detail, head_max)
-        self.connection = Pair(vantage)
+        self.connection = Pair(from_start, vantage)
         self.conversation = Conversation(self.reading, self.connection, from_start, datagrams)
         self.ts_ns = START_NS
 
@@ -231,6 +233,8 @@ class Run:
     def feed(self, direction: int, payload: bytes, ts_ns: int | None = None) -> Run:
         if ts_ns is not None:
             self.ts_ns = ts_ns
+        if self.connection.swapped:
+            direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT  # as the flow does from then on
         # What stands around the window would be a message of its own, or break one.
         before, after = b"\r\n\r\n0\r\n", b"\r\nGET /beyond HTTP/1.1\r\n\r\n"
         self.conversation.feed(direction, before + payload + after, len(before), len(before) + len(payload), self.ts_ns)
