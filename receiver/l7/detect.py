@@ -62,6 +62,7 @@ class Detector:
                     continue
             elif not candidate.protocol.over_tcp:
                 continue
+            candidate.prototype.datagrams = datagram
             answer = candidate.prototype.probe(direction, c)
             if answer == 2:
                 return candidate.protocol

@@ -102,16 +102,20 @@ class Message:
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
+    `repeats`: how many times more a datagram with the same request was sent while the first one waited.
     """
 
     def __init__(self) -> None:
-        self.direction = 0
         self.piece = 3
         self.key = -1
+        self.expects_reply = True
+        self.trace_flags = -1
+        if cython.compiled:
+            return  # all else is 0 or None already
+        self.direction = 0
         self.first_ns = 0
         self.last_ns = 0
         self.size = 0
-        self.expects_reply = True
         self.fault = 0
         self.operation: str | None = None
         self.target: str | None = None
@@ -124,11 +128,11 @@ class Message:
         self.server_port = 0
         self.trace_id: bytes | None = None
         self.parent_id: bytes | None = None
-        self.trace_flags = -1
         self.tracestate: bytes | None = None
         self.span_id: bytes | None = None
         self.attributes: list[Any] | None = None
         self.state = 0
+        self.repeats = 0
         self.next: Message | None = None
 
     def add(self, name: str, value: Any) -> cython.int:
