@@ -17,8 +17,10 @@ cdef class Form:
     cdef readonly bint peer
     cdef readonly bint between
     cdef readonly bint emitted
+    cdef readonly bint measured
     cdef readonly bint client
     cdef readonly dict series
+    cdef readonly dict owners
     cdef Series overflow
     cdef readonly str default_version
 

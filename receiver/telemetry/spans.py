@@ -124,6 +124,8 @@ class Spans:
             self._attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
         if self._path is not None:
             self._url(request, endpoints, form)
+        if request.repeats > 0:
+            self._attribute(semconv.REPEATS, request.repeats)
         if roundtrip.outcome > OUTCOME_ONE_WAY:
             self._attribute(semconv.OUTCOME, OUTCOMES[roundtrip.outcome])
         size: cython.Py_ssize_t = w.size - begin - 4
