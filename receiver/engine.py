@@ -122,6 +122,8 @@ class Engine:
                         stream = table.open_flow(seg, buf)
                         flow = stream.owner
         flow.last_ns = seg.ts_ns
+        if flow.ignored or flow.over:
+            return 0
         if not seg.is_tcp:
             return self._datagram(flow, stream, seg, buf)
         if seg.flags & RST:

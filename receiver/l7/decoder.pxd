@@ -1,9 +1,11 @@
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
+from receiver.wire.records cimport VANTAGE_SERVER
 
 cdef class Decoder:
     cdef public bint detail
     cdef public Py_ssize_t skip
+    cdef public int vantage
     cdef public bint datagrams
     cdef int meet(self, Endpoints endpoints) except -1
     cdef Py_ssize_t frame(self, int direction, Cursor c) except -2

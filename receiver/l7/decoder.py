@@ -22,15 +22,20 @@ import cython
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Message
 
+if not cython.compiled:
+    from receiver.wire.records import VANTAGE_SERVER
+
 DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 
 
 class Decoder:
-    """Base of all decoders. `detail`: fill what only spans need (attributes). `datagrams`: every frame is a whole datagram."""
+    """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
+    conventions differ. `datagrams`: every frame is a whole datagram."""
 
     def __init__(self) -> None:
         self.detail = True
         self.skip = 0
+        self.vantage = VANTAGE_SERVER
         self.datagrams = False
 
     def meet(self, endpoints: Endpoints) -> cython.int:

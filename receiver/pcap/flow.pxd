@@ -21,6 +21,7 @@ cdef class Flow(Connection):
     cdef readonly bint from_start
     cdef readonly bint over
     cdef bint listed
+    cdef readonly bint ignored
     cdef long long first_ns
     cdef long long last_ns
     cdef long long queued_ns
@@ -42,6 +43,7 @@ cdef class FlowTable:
     cdef object old
     cdef object done
     cdef set local
+    cdef public set excluded
     cdef set server_ports
     cdef readonly int vantage
     cdef Cursor cursor

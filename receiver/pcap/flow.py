@@ -41,6 +41,7 @@ class Flow:
         self.from_start = False
         self.over = False
         self.listed = False
+        self.ignored = False
         self.client_port = 0
         self.server_port = 0
         self.first_ns = 0
@@ -80,7 +81,8 @@ class FlowTable:
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on.
+    ports that servers are known to listen on. `excluded` has endpoints (packed address and port) whose flows are ignored: what our
+    own exporters talk to, else a capture that sees them feeds itself.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class FlowTable:
         self.old: deque[Flow] = deque()
         self.done: deque[Flow] = deque()
         self.local = set(local)
+        self.excluded: set[bytes] = set()
         self.server_ports = set(server_ports)
         self.vantage = vantage
         self.cursor = Cursor(b"")
@@ -144,6 +147,10 @@ class FlowTable:
             flow = Flow(self, reverse, key, seg.is_tcp)
             flow.client_port = target
             flow.server_port = source
+        if self.excluded:
+            flow.ignored = c.take(half, 2 * half) + c.take(n - 2, n) in self.excluded or (
+                c.take(0, half) + c.take(n - 4, n - 2) in self.excluded
+            )
         flow.roles_known = handshake
         flow.from_start = handshake
         flow.first_ns = seg.ts_ns

@@ -1,4 +1,5 @@
 from receiver.telemetry.histogram cimport Buckets
+from receiver.telemetry.routes cimport Route, RouteTable
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip
 from receiver.wire.records cimport OUTCOME_LOST, OUTCOME_ERROR, VANTAGE_CLIENT, FAULT_BOTH, FAULT_NONE
 
@@ -15,14 +16,13 @@ cdef class Form:
     cdef readonly bint url_full
     cdef readonly bint client_address
     cdef readonly bint peer
-    cdef readonly bint between
     cdef readonly bint emitted
     cdef readonly bint measured
     cdef readonly bint client
+    cdef readonly bint routed
     cdef readonly dict series
     cdef readonly dict owners
     cdef Series overflow
-    cdef readonly str default_version
 
 @cython.final
 @cython.no_gc
@@ -46,13 +46,13 @@ cdef class Series:
 @cython.final
 cdef class Metrics:
     cdef list forms
+    cdef readonly RouteTable routes
     cdef list near
     cdef Py_ssize_t series_max
     cdef bint vmrange
     cdef readonly long long overflowed
     cdef long long[::1] outcomes
     cdef list protocols
-    cdef readonly object clock_ns
     cdef Series observe(self, Roundtrip roundtrip)
     cdef Series _find(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)
     cdef Series _make(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)

@@ -16,6 +16,7 @@ import cython
 
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
+from receiver.telemetry.routes import Route, RouteTable
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
 from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
@@ -25,6 +26,9 @@ if not cython.compiled:
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
+
+# Whoever tries out paths must not use up the guessed routes.
+NOT_FOUND = 404
 
 # So many combinations that spans tell apart are kept ready for each one that the metric does: types and response codes of DNS.
 FORMS_PER_SERIES = 4
@@ -48,6 +52,7 @@ class Form:
         self.emitted = emitted
         self.measured = measured
         self.client = shape.vantage == "client"
+        self.routed = shape.routed
         self.series: dict[tuple[Any, ...], Series] = {}
         self.owners: dict[Attributes, Series] = {}
         self.overflow: Series | None = None
@@ -138,10 +143,12 @@ class Metrics:
         series_max: cython.Py_ssize_t = 2000,
         vmrange: cython.bint = False,
         emitted: Sequence[str] = (),
+        routes: RouteTable | None = None,
     ) -> None:
         self.series_max = series_max
         self.protocols = list(protocols)
         self.vmrange = vmrange
+        self.routes = routes
         by_shape: dict[str, Form] = {}
         for shape in semconv.SHAPES:
             key = f"{shape.family}/{shape.vantage}"
@@ -168,8 +175,8 @@ class Metrics:
         if not form.emitted:
             return None
         status: object = None
-        error_type: str = None
-        version: str = request.version
+        error_type: str | None = None
+        version: str | None = request.version
         if response is not None:
             status = response.status
             if response.version is not None:
@@ -180,7 +187,14 @@ class Metrics:
                 error_type = "_OTHER"
         elif outcome > 2 and outcome != OUTCOME_LOST:
             error_type = semconv.UNANSWERED_ERROR[outcome]
-        server_address: str = None
+        if form.routed and self.routes is not None and request.path is not None:
+            route: Route | None = self.routes.find(request.path, status != NOT_FOUND)
+            if route is not None:
+                if route.configured:
+                    request.target = route.text
+                else:
+                    request.summary = route.text
+        server_address: str | None = None
         server_port: cython.int = 0
         if form.by_server:
             server_address = request.server_address
@@ -208,14 +222,14 @@ class Metrics:
     def _find(
         self,
         form: Form,
-        operation: str,
-        target: str,
-        namespace: str,
-        summary: str,
-        version: str,
+        operation: str | None,
+        target: str | None,
+        namespace: str | None,
+        summary: str | None,
+        version: str | None,
         status: object,
-        error_type: str,
-        server_address: str,
+        error_type: str | None,
+        server_address: str | None,
         server_port: cython.int,
         ts_ns: cython.longlong,
     ) -> Series:
@@ -252,14 +266,14 @@ class Metrics:
     def _make(
         self,
         form: Form,
-        operation: str,
-        target: str,
-        namespace: str,
-        summary: str,
-        version: str,
+        operation: str | None,
+        target: str | None,
+        namespace: str | None,
+        summary: str | None,
+        version: str | None,
         status: object,
-        error_type: str,
-        server_address: str,
+        error_type: str | None,
+        server_address: str | None,
         server_port: cython.int,
         ts_ns: cython.longlong,
     ) -> Series:
@@ -291,7 +305,8 @@ class Metrics:
         """The duration metrics that have a series, one Metric for each name."""
         points: dict[str, list[HistogramPoint]] = {}
         defs: dict[str, semconv.MetricDef] = {}
-        for form in dict.fromkeys(self.forms):
+        for each in dict.fromkeys(self.forms):
+            form: Form = each
             if form.shape.metric is None:
                 continue
             every = list(form.owners.values())

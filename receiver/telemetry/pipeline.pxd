@@ -12,7 +12,7 @@ cdef Py_ssize_t INBOUND_MAX
 cdef class Telemetry(Sink):
     cdef readonly Metrics metrics
     cdef readonly Spans spans
-    cdef Sampler sampler
+    cdef public Sampler sampler
     cdef Identities identities
     cdef readonly dict inbound
     cdef readonly long long written

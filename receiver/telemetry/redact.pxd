@@ -1,10 +1,12 @@
 cimport cython
 
+from receiver.wire.cursor cimport Cursor
 from receiver.wire.writer cimport Writer
 
 cdef bytes _REDACTED
 cdef bytes _USERINFO
 cdef bytes _DIGITS
+cdef bytes _CLASS
 cdef frozenset _ALWAYS
 
 cdef int _SLASH
@@ -25,11 +27,13 @@ cdef class Redactor:
     cdef readonly Py_ssize_t limit
     cdef bint _keep_values
     cdef Writer _out
+    cdef Cursor _c
     cpdef bytes url(self, bytes buf, Py_ssize_t start, Py_ssize_t end)
     cpdef bytes path(self, bytes buf, Py_ssize_t start, Py_ssize_t end)
     cpdef bytes query(self, bytes buf, Py_ssize_t start, Py_ssize_t end)
     cdef bytes _take(self)
-    cdef Py_ssize_t _put(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef Py_ssize_t _plain(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int _put(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _path(self, bytes buf, Py_ssize_t start, Py_ssize_t end, bint authority) except -1
     cdef int _piece(self, bytes buf, Py_ssize_t start, Py_ssize_t end, bint authority) except -1
     cdef bint _has_value(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1

@@ -12,6 +12,7 @@ The semantic conventions ask for the userinfo and the values of seven parameters
 
 import cython
 
+from receiver.wire.cursor import Cursor
 from receiver.wire.writer import Writer
 
 _REDACTED = b"REDACTED"
@@ -30,6 +31,9 @@ _ALWAYS = frozenset(
         b"sig",
     )
 )
+
+# 1: printable; 2: printable, and nothing that could begin or end what is redacted outside a query.
+_CLASS = bytes((0x20 < c < 0x7F) + 2 * (0x20 < c < 0x7F and c not in b"@;?#") for c in range(256))
 
 _SLASH = 0x2F
 _QUESTION = 0x3F
@@ -60,15 +64,21 @@ class Redactor:
         self.redactions = 0
         self.truncations = 0
         self._out = Writer(limit + 64)
+        self._c = Cursor()
 
     def url(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
         """`buf[start:end]`, an absolute URL or a request target in any of its forms, for `url.full`."""
         if start < 0 or end > len(buf) or start > end:
             raise IndexError("text outside the buffer")
-        at: cython.Py_ssize_t = start
-        while at < end and buf[at] != _QUESTION and buf[at] != _HASH:
-            at += 1
-        self._path(buf, start, at, True)
+        at: cython.Py_ssize_t = self._plain(buf, start, end)
+        if at == end and end - start <= self.limit:
+            return self._c.take(start, end)
+        if at < end and buf[at] == _QUESTION:
+            self._put(buf, start, at)
+        else:
+            while at < end and buf[at] != _QUESTION and buf[at] != _HASH:
+                at += 1
+            self._path(buf, start, at, True)
         if at < end and buf[at] == _QUESTION:
             query: cython.Py_ssize_t = at + 1
             while at < end and buf[at] != _HASH:
@@ -87,6 +97,8 @@ class Redactor:
         """`buf[start:end]`, the part of a target before '?', for `url.path`."""
         if start < 0 or end > len(buf) or start > end:
             raise IndexError("text outside the buffer")
+        if self._plain(buf, start, end) == end and end - start <= self.limit:
+            return self._c.take(start, end)
         self._path(buf, start, end, True)
         return self._take()
 
@@ -94,8 +106,18 @@ class Redactor:
         """`buf[start:end]`, the part of a target after '?', for `url.query`."""
         if start < 0 or end > len(buf) or start > end:
             raise IndexError("text outside the buffer")
+        self._c.set(buf, start, end)
         self._query(buf, start, end)
         return self._take()
+
+    def _plain(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the text, if it is a URL without a query, first needs a closer look."""
+        self._c.set(buf, start, end)
+        classes: bytes = _CLASS
+        at: cython.Py_ssize_t = start
+        while at < end and classes[buf[at]] > 1:
+            at += 1
+        return at
 
     def _take(self) -> bytes:
         if self._out.size > self.limit:
@@ -103,20 +125,25 @@ class Redactor:
             self.truncations += 1
         return self._out.take()
 
-    def _put(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    def _put(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """Append text as printable ASCII; what comes after the limit is not looked at."""
+        classes: bytes = _CLASS
         at: cython.Py_ssize_t = start
+        first: cython.Py_ssize_t
         c: cython.int
         while at < end and self._out.size <= self.limit:
-            c = buf[at]
-            if 0x20 < c < 0x7F:
-                self._out.byte(c)
+            first = at
+            while at < end and classes[buf[at]] > 0:
+                at += 1
+            if at > first:
+                self._out.put(self._c.take(first, at if at - first <= self.limit else first + self.limit + 1))
             else:
+                c = buf[at]
                 self._out.byte(0x25)
                 self._out.byte(_DIGITS[c >> 4])
                 self._out.byte(_DIGITS[c & 15])
-            at += 1
-        return at
+                at += 1
+        return 0
 
     def _path(
         self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, authority: cython.bint

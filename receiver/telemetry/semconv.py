@@ -86,6 +86,7 @@ class Shape(msgspec.Struct, frozen=True):
     default_port: int = 0
     client_address: bool = False
     url_full: bool = False
+    routed: bool = False
     peer: bool = True
     emitted: bool = True
     metric_opt_in: bool = False
@@ -117,6 +118,7 @@ def _http(vantage: Literal["server", "client"]) -> Shape:
         server_in_metric=not server,
         client_address=server,
         url_full=not server,
+        routed=True,
     )
 
 
@@ -161,8 +163,6 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "http.request.method_original",
         "http.request.body.size",
         "http.response.body.size",
-        URL_PATH,
-        URL_QUERY,
         CLIENT_ADDRESS,
     }
 )

@@ -7,8 +7,6 @@ from receiver.wire.writer cimport Writer
 cimport cython
 
 cdef Py_ssize_t TEXT_MAX
-cdef str PATH
-cdef str QUERY
 cdef str CLIENT
 
 @cython.final
@@ -31,8 +29,6 @@ cdef class Spans:
     cdef readonly int count
     cdef readonly Redactor redactor
     cdef dict _keys
-    cdef bytes _path
-    cdef bytes _query
     cdef readonly long long cut
     cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate) except -1
     cdef int _message(self, Message message, Form form) except -1

@@ -27,8 +27,6 @@ if not cython.compiled:
 TEXT_MAX = 4096
 
 # Typed here once: an attribute of another module is looked up in a dict each time.
-PATH = semconv.URL_PATH
-QUERY = semconv.URL_QUERY
 CLIENT = semconv.CLIENT_ADDRESS
 
 
@@ -68,8 +66,6 @@ class Spans:
         self.count = 0
         self.cut = 0
         self._keys: dict[str, bytes] = {}
-        self._path: bytes | None = None
-        self._query: bytes | None = None
 
     def write(
         self,
@@ -115,14 +111,12 @@ class Spans:
             self._server(encoded, request, endpoints, form)
         w.put(encoded.server)
         w.put(encoded.peer)
-        self._path = None
-        self._query = None
         client_known: cython.bint = self._message(request, form)
         if response is not None:
             self._message(response, form)
         if form.client_address and not client_known:
             self._attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
-        if self._path is not None:
+        if request.path is not None:
             self._url(request, endpoints, form)
         if request.repeats > 0:
             self._attribute(semconv.REPEATS, request.repeats)
@@ -177,21 +171,16 @@ class Spans:
             name: str = attributes[i]
             value: object = attributes[i + 1]
             i += 2
-            if name is PATH or name == PATH:
-                self._path = value
-            elif name is QUERY or name == QUERY:
-                self._query = value
-            else:
-                if name == CLIENT:
-                    found = 1
-                self._attribute(name, value)
+            if name == CLIENT:
+                found = 1
+            self._attribute(name, value)
         return found
 
     def _url(self, request: Message, endpoints: Endpoints, form: Form) -> cython.int:
-        path: bytes = self.redactor.path(self._path, 0, len(self._path))
+        path: bytes = self.redactor.path(request.path, 0, len(request.path))
         query: bytes | None = None
-        if self._query is not None:
-            query = self.redactor.query(self._query, 0, len(self._query))
+        if request.query is not None:
+            query = self.redactor.query(request.query, 0, len(request.query))
         if not form.url_full:
             self._text(self._key(semconv.URL_PATH), path)
             if query is not None:

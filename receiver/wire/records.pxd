@@ -57,8 +57,6 @@ cdef class Endpoints:
     cdef public object encoded
 
 @cython.final
-@cython.freelist(64)
-@cython.no_gc
 cdef class Message:
     cdef public int direction
     cdef public int piece
@@ -75,6 +73,8 @@ cdef class Message:
     cdef public str version
     cdef public object status
     cdef public str error_type
+    cdef public bytes path
+    cdef public bytes query
     cdef public str server_address
     cdef public int server_port
     cdef public bytes trace_id

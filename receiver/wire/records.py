@@ -94,46 +94,52 @@ class Endpoints:
         self.encoded: Any = None
 
 
+@cython.freelist(64)
+@cython.no_gc
+@cython.cclass
 class Message:
     """A request or a response, or a piece of one.
 
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
     text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
-    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `attributes` is flat
+    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
+    `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
     `repeats`: how many times more a datagram with the same request was sent while the first one waited.
     """
 
     def __init__(self) -> None:
+        self.direction = 0
         self.piece = 3
         self.key = -1
-        self.expects_reply = True
-        self.trace_flags = -1
-        if cython.compiled:
-            return  # all else is 0 or None already
-        self.direction = 0
         self.first_ns = 0
         self.last_ns = 0
         self.size = 0
+        self.expects_reply = True
         self.fault = 0
-        self.operation: str | None = None
-        self.target: str | None = None
-        self.namespace: str | None = None
-        self.summary: str | None = None
-        self.version: str | None = None
-        self.status: Any = None
-        self.error_type: str | None = None
-        self.server_address: str | None = None
         self.server_port = 0
-        self.trace_id: bytes | None = None
-        self.parent_id: bytes | None = None
-        self.tracestate: bytes | None = None
-        self.span_id: bytes | None = None
-        self.attributes: list[Any] | None = None
+        self.trace_flags = -1
         self.state = 0
         self.repeats = 0
-        self.next: Message | None = None
+        if not cython.compiled:
+            # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
+            self.operation: str | None = None
+            self.target: str | None = None
+            self.namespace: str | None = None
+            self.summary: str | None = None
+            self.version: str | None = None
+            self.status: Any = None
+            self.error_type: str | None = None
+            self.path: bytes | None = None
+            self.query: bytes | None = None
+            self.server_address: str | None = None
+            self.trace_id: bytes | None = None
+            self.parent_id: bytes | None = None
+            self.tracestate: bytes | None = None
+            self.span_id: bytes | None = None
+            self.attributes: list[Any] | None = None
+            self.next: Message | None = None
 
     def add(self, name: str, value: Any) -> cython.int:
         """Append an attribute: a name of `semconv.py` and a str, bytes (text as on the wire), int, bool or tuple of them."""

@@ -1,0 +1,209 @@
+"""The remote write exporter: metrics to VictoriaMetrics, Prometheus or what speaks as they do.
+
+Room: remote_write. Sources: Prometheus Remote Write 1.0 and 2.0 (rc.4), "Protocol", "Retries & Backoff".
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+import snappy
+from requests.utils import check_header_validity, get_environ_proxies
+from urllib3.util import Timeout
+
+from receiver.config import PrometheusRemoteWriteExporter as Config
+from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
+from receiver.export.queue import ExportQueue, QueueStats
+from receiver.export.tls import check_files
+from receiver.remote_write.encode import WriteRequests
+from receiver.telemetry.snapshot import Snapshot
+
+V2 = "io.prometheus.write.v2.Request"
+
+MIN_REQUEST_SIZE = 64 * 1024  # below it one histogram may not fit
+
+# The specification: set by the sender, not to be overridden by its user.
+_OWN_HEADERS = frozenset(
+    ("content-encoding", "content-type", "content-length", "x-prometheus-remote-write-version", "user-agent")
+)
+_WRITTEN = ("X-Prometheus-Remote-Write-Samples-Written", "X-Prometheus-Remote-Write-Histograms-Written")
+
+_MAX_ANSWER = 4096  # bytes of an error's body that are read for the log
+
+
+class RemoteWriteStats(msgspec.Struct, frozen=True):
+    metric_points: QueueStats
+
+
+class RemoteWriteExporter:
+    """One named exporter. A store that is down raises nothing and blocks nobody: see `stats`."""
+
+    def __init__(self, name: str, config: Config, version: str) -> None:
+        """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing but the files that `tls` names.
+
+        Raises ValueError, beginning with the key's path below the exporter, for settings that cannot be.
+        """
+        self.name = name
+        self._url = _check_endpoint(config.endpoint)
+        self._v2 = config.protobuf_message == V2
+        if config.histograms == "native" and not self._v2:
+            raise ValueError(f"histograms: native needs protobuf_message: {V2}")
+        if config.histograms == "vmrange" and self._v2:
+            raise ValueError(
+                "histograms: vmrange needs protobuf_message: prometheus.WriteRequest: its readers know no other"
+            )
+        if config.timeout <= 0:
+            raise ValueError(f"timeout: got {float(config.timeout)}, takes a duration above 0")
+        max_size = int(config.sending_queue.batch.max_size)
+        if max_size < MIN_REQUEST_SIZE:
+            raise ValueError(f"sending_queue.batch.max_size: got {max_size}, takes {MIN_REQUEST_SIZE} or more")
+        self._secrets = secrets_of((*config.headers.values(), urlsplit(self._url).password or ""))
+        self._session = _session(config, version, self._v2)
+        self._requests = WriteRequests(
+            max_size=max_size,
+            version=2 if self._v2 else 1,
+            histograms=config.histograms,
+            target_info=config.target_info,
+            external_labels=config.external_labels,
+        )
+        self._queue = ExportQueue(
+            f"{name} metrics", self._send, float(config.timeout), config.sending_queue, config.retry_on_failure
+        )
+        self._stopped = False
+
+    def start(self) -> None:
+        """Raises OSError when `sending_queue.storage` cannot be used."""
+        self._queue.start()
+
+    def export_metrics(self, snapshot: Snapshot) -> None:
+        """Encode and compress, which takes the caller's CPU (about 0.3 us a series), and queue. Never blocks; one
+        thread at a time."""
+        made, dropped = self._requests.encode(snapshot)
+        self._offer(made)
+        for reason, points in dropped.items():
+            self._queue.refuse(points, reason)
+
+    def stats(self) -> RemoteWriteStats:
+        return RemoteWriteStats(metric_points=self._queue.stats())
+
+    def stop(self, deadline_s: float) -> None:
+        """Mark every series as ended and begin the shutdown; returns at once, so that several exporters may end
+        together."""
+        if not self._stopped:
+            self._stopped = True
+            self._offer(self._requests.end())
+        self._queue.stop(deadline_s)
+
+    def shutdown(self, deadline_s: float) -> None:
+        """Send what is queued for `deadline_s` at most, then close. What is left is counted, or kept in the spool."""
+        self.stop(deadline_s)
+        self._queue.shutdown(deadline_s)
+        self._session.close()
+
+    def _offer(self, made: list[tuple[bytes, int]]) -> None:
+        for body, points in made:
+            # Points that make no series have no body, and take the same way so that they are counted once.
+            self._queue.offer(bytes(snappy.compress(body)) if body else b"", points)
+
+    def _send(self, payload: bytes, items: int, timeout_s: float) -> Outcome:
+        if not payload:
+            return Sent()
+        try:
+            # In all, where a pair of numbers would allow as much to connect and again for each read.
+            timeout: Any = Timeout(total=timeout_s)  # requests takes it, its types do not say so
+            with self._session.post(
+                self._url, data=payload, timeout=timeout, allow_redirects=False, stream=True
+            ) as answer:
+                return self._outcome(answer)
+        except requests.Timeout:
+            return Retry("timeout")
+        except requests.exceptions.SSLError:
+            return Retry("tls")
+        except requests.RequestException:
+            # Its text holds the URL, which may hold a secret.
+            return Retry("connection_error")
+
+    def _outcome(self, answer: requests.Response) -> Outcome:
+        status = answer.status_code
+        if 200 <= status < 300:
+            if self._v2 and not any(header in answer.headers for header in _WRITTEN):
+                return Failed("not_written", "no X-Prometheus-Remote-Write-*-Written in the answer: it speaks 1.0")
+            return Sent()
+        detail = clean(_body(answer), self._secrets)
+        if status == 429 or status >= 500:
+            return Retry(str(status), read_retry_after(answer.headers.get("Retry-After", ""), time.time()), detail)
+        return Failed(str(status), detail)
+
+
+def read_retry_after(value: str, now_s: float) -> float | None:
+    """Seconds of a Retry-After, given as such or as a date; None for none and for what cannot be read.  Source: RFC
+    9110, 10.2.3."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        delay = date.timestamp() - now_s
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(0.0, delay) if math.isfinite(delay) else None
+
+
+def _body(answer: requests.Response) -> str:
+    try:
+        return (answer.raw.read(_MAX_ANSWER, decode_content=True) or b"").decode("utf-8", "replace")
+    except Exception:  # an answer that breaks off says nothing, and the status is known already
+        return ""
+
+
+def _check_endpoint(endpoint: str) -> str:
+    try:
+        parts = urlsplit(endpoint)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        requests.Request("POST", endpoint).prepare()  # what it refuses would be refused at every request
+    except (ValueError, requests.RequestException):
+        known = False
+    if not known:
+        raise ValueError("endpoint: takes a URL of http or https, as http://localhost:8428/api/v1/write")
+    return endpoint
+
+
+def _session(config: Config, version: str, v2: bool) -> requests.Session:
+    tls = config.tls
+    check_files(tls)
+    if tls.server_name_override:
+        raise ValueError(
+            "tls.server_name_override: not for remote write: name the host in endpoint as its certificate does"
+        )
+    session = requests.Session()
+    # The environment's proxy is honoured, as a Collector does; a .netrc is not: it would add credentials nobody
+    # configured.
+    session.trust_env = False
+    session.proxies = get_environ_proxies(config.endpoint)
+    session.verify = False if tls.insecure_skip_verify else (tls.ca_file or True)
+    if tls.cert_file:
+        session.cert = (tls.cert_file, tls.key_file)
+    for name, value in config.headers.items():
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"headers: {name!r} is set by the protocol")
+        try:
+            check_header_validity((name, value))
+            value.encode("latin-1")
+        except (requests.RequestException, UnicodeEncodeError):
+            raise ValueError(f"headers: {name!r} or its value is not legal in HTTP") from None
+        session.headers[name] = value
+    session.headers.update(
+        {
+            "Content-Encoding": "snappy",
+            "Content-Type": f"application/x-protobuf;proto={V2}" if v2 else "application/x-protobuf",
+            "X-Prometheus-Remote-Write-Version": "2.0.0" if v2 else "0.1.0",
+            "User-Agent": f"pcap-receiver/{version}",
+        }
+    )
+    return session

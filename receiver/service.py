@@ -1,0 +1,527 @@
+"""Wires source -> engine -> exporters, and runs them until they end or are told to.
+
+Room: service. One thread captures and decodes; each exporter has its own for sending. A batch of spans and a snapshot of the metrics
+go from one to the other through bounded queues; nothing else is shared. `Assembly` is also what `watch` and `demo` are made of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from receiver import __version__, privileges
+from receiver.config import (
+    Config,
+    ConfigError,
+    DebugExporter as DebugSettings,
+    Exporter as ExporterSettings,
+    Fault,
+    OtlpGrpcExporter,
+    PrometheusRemoteWriteExporter,
+    split_endpoint,
+)
+from receiver.engine import Engine
+from receiver.export.debug import DebugExporter
+from receiver.health import PageServer, health_page, metrics_page
+from receiver.l7 import registry
+from receiver.l7.conversation import Reading
+from receiver.l7.detect import Detector
+from receiver.l7.matcher import Pairing
+from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.flow import FlowTable
+from receiver.pcap.source import CaptureError, FileSource, LiveSource
+from receiver.pcap.stream import Limits
+from receiver.resource import observed_resource
+from receiver.self_metrics import Accounts, AnyExporter, exposition, signals_of
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.routes import RouteTable
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.snapshot import Resource, Snapshot
+from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Protocol, Sink
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_CAPTURE = 3
+
+# Live packets reach us up to the capture's timeout after their time stamps; timeouts must not run ahead of them.
+LAG_NS = 1_000_000_000
+# A file is read faster than any backend takes spans: wait while more than half of a queue is full.
+FILE_WAIT_S = 30.0
+
+
+def run(config: Config) -> int:
+    """Capture and export until the end of the input, SIGTERM or SIGINT; returns the exit status."""
+    try:
+        service = Service(config)
+        service.open()
+    except CaptureError as error:
+        print(f"pcap-receiver: {error}", file=sys.stderr)
+        return EXIT_CAPTURE
+    with _signals(service):
+        return service.run()
+
+
+def local_addresses(config: Config) -> set[bytes]:
+    """The packed addresses that are ours: the configured ones, or with `auto` this namespace's; none for files."""
+    chosen = config.receivers.pcap.local_addresses
+    if chosen != "auto":
+        return {ipaddress.ip_address(address).packed for address in chosen}
+    if config.receivers.pcap.files:
+        return set()
+    from receiver.interface import interfaces
+
+    found = {ipaddress.ip_address("127.0.0.1").packed, ipaddress.ip_address("::1").packed}
+    for interface in interfaces():
+        for address in interface.addresses:
+            with contextlib.suppress(ValueError):
+                found.add(ipaddress.ip_address(address.split("/")[0].split("%")[0]).packed)
+    return found
+
+
+def pinned_ports(config: Config, protocols: Iterable[Protocol]) -> dict[int, Protocol]:
+    """Port -> protocol, as configured."""
+    by_name = {protocol.name: protocol for protocol in protocols}
+    pinned: dict[int, Protocol] = {}
+    for name, ports in config.receivers.pcap.ports.items():
+        if name not in by_name:
+            log.warning("receivers.pcap.ports.%s: this version does not decode %s yet, the ports are ignored", name, name)
+            continue
+        for port in ports:
+            pinned[port] = by_name[name]
+    return pinned
+
+
+def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[bytes]) -> Engine:
+    """The engine by the configuration, with every roundtrip going to `sink`."""
+    pcap = config.receivers.pcap
+    protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+    pinned = pinned_ports(config, protocols)
+    pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
+    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes)
+    server_ports = set(pinned)
+    for protocol in protocols:
+        server_ports.update(protocol.ports)
+    table = FlowTable(
+        Limits(pcap.flows.out_of_order, pcap.flows.memory),
+        pcap.flows.max,
+        int(pcap.flows.idle_timeout * 1e9),
+        local,
+        server_ports,
+    )
+    return Engine(table, reading, _odd_link)
+
+
+def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
+    from receiver.pcap.oddlink import decode  # dpkt is loaded on first need
+
+    return decode(data, link_type, unwrap)
+
+
+def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> AnyExporter:
+    """Raises ConfigError for settings that cannot be."""
+    try:
+        if isinstance(settings, OtlpGrpcExporter):
+            from receiver.otlp_out.client import OtlpExporter
+
+            return OtlpExporter(name, settings, resource, __version__)
+        if isinstance(settings, PrometheusRemoteWriteExporter):
+            from receiver.remote_write.client import RemoteWriteExporter
+
+            return RemoteWriteExporter(name, settings, __version__)
+    except ValueError as error:
+        key, _, problem = str(error).partition(": ")
+        raise ConfigError((Fault(f"exporters.{name}.{key}", problem),)) from error
+    assert isinstance(settings, DebugSettings)
+    return DebugExporter(name, settings, resource)
+
+
+class Service:
+    """Everything that runs. `open` does what can be refused, `run` the work, `stop` and `reload` may come from signals."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        pcap = config.receivers.pcap
+        self._files = bool(pcap.files)
+        self._stop = False
+        self._reload = False
+        self._turned_s: float | None = None
+        self._page_wanted = threading.Event()
+        self._page_made = threading.Event()
+        self._page = ""
+        self.resource = _resource(config)
+        self._traces: list[AnyExporter] = []
+        self._metrics: list[tuple[AnyExporter, float]] = []
+        self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
+        self._assign()
+        prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
+        routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
+        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+        metrics = Metrics(
+            protocols, pcap.limits.series_per_metric, any(item.histograms == "vmrange" for item in prw), (), routes
+        )
+        spans = Spans(Redactor()) if self._traces else None
+        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
+        self.engine = make_engine(config, self.telemetry, detail=spans is not None, local=local_addresses(config))
+        self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
+        self.accounts.exporters = self.exporters
+        self._due_s: dict[str, float] = {}
+        self._flushed_s = 0.0
+        self._ticked_ns = 0
+        self._pages: list[PageServer] = []
+        self._source = self._make_source()
+
+    # -- setting up ------------------------------------------------------------------------------------------------
+
+    def _assign(self) -> None:
+        self._traces = [self.exporters[name] for name in self.config.exporters_of("traces")]
+        self._metrics = [
+            (self.exporters[name], float(getattr(item, "interval", 60.0)))
+            for name, item in self.config.exporters_of("metrics").items()
+        ]
+
+    def _make_source(self) -> LiveSource | FileSource:
+        pcap = self.config.receivers.pcap
+        own = exporter_endpoints(self.config)
+        self.engine.table.excluded = {
+            ipaddress.ip_address(address).packed + port.to_bytes(2, "big") for address, port in own
+        }
+        ports: tuple[tuple[int, int], ...] | None = None
+        if not pcap.detect:
+            ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
+        plan = FilterPlan(
+            tcp_ports=ports,
+            layer4=pcap.layer4.enabled,
+            exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
+            exclude_addresses=pcap.exclude.addresses,
+            exclude_endpoints=() if self._files else tuple(sorted(own)),
+            user=pcap.filter,
+        )
+        if self._files:
+            return FileSource(pcap.files, partial(build_filter, plan), on_progress=_progress())
+        return LiveSource(
+            pcap.interfaces, partial(build_filter, plan), snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size
+        )
+
+    def open(self) -> None:
+        """Open the capture, give up capabilities, open ports, start threads - in this order.
+
+        Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
+        """
+        if not Cursor.__module__ or not _is_compiled():
+            log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
+        self._source.open()
+        if not self._files:
+            privileges.drop_capabilities()
+        service = self.config.service
+        if "health_check" in service.extensions and not self._files:
+            endpoint = self.config.extensions.health_check.endpoint
+            page = health_page(lambda: self._turned_s)
+            self._pages.append(PageServer(endpoint, {"/": page}, key="extensions.health_check.endpoint", name="health"))
+        if service.telemetry.metrics.level != "none" and not self._files:
+            endpoint = service.telemetry.metrics.endpoint
+            text = metrics_page(self._metrics_text)
+            key = "service.telemetry.metrics.endpoint"
+            self._pages.append(PageServer(endpoint, {"/metrics": text}, key=key, name="metrics"))
+        for server in self._pages:
+            server.start()
+        for exporter in self.exporters.values():
+            exporter.start()
+        pcap = self.config.receivers.pcap
+        log.info("capturing on %s", ", ".join(pcap.files or pcap.interfaces))
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        status = EXIT_OK
+        self._turned_s = time.monotonic()
+        try:
+            self._source.run(self.engine.process_batch, self._tick, self._should_stop)
+        except CaptureError as error:
+            log.error("%s", error)
+            status = EXIT_CAPTURE
+        self.engine.finish()
+        self._source.close()
+        self._flush_spans()
+        self._export_metrics(force=True)
+        self._shut_down()
+        if self._files:
+            self._say_totals()
+        return status
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler."""
+        self._stop = True
+        self._source.wake()
+
+    def reload(self) -> None:
+        """Read the configuration again soon; safe in a signal handler."""
+        self._reload = True
+        self._source.wake()
+
+    def _should_stop(self) -> bool:
+        return self._stop
+
+    def _tick(self, now_ns: int) -> None:
+        now_s = time.monotonic()
+        self._turned_s = now_s
+        packet_ns = now_ns if self._files else now_ns - LAG_NS
+        if not self._files and packet_ns - self._ticked_ns >= LAG_NS:
+            self._ticked_ns = packet_ns
+            self.engine.tick(packet_ns)
+        if now_s - self._flushed_s >= 1.0:
+            self._flushed_s = now_s
+            self._flush_spans()
+        if not self._files:
+            self._export_metrics(force=False)
+        if self._page_wanted.is_set():
+            self._page_wanted.clear()
+            self._page = exposition(self.accounts.metrics(self._source.stats()))
+            self._page_made.set()
+        if self._reload:
+            self._reload = False
+            self._do_reload()
+
+    def _flush_spans(self) -> None:
+        spans = self.telemetry.spans
+        if spans is None or spans.count == 0:
+            return
+        blob, count = spans.take()
+        self.accounts.spans.taken += count
+        for exporter in self._traces:
+            if isinstance(exporter, (DebugExporter,)):
+                exporter.export_spans(blob, count)
+                continue
+            if self._files:
+                self._wait_for_room(exporter)
+            exporter.export_spans(blob, count)  # type: ignore[union-attr]  # the traces pipeline takes no other
+
+    def _wait_for_room(self, exporter: AnyExporter) -> None:
+        """Hold the file back while the queue is more than half full, as long as it moves."""
+        until_s = time.monotonic() + FILE_WAIT_S
+        _, _, before = signals_of(exporter)[0]
+        while not self._stop and before.size_bytes * 2 > before.capacity_bytes and time.monotonic() < until_s:
+            time.sleep(0.005)
+            _, _, after = signals_of(exporter)[0]
+            if after.requests_sent != before.requests_sent:
+                until_s = time.monotonic() + FILE_WAIT_S
+            before = after
+
+    def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
+        """All metrics of this moment."""
+        metrics = self.telemetry.metrics.durations()
+        if self.config.service.telemetry.metrics.level != "none":
+            metrics += self.accounts.metrics(self._source.stats())
+        else:
+            metrics.append(self.telemetry.metrics.roundtrips(self.accounts.start_ns))
+        if now_ns is None:
+            now_ns = self.engine.now_ns if self._files and self.engine.now_ns else time.time_ns()
+        return Snapshot(time_ns=now_ns, resource=self.resource, metrics=tuple(metrics))
+
+    def _export_metrics(self, *, force: bool) -> None:
+        now_s = time.monotonic()
+        due = []
+        for exporter, interval_s in self._metrics:
+            if exporter.name not in self._due_s:
+                self._due_s[exporter.name] = now_s + interval_s
+            if force or now_s >= self._due_s[exporter.name]:
+                due.append(exporter)
+                self._due_s[exporter.name] = max(self._due_s[exporter.name] + interval_s, now_s)
+        if due:
+            snapshot = self.snapshot()
+            for exporter in due:
+                exporter.export_metrics(snapshot)
+
+    def _metrics_text(self) -> str:
+        """Called by the page's thread: the capture thread makes the text between two batches."""
+        self._page_made.clear()
+        self._page_wanted.set()
+        self._source.wake()
+        if not self._page_made.wait(2.0):
+            return exposition(self.accounts.metrics(self._source.stats()))
+        return self._page
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        deadline_s = float(self.config.service.shutdown_timeout)
+        if self._files and not self._stop:
+            # Whoever reads a file waits for its result, as long as the backends take it.
+            if any(stats.requests_sent for item in self.exporters.values() for _, _, stats in signals_of(item)):
+                deadline_s = max(deadline_s, 60.0)
+        until_s = time.monotonic() + deadline_s
+        for exporter in self.exporters.values():
+            exporter.stop(deadline_s)
+        for exporter in self.exporters.values():
+            exporter.shutdown(max(0.0, until_s - time.monotonic()))
+        for server in self._pages:
+            server.close()
+
+    def _say_totals(self) -> None:
+        pairing = self.engine.reading.pairing
+        log.info(
+            "read %d packets: %d roundtrips, %d spans",
+            self.engine.packets,
+            self.telemetry.metrics.total(),
+            self.telemetry.written,
+        )
+        if pairing.unmatched:
+            log.info("%d responses had no request in the file", pairing.unmatched)
+        for name, exporter in self.exporters.items():
+            for _, items, stats in signals_of(exporter):
+                lost = stats.offered - stats.sent - stats.kept
+                if lost:
+                    log.warning("%s: %d of %d %s were not taken", name, lost, stats.offered, items)
+
+    def _do_reload(self) -> None:
+        """A good file replaces what changed, open flows stay; a bad one changes nothing and says so."""
+        from receiver.settings.loader import reload
+
+        try:
+            loaded = reload(self.config)
+            new = loaded.config
+            resource = _resource(new)
+            used = _used(new)
+            old = _used(self.config)
+            kept = {
+                name: exporter
+                for name, exporter in self.exporters.items()
+                if used.get(name) == old[name] and resource == self.resource
+            }
+            fresh = {name: make_exporter(name, item, resource) for name, item in used.items() if name not in kept}
+            sampler = _sampler(new)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                log.error("not reloaded: %s", line)
+            return
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        if _fixed(new) != _fixed(self.config):
+            log.warning("reloaded, but interfaces, filters, ports and limits change only with a restart")
+        self._flush_spans()
+        gone = [exporter for name, exporter in self.exporters.items() if name not in kept]
+        for exporter in fresh.values():
+            exporter.start()
+        self.config = new
+        self.resource = resource
+        self.exporters = {name: kept.get(name) or fresh[name] for name in used}
+        self.accounts.exporters = self.exporters
+        self.telemetry.sampler = sampler
+        self._assign()
+        deadline_s = float(new.service.shutdown_timeout)
+        for exporter in gone:
+            exporter.stop(deadline_s)
+            threading.Thread(target=exporter.shutdown, args=(deadline_s,), name="exporter-ending", daemon=True).start()
+        log.info("configuration reloaded")
+
+
+def _fixed(config: Config) -> object:
+    """What a reload cannot change."""
+    pcap = config.receivers.pcap
+    return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
+            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.limits, pcap.local_addresses)  # fmt: skip
+
+
+def _used(config: Config) -> dict[str, ExporterSettings]:
+    """The exporters that a pipeline names."""
+    return {**config.exporters_of("traces"), **config.exporters_of("metrics")}
+
+
+def _resource(config: Config) -> Resource:
+    warnings: list[str] = []
+    resource = observed_resource(config.service.resource, warnings=warnings)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return resource
+
+
+def _sampler(config: Config) -> Sampler:
+    """OTEL_TRACES_SAMPLER where the file leaves sampling alone (SDK environment variables specification)."""
+    pcap = config.receivers.pcap
+    ratio = float(pcap.sampling.default)
+    if ratio < 1.0:
+        return Sampler("parentbased_traceidratio", ratio, pcap.traces.respect_sampled)
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    if name:
+        argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+        try:
+            return Sampler(name, float(argument) if argument else 1.0, pcap.traces.respect_sampled)
+        except ValueError as error:
+            log.warning("OTEL_TRACES_SAMPLER: %s; ignored", error)
+    return Sampler(respect_sampled=pcap.traces.respect_sampled)
+
+
+def exporter_endpoints(config: Config) -> set[tuple[str, int]]:
+    """Every address and port that an exporter talks to, and our own pages: what must not be captured."""
+    from urllib.parse import urlsplit
+
+    found: set[tuple[str, int]] = set()
+    wanted: list[tuple[str, int]] = []
+    for settings in _used(config).values():
+        if isinstance(settings, OtlpGrpcExporter):
+            with contextlib.suppress(ValueError):
+                wanted.append(split_endpoint(settings.endpoint))
+        elif isinstance(settings, PrometheusRemoteWriteExporter):
+            parts = urlsplit(settings.endpoint)
+            wanted.append((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
+    service = config.service
+    if "health_check" in service.extensions:
+        wanted.append(split_endpoint(config.extensions.health_check.endpoint))
+    if service.telemetry.metrics.level != "none":
+        wanted.append(split_endpoint(service.telemetry.metrics.endpoint))
+    for host, port in wanted:
+        try:
+            for *_, address in socket.getaddrinfo(host or "localhost", port, type=socket.SOCK_STREAM):
+                found.add((str(address[0]).split("%")[0], port))
+        except OSError as error:
+            log.warning("%s cannot be resolved now, its traffic is captured like any other: %s", host, error)
+    return found
+
+
+def _is_compiled() -> bool:
+    import receiver.wire.cursor as module
+
+    return str(module.__file__).endswith(".so")
+
+
+def _progress() -> Callable[[str, int, int], None] | None:
+    if not sys.stderr.isatty():
+        return None
+
+    def show(name: str, done: int, whole: int) -> None:
+        share = done / whole if whole else 1.0
+        filled = int(share * 30)
+        end = "\n" if done >= whole else ""
+        print(f"\r{os.path.basename(name)} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
+
+    return show
+
+
+@contextlib.contextmanager
+def _signals(service: Service) -> Iterator[None]:
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in (
+            (signal.SIGTERM, lambda *_: service.stop()),
+            (signal.SIGINT, lambda *_: service.stop()),
+            (signal.SIGHUP, lambda *_: service.reload()),
+        )
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

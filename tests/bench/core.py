@@ -1,0 +1,69 @@
+"""Runs one part of the pass over a file, in a loop, and says what it cost: run by the offline row, not by hand.
+
+    core.py FILE PART REPEATS      PART: read, core, spans
+
+`read` is pcapy alone; `core` and `spans` get batches that were read before, so that reading is not in them. Prints one
+line of JSON: nanoseconds of process time of each repeat, and the roundtrips that the last one saw.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pcapy
+
+BATCH = 256
+
+
+def main() -> None:
+    file, part, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    took: list[int] = []
+    roundtrips = 0
+    compiled = False
+    if part == "read":
+        for _ in range(repeats):
+            began = time.process_time_ns()
+            for _batch in read(file):
+                pass
+            took.append(time.process_time_ns() - began)
+    else:
+        link_type = pcapy.open_offline(file).datalink()
+        batches = list(read(file))
+        for _ in range(repeats):
+            process_batch, count, compiled = build_engine(part == "spans")
+            gc.collect()
+            began = time.process_time_ns()
+            for frames, records in batches:
+                process_batch(frames, records, link_type)
+            took.append(time.process_time_ns() - began)
+            roundtrips = count()
+    print(json.dumps({"took_ns": took, "roundtrips": roundtrips, "compiled": compiled}))
+
+
+def read(file: str) -> Iterator[tuple[bytes, bytes]]:
+    """All batches of a file."""
+    handle = pcapy.open_offline(file)
+    while True:
+        frames, records = handle.next_batch(BATCH)
+        if not records:
+            return
+        yield frames, records
+
+
+def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Callable[[], int], bool]:
+    """A fresh engine: its `process_batch`, a function that says how many roundtrips it saw, and whether it is compiled.
+
+    The one place that knows the engine's interface.
+    """
+    import receiver.engine as module
+
+    engine = module.Engine(spans=spans)
+    return engine.process_batch, lambda: engine.roundtrips, not str(module.__file__).endswith(".py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The rooms of the house, kept: each file imports only from the rooms before it, in its `.py` and in its `.pxd`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Which room a module is in: the longest prefix counts.
+ROOMS = {
+    "receiver": "root",
+    "receiver.config": "config",
+    "receiver.wire": "wire",
+    "receiver.pcap": "packets",
+    "receiver.pcap.source": "source",
+    "receiver.pcap.bpf": "source",
+    "receiver.pcap.savefile": "source",
+    "receiver.l7": "l7",
+    "receiver.telemetry": "telemetry",
+    "receiver.telemetry.snapshot": "snapshot",
+    "receiver.engine": "engine",
+    "receiver.export": "export",
+    "receiver.otlp_out": "otlp_out",
+    "receiver.remote_write": "remote_write",
+    "receiver.settings": "settings",
+    "receiver.health": "service",
+    "receiver.logs": "service",
+    "receiver.privileges": "service",
+    "receiver.resource": "service",
+    "receiver.service": "service",
+    "receiver.demo": "cli",
+    "receiver.interface": "cli",
+    "receiver.watch": "cli",
+    "receiver.cli": "cli",
+    "receiver.__main__": "__main__",
+}
+
+# What a room may import besides itself. Every room may import `root` (the version) and `config` (Structs only).
+MAY_IMPORT = {
+    "root": set[str](),
+    "config": set[str](),
+    "wire": set[str](),
+    "packets": {"wire"},  # link, oddlink, stream, flow
+    "l7": {"wire"},  # does not know that packets exist
+    "snapshot": set[str](),
+    "telemetry": {"wire", "snapshot"},  # does not know that protocols exist
+    "engine": {"wire", "packets", "l7", "telemetry", "snapshot"},
+    "source": {"wire", "packets", "l7", "telemetry", "snapshot", "engine"},
+    "export": {"wire", "snapshot"},
+    "otlp_out": {"wire", "snapshot", "export"},
+    "remote_write": {"wire", "snapshot", "export"},
+    "settings": set[str](),
+}
+MAY_IMPORT["service"] = set(MAY_IMPORT)
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["__main__"] = {"cli"}
+
+# A library that only one module may import.
+ONLY_IN = {"pcapy": "receiver.pcap.source"}
+
+
+def room(module: str) -> str | None:
+    """The room of a module of ours; None for anybody else's."""
+    if module != "receiver" and not module.startswith("receiver."):
+        return None
+    while module not in ROOMS:
+        module = module.rpartition(".")[0]
+    return ROOMS[module]
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Line and full module name of everything that a `.py` or `.pxd` imports, at any depth, by any spelling."""
+    module = module_name(path, root)
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+
+    def names(base: str, level: int, imported: list[str]) -> Iterator[str]:
+        if level:  # from . import x, from ..wire import x
+            above = package.split(".")[: len(package.split(".")) - (level - 1)]
+            base = ".".join([*above, *([base] if base else [])])
+        for prefix in ("cython.cimports.",):
+            base = base.removeprefix(prefix)
+        for name in imported:
+            inner = f"{base}.{name}"
+            place = root.joinpath(*inner.split("."))
+            yield inner if place.is_dir() or place.with_suffix(".py").exists() else base
+
+    text = path.read_text()
+    if path.suffix == ".pxd":
+        for line, statement in statements(text):
+            if match := re.match(r"from\s+(\.*)([\w.]*)\s+c?import\s+\(?\s*(.+?)\s*\)?$", statement):
+                imported = [name.split()[0] for name in match[3].split(",") if name.strip()]
+                yield from ((line, name) for name in names(match[2], len(match[1]), imported))
+            elif match := re.match(r"c?import\s+(.+)$", statement):
+                yield from ((line, name.split()[0]) for name in match[1].split(","))
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found = names(node.module or "", node.level, [alias.name for alias in node.names])
+            yield from ((node.lineno, name) for name in found)
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"import_module", "__import__"}
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.lineno, str(node.args[0].value)
+
+
+def statements(pxd: str) -> Iterator[tuple[int, str]]:
+    """The statements of a `.pxd` with their first line: continuations joined, comments dropped."""
+    held, first = "", 0
+    for number, line in enumerate(pxd.splitlines(), 1):
+        held, first = (held, first) if held else ("", number)
+        held += line.partition("#")[0].strip() + " "
+        if held.endswith("\\ "):
+            held = held[:-2] + " "
+        elif held.count("(") <= held.count(")"):
+            yield first, held.strip()
+            held = ""
+
+
+def violations(root: Path) -> list[str]:
+    """`file:line: text` of each import that the rules forbid."""
+    found = []
+    for path in sorted([*root.glob("receiver/**/*.py"), *root.glob("receiver/**/*.pxd")]):
+        module = module_name(path, root)
+        own = room(module)
+        assert own is not None
+        for line, target in imports(path, root):
+            theirs = room(target)
+            only = ONLY_IN.get(target.partition(".")[0])
+            if theirs is not None and theirs not in {own, "root", "config"} | MAY_IMPORT[own]:
+                reason = f"{own} may not import {theirs}"
+            elif only is not None and module != only:
+                reason = f"only {only} imports {target}"
+            else:
+                continue
+            text = path.read_text().splitlines()[line - 1].strip()
+            found.append(f"{path.relative_to(root)}:{line}: {reason}: {text}")
+    return found
+
+
+def test_every_file_imports_only_from_the_rooms_before_it() -> None:
+    assert violations(ROOT) == []
+
+
+def test_every_file_is_in_a_room_that_is_named() -> None:
+    """A new folder or top-level module is placed by a decision, not by falling into the root."""
+    modules = {module_name(path, ROOT) for path in ROOT.glob("receiver/**/*.py")} - {"receiver"}
+    assert {module for module in modules if room(module) == "root"} == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("receiver/wire/cursor.py", "import os\nfrom receiver.l7.decoder import Decoder\n", 2),
+        ("receiver/wire/cursor.py", "from receiver import engine\n", 1),
+        ("receiver/wire/cursor.py", "from .. import engine\n", 1),
+        ("receiver/wire/cursor.py", "from ..l7 import decoder\n", 1),
+        ("receiver/wire/cursor.py", "import receiver.l7.decoder as d\n", 1),
+        ("receiver/wire/cursor.py", "def f():\n    from receiver.engine import Engine\n", 2),
+        ("receiver/wire/cursor.py", "import importlib\nimportlib.import_module('receiver.engine')\n", 2),
+        ("receiver/wire/cursor.py", "from cython.cimports.receiver.l7.decoder import Decoder\n", 1),
+        ("receiver/wire/cursor.pxd", "cimport cython\nfrom receiver.l7.decoder cimport Decoder\n", 2),
+        ("receiver/wire/cursor.pxd", "from receiver.l7 cimport decoder\n", 1),
+        ("receiver/wire/cursor.pxd", "from receiver.l7.decoder cimport (\n    Decoder,\n    Other,\n)\n", 1),
+        ("receiver/wire/cursor.pxd", "from receiver.l7.decoder cimport Decoder, \\\n    Other\n", 1),
+        ("receiver/wire/cursor.pxd", "cimport receiver.l7.decoder\n", 1),
+        ("receiver/wire/cursor.pxd", "from ..l7.decoder cimport Decoder\n", 1),
+        ("receiver/l7/http1.py", "from receiver.pcap.flow import Flow\n", 1),
+        ("receiver/l7/http1.py", "from receiver.telemetry.semconv import NAMES\n", 1),
+        ("receiver/telemetry/spans.py", "from receiver.l7.decoder import Decoder\n", 1),
+        ("receiver/pcap/flow.py", "from receiver.pcap.source import Source\n", 1),
+        ("receiver/pcap/flow.py", "import pcapy\n", 1),
+        ("receiver/engine.py", "from receiver.pcap import source\n", 1),
+        ("receiver/engine.py", "from pcapy import open_live\n", 1),
+        ("receiver/export/queue.py", "from receiver.telemetry.metrics import Metrics\n", 1),
+        ("receiver/otlp_out/client.py", "from receiver.remote_write.client import Client\n", 1),
+        ("receiver/remote_write/client.py", "from receiver.service import Service\n", 1),
+        ("receiver/service.py", "from receiver.cli import main\n", 1),
+        ("receiver/config.py", "from receiver.wire.cursor import Cursor\n", 1),
+        ("receiver/__init__.py", "from receiver.cli import main\n", 1),
+    ],
+)
+def test_forbidden_import_is_named_with_file_and_line(tmp_path: Path, file: str, text: str, line: int) -> None:
+    _house(tmp_path)
+    (tmp_path / file).write_text(text)
+    found = violations(tmp_path)
+    assert found
+    assert all(message.startswith(f"{file}:{line}: ") for message in found)
+    assert found[0].endswith(text.splitlines()[line - 1].strip())
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("receiver/wire/cursor.py", "import cython\nfrom receiver.wire.writer import Writer\n"),
+        ("receiver/wire/cursor.pxd", "from receiver.wire.writer cimport Writer\nfrom libc.string cimport memchr\n"),
+        ("receiver/wire/cursor.py", "from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize\n"),
+        ("receiver/l7/http1.py", "from receiver import __version__\nfrom receiver.config import Http\n"),
+        ("receiver/engine.py", "from receiver.pcap.flow import Flow\nfrom receiver.l7.decoder import Decoder\n"),
+        ("receiver/otlp_out/client.py", "from receiver.export.queue import Queue\n"),
+        ("receiver/remote_write/client.py", "from receiver.telemetry.snapshot import Metric\n"),
+        ("receiver/pcap/source.py", "import pcapy\nfrom receiver.engine import Engine\n"),
+        ("receiver/cli.py", "from receiver.service import Service\nfrom receiver.pcap import source\n"),
+        ("receiver/l7/http1.pxd", "# from receiver.engine cimport E\nfrom receiver.wire.cursor cimport Cursor # (\n"),
+    ],
+)  # fmt: skip
+def test_import_of_an_earlier_room_passes(tmp_path: Path, file: str, text: str) -> None:
+    _house(tmp_path)
+    (tmp_path / file).write_text(text)
+    assert violations(tmp_path) == []
+
+
+HOUSE = """
+__init__ config engine service cli wire/cursor wire/writer l7/decoder l7/http1 pcap/flow pcap/source telemetry/spans
+telemetry/metrics telemetry/semconv telemetry/snapshot export/queue otlp_out/client remote_write/client
+"""
+
+
+def _house(root: Path) -> None:
+    for file in HOUSE.split():
+        path = root / "receiver" / f"{file}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
