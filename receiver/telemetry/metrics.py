@@ -200,7 +200,7 @@ class Metrics:
             server_address = request.server_address
             server_port = request.server_port
             if server_address is None:
-                server_address = endpoints.server_address
+                server_address = endpoints.server_name
                 server_port = endpoints.server_port
         series: Series = self._find(
             form,

@@ -152,7 +152,7 @@ class Spans:
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         parts = [otlp.span_attribute(semconv.SERVER_ADDRESS, address)]
         if port and port != form.default_port:
@@ -189,7 +189,7 @@ class Spans:
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         scheme = request.namespace or "http"
         host = f"[{address}]" if ":" in address else address

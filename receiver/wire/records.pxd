@@ -50,6 +50,7 @@ cdef class Endpoints:
     cdef readonly str client_address
     cdef readonly int client_port
     cdef readonly str server_address
+    cdef readonly str server_name
     cdef readonly int server_port
     cdef readonly str transport
     cdef public int vantage

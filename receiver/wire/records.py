@@ -72,7 +72,8 @@ class Segment:
 
 
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
+    answer told it, its address when none did. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -83,10 +84,12 @@ class Endpoints:
         transport: str,
         vantage: cython.int,
         between: cython.bint = False,
+        server_name: str | None = None,
     ) -> None:
         self.client_address = client_address
         self.client_port = client_port
         self.server_address = server_address
+        self.server_name = server_name if server_name is not None else server_address
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
