@@ -6,6 +6,7 @@ from receiver.wire.records cimport OUTCOME_LOST, OUTCOME_ERROR, VANTAGE_CLIENT, 
 cimport cython
 
 cdef Py_ssize_t NEAR
+cdef object NOT_FOUND
 
 @cython.final
 cdef class Form:

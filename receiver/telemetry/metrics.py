@@ -188,7 +188,7 @@ class Metrics:
         elif outcome > 2 and outcome != OUTCOME_LOST:
             error_type = semconv.UNANSWERED_ERROR[outcome]
         if form.routed and self.routes is not None and request.path is not None:
-            route: Route | None = self.routes.find(request.path, status != NOT_FOUND)
+            route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND)
             if route is not None:
                 if route.configured:
                     request.target = route.text
