@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 from receiver import __version__, privileges
 from receiver.config import (
@@ -49,6 +50,7 @@ from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.names import Names, read_hosts
 from receiver.wire.records import Protocol, Sink
 
 log = logging.getLogger(__name__)
@@ -110,10 +112,23 @@ def pinned_ports(config: Config, protocols: Iterable[Protocol]) -> dict[int, Pro
     return pinned
 
 
+def make_names(config: Config) -> Names:
+    """The address-to-name table: the configured names, and for a live capture those of /etc/hosts; DNS answers add theirs."""
+    pcap = config.receivers.pcap
+    hosts: dict[str, str] = {}
+    if not pcap.files:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            hosts = read_hosts(Path("/etc/hosts").read_text(encoding="utf-8"))
+    return Names(pcap.names, hosts)
+
+
 def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[bytes]) -> Engine:
     """The engine by the configuration, with every roundtrip going to `sink`."""
     pcap = config.receivers.pcap
-    protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+    names = make_names(config)
+    protocols = registry.protocols(
+        pcap.http.known_methods, pcap.http.headers, names=names, question_names=pcap.dns.lookup_duration
+    )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
     reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes)
@@ -127,6 +142,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         local,
         server_ports,
     )
+    table.names = names
     return Engine(table, reading, _odd_link)
 
 
@@ -176,7 +192,11 @@ class Service:
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
         protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
         metrics = Metrics(
-            protocols, pcap.limits.series_per_metric, any(item.histograms == "vmrange" for item in prw), (), routes
+            protocols,
+            pcap.limits.series_per_metric,
+            any(item.histograms == "vmrange" for item in prw),
+            ("dns.lookup.duration",) if pcap.dns.lookup_duration else (),
+            routes,
         )
         spans = Spans(Redactor()) if self._traces else None
         self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
@@ -207,8 +227,10 @@ class Service:
         ports: tuple[tuple[int, int], ...] | None = None
         if not pcap.detect:
             ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
+        dns = pcap.ports.get("dns", ())
         plan = FilterPlan(
             tcp_ports=ports,
+            udp_ports=tuple((port, port) for port in sorted({53, *dns})),
             layer4=pcap.layer4.enabled,
             exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
             exclude_addresses=pcap.exclude.addresses,

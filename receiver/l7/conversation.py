@@ -295,7 +295,9 @@ class Conversation:
         decoder.vantage = endpoints.vantage
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
-        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
+        decoder.datagrams = self.datagrams
+        decoder.meet(endpoints)
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain, self.datagrams)
         self.health = READING
         detected = self.reading.detected
         detected[protocol.name] = detected.get(protocol.name, 0) + 1

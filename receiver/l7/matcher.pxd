@@ -20,6 +20,7 @@ cdef class Pairing:
     cdef readonly long long unanswered
     cdef readonly long long unmatched
     cdef readonly long long refused
+    cdef readonly long long repeated
     cdef readonly long long open
 
 @cython.final
@@ -37,6 +38,7 @@ cdef class Matcher:
     cdef Message open_response
     cdef Message answered
     cdef bint uncertain
+    cdef bint repeats
     cdef list held
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1

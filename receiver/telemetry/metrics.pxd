@@ -18,9 +18,11 @@ cdef class Form:
     cdef readonly bint client_address
     cdef readonly bint peer
     cdef readonly bint emitted
+    cdef readonly bint measured
     cdef readonly bint client
     cdef readonly bint routed
     cdef readonly dict series
+    cdef readonly dict owners
     cdef Series overflow
 
 @cython.final

@@ -125,6 +125,8 @@ class Spans:
             w.put(encoded.client)
         if request.path is not None:
             self._url(request, endpoints, form)
+        if request.repeats > 0:
+            self._attribute(semconv.REPEATS, request.repeats)
         if roundtrip.outcome > OUTCOME_ONE_WAY:
             self._attribute(semconv.OUTCOME, OUTCOMES[roundtrip.outcome])
         size: cython.Py_ssize_t = w.size - begin - 4
@@ -158,7 +160,7 @@ class Spans:
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         parts = [otlp.span_attribute(semconv.SERVER_ADDRESS, address)]
         if port and port != form.default_port:
@@ -195,7 +197,7 @@ class Spans:
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         scheme = request.namespace or "http"
         host = f"[{address}]" if ":" in address else address

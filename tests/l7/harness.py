@@ -261,7 +261,7 @@ class Run:
 
     def check_books(self) -> None:
         p = self.pairing
-        assert p.requests == p.paired + p.one_way + p.unanswered + p.open
+        assert p.requests == p.paired + p.one_way + p.unanswered + p.repeated + p.open
         assert p.responses >= p.paired
         assert len(self.seen) == p.paired + p.one_way + p.unanswered
         assert not [what for _, what in self.reading.errors if what == "internal"], self.reading.errors
