@@ -1,7 +1,7 @@
 """Wires source -> engine -> exporters, and runs them until they end or are told to.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. A batch of spans and a snapshot of the metrics
-go from one to the other through bounded queues; nothing else is shared. `Assembly` is also what `watch` and `demo` are made of.
+Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and snapshots of the
+metrics go from one to the other through bounded queues; nothing else is shared.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from receiver import __version__, privileges
 from receiver.config import (
     Config,
     ConfigError,
-    DebugExporter as DebugSettings,
-    Exporter as ExporterSettings,
     Fault,
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
     split_endpoint,
+)
+from receiver.config import (
+    DebugExporter as DebugSettings,
+)
+from receiver.config import (
+    Exporter as ExporterSettings,
 )
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
@@ -532,7 +536,7 @@ def _progress() -> Callable[[str, int, int], None] | None:
         share = done / whole if whole else 1.0
         filled = int(share * 30)
         end = "\n" if done >= whole else ""
-        print(f"\r{os.path.basename(name)} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
+        print(f"\r{Path(name).name} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
 
     return show
 

@@ -263,8 +263,8 @@ def test_recorded_file_gives_the_same_spans_as_the_wire(site: Site, tmp_path: Pa
     assert without_identity(replayed) == without_identity(live)
     # The kernel stamps a packet that comes in anew for each socket that looks on, some microseconds apart.
     for there, here in zip(by_start(replayed), by_start(live), strict=True):
-        for time in ("startTimeUnixNano", "endTimeUnixNano"):
-            assert abs(int(there[time]) - int(here[time])) < 5_000_000
+        for edge in ("startTimeUnixNano", "endTimeUnixNano"):
+            assert abs(int(there[edge]) - int(here[edge])) < 5_000_000
 
 
 def by_start(spans: Iterable[Span]) -> list[Span]:
