@@ -1,7 +1,7 @@
 """Live roundtrips on the terminal: one line each, or a table that updates.
 
-Room: cli. The same capture and the same decoding as `run` has, with a sink that prints. Nothing is exported and no value
-of a query is shown. What a terminal cannot show in time is counted and said, and so is what the capture lost.
+Room: cli. The same capture and the same decoding as `run` has, with a sink that prints. Nothing is exported, and no
+value of a query is shown. What a terminal cannot show in time is counted and said, and so is what the capture lost.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
 def watch(config: Config, *, table: bool) -> int:
-    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; returns the exit status: 0, or 3 without a capture."""
+    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or 3 without a capture."""
     pcap = config.receivers.pcap
     terminal = Terminal(sys.stdout)
     view: View
@@ -86,6 +86,7 @@ def _source(config: Config) -> LiveSource | FileSource:
 def _look(
     engine: Engine, source: LiveSource | FileSource, view: View, stopped: Callable[[], bool], from_file: bool
 ) -> int:
+    """Capture and show until the end; returns the exit status."""
     status = EXIT_OK
     ticked_ns = 0
 
@@ -109,6 +110,7 @@ def _look(
         failure = f"pcap-receiver: {error}"
         status = EXIT_CAPTURE
     finally:
+        view.ending = not from_file
         engine.finish()
         # A reader that is gone hears no more; the exception that told of it goes its way.
         with contextlib.suppress(BrokenPipeError):
@@ -148,7 +150,7 @@ class Terminal:
         self.live = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
         self.colours = self.live and not environment.get("NO_COLOR")  # https://no-color.org: set and not empty
         self.arrow, self.cut, self.rule = "->", "~", "-"
-        if "utf" in (stream.encoding or "").lower():
+        if self.live and "utf" in (stream.encoding or "").lower():
             self.arrow, self.cut, self.rule = "→", "…", "─"
 
     def size(self) -> tuple[int, int]:
@@ -301,9 +303,8 @@ def remarks(engine: Engine, stats: CaptureStats) -> list[str]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
         lines.append(f"not read: {several(sum(skipped.values()), 'packet')} ({reasons})")
     if engine.reading.bytes_set_aside:
-        lines.append(
-            f"{amount(engine.reading.bytes_set_aside)} bytes were of no known protocol, or could not be followed"
-        )
+        unread = amount(engine.reading.bytes_set_aside)
+        lines.append(f"not read: {unread} bytes of no known protocol, or that could not be followed")
     for (protocol, reason), count in sorted(engine.reading.errors.items()):
         lines.append(f"{count} x {protocol}: {reason}")
     if stats.truncated_files:
@@ -325,6 +326,27 @@ class View(Sink):
 
     A sink must not fail: it is called from inside the decoders. So `roundtrip` only takes, and the others write.
     """
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.ending = False
+        self.still_open = 0
+
+    def takes(self, roundtrip: Roundtrip) -> bool:
+        """Count it. False for what only looks closed because we stop looking while it waits for its answer."""
+        if self.ending and roundtrip.response is None and OUTCOMES[roundtrip.outcome] == "closed":
+            self.still_open += 1
+            return False
+        self.outcomes[OUTCOMES[roundtrip.outcome]] += 1
+        return True
+
+    def summary(self, engine: Engine, stats: CaptureStats, lasted_s: float) -> list[str]:
+        waiting = f"; {self.still_open} still without an answer" if self.still_open else ""
+        return [
+            f"{outcomes_of(self.outcomes)}{waiting} (in {lasted_s:.1f} s)",
+            ", ".join(totals(engine, stats)),
+            *remarks(engine, stats),
+        ]
 
     def begin(self) -> None:
         """Before the first packet."""
@@ -375,8 +397,8 @@ class LineFormat:
             status = paint(f"{seen.status or seen.outcome:>7}", colour)
             return (
                 f"{paint(clock(seen.ts_ns, millis=False), DIM)} {paint('>', DIM)}"
-                f"{fit(server, self._server):<{self._server}} {seen.protocol:<{self._protocol}} {fit(seen.call, room):<{room}}"
-                f" {status} {took:>8} {sizes[1]:>6}"
+                f"{fit(server, self._server):<{self._server}} {seen.protocol:<{self._protocol}}"
+                f" {fit(seen.call, room):<{room}} {status} {took:>8} {sizes[1]:>6}"
             )
         status = seen.status or "-"
         self._client = min(max(self._client, len(client)), width // 5)
@@ -395,6 +417,7 @@ class Lines(View):
     """A line each. On a live terminal a last line tells what came in, and lines that come too fast are only counted."""
 
     def __init__(self, terminal: Terminal, from_file: bool) -> None:
+        super().__init__()
         self._terminal = terminal
         self._format = LineFormat(terminal)
         self._redactor = Redactor()
@@ -406,10 +429,10 @@ class Lines(View):
         self._second_s = time.monotonic()
         self._began_s = self._second_s
         self._standing = ""
-        self.outcomes: Counter[str] = Counter()
 
     def roundtrip(self, roundtrip: Roundtrip) -> int:
-        self.outcomes[OUTCOMES[roundtrip.outcome]] += 1
+        if not self.takes(roundtrip):
+            return 0
         if self._limited:
             if self._room == 0:
                 self._unshown += 1
@@ -443,14 +466,9 @@ class Lines(View):
         if self._unshown:
             self._print([f"  {self._terminal.cut} and {self._unshown} more"])
         lasted_s = time.monotonic() - self._began_s
-        lines = [
-            f"{outcomes_of(self.outcomes)} (in {lasted_s:.1f} s)",
-            ", ".join(totals(engine, stats())),
-            *remarks(engine, stats()),
-        ]
         self._terminal.stream.flush()
         # Not among the lines: whoever reads those by a program gets roundtrips only.
-        print("\n".join(lines), file=sys.stderr)
+        print("\n".join(self.summary(engine, stats(), lasted_s)), file=sys.stderr)
 
     def _print(self, lines: Sequence[str]) -> None:
         standing = self._standing
@@ -516,6 +534,7 @@ class Table(View):
     """Operations with their counts. A live terminal shows it all the time, anything else once, at the end."""
 
     def __init__(self, terminal: Terminal, routes: RouteTable, from_file: bool) -> None:
+        super().__init__()
         self._terminal = terminal
         self._routes = routes
         self._redactor = Redactor()
@@ -525,9 +544,10 @@ class Table(View):
         self._others = Row("", "(others)")
         self._began_s = self._drawn_s = self._sampled_s = time.monotonic()
         self._first_ns = self._last_ns = 0
-        self.outcomes: Counter[str] = Counter()
 
     def roundtrip(self, roundtrip: Roundtrip) -> int:
+        if not self.takes(roundtrip):
+            return 0
         request = roundtrip.request
         response: Message | None = roundtrip.response
         assert roundtrip.protocol is not None
@@ -542,7 +562,6 @@ class Table(View):
                 row = self._rows[protocol, call] = Row(protocol, call)
                 row.sample(self._sampled_s)
         row.add(outcome, roundtrip.end_ns - request.first_ns)
-        self.outcomes[outcome] += 1
         self._first_ns = min(self._first_ns or request.first_ns, request.first_ns)
         self._last_ns = max(self._last_ns, roundtrip.end_ns)
         return 0
@@ -581,8 +600,7 @@ class Table(View):
         span_s = (self._last_ns - self._first_ns) / 1e9 if self._from_file else time.monotonic() - self._began_s
         columns = self._terminal.size()[0] if self._terminal.live else 120
         lines = self._text(lambda row: row.count / span_s if span_s > 0 else 0.0, columns, ROWS_MAX + 2)
-        lines += ["", f"{outcomes_of(self.outcomes)} (in {span_s:.1f} s)", ", ".join(totals(engine, stats()))]
-        self._terminal.write("\n".join([*lines, *remarks(engine, stats())]) + "\n")
+        self._terminal.write("\n".join([*lines, "", *self.summary(engine, stats(), span_s)]) + "\n")
 
     def _text(self, rate: Callable[[Row], float], columns: int, lines: int) -> list[str]:
         """The head and at most `lines` - 1 rows, the busiest first."""
