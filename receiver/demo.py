@@ -1,8 +1,8 @@
 """The demo: an application, its client, a backend, and the receiver between them, all in one process on loopback.
 
 Room: cli. Nothing here is staged but the application: the service is the one that `run` starts, configured in code;
-what is shown is what a real OTLP gRPC server and a real remote write server got from it. Where capturing is not permitted,
-the same calls are written to a capture file, and the service reads that.
+what is shown is what a real OTLP gRPC server and a real remote write server got from it. Where capturing is not
+permitted, the same calls are written to a capture file, and the service reads that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from receiver.pcap.source import CaptureDenied, CaptureError
 from receiver.self_metrics import Accounts
 from receiver.service import Service, local_addresses, make_engine
 from receiver.telemetry.redact import Redactor
-from receiver.watch import BOLD, CYAN, DIM, GREEN, RED, LineFormat, Terminal, amount, duration, read_roundtrip
+from receiver.watch import BOLD, CYAN, DIM, GREEN, RED, LineFormat, Terminal, amount, duration, read_roundtrip, several
 from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
 
 EXIT_OK = 0
@@ -60,8 +60,11 @@ PAUSE_S = 0.14  # so that a person can follow: 40 calls in six seconds
 SETTLE_S = 3.0  # packets reach the capture 100 ms after they were sent; a loaded machine takes longer
 
 
-def demo() -> int:
-    """Show it all; 0 when every call became a roundtrip, a span and a count, else 1. Ends by itself in 15 seconds."""
+def demo(pause_s: float = PAUSE_S) -> int:
+    """Show it all; 0 when every call became a roundtrip, a span and a count, else 1. Ends by itself within 15 seconds.
+
+    `pause_s` is what the client waits between two calls of a live demo.
+    """
     # The environment's settings are meant for a receiver in earnest, and its proxy not for the parts of this process.
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
@@ -70,7 +73,7 @@ def demo() -> int:
     with Application() as application, Backend() as backend:
         page.title(f"pcap-receiver {__version__}: a demo on loopback that needs no configuration")
         try:
-            shown = _show(page, application, backend)
+            shown = _show(page, application, backend, pause_s)
         except OSError as error:
             print(f"pcap-receiver: the demo needs a loopback interface that is up: {error.strerror}", file=sys.stderr)
             return EXIT_DIFFERENT
@@ -79,9 +82,9 @@ def demo() -> int:
         return page.balance(shown, backend)
 
 
-def _show(page: Page, application: Application, backend: Backend) -> Shown:
+def _show(page: Page, application: Application, backend: Backend, pause_s: float) -> Shown:
     try:
-        return _live(page, application, backend)
+        return _live(page, application, backend, pause_s)
     except CaptureError as error:
         # A capability that is missing, or a policy: whatever forbids the capture, the rest can be shown.
         why = "CAP_NET_RAW is missing" if isinstance(error, CaptureDenied) else str(error)
@@ -96,10 +99,9 @@ class Shown(msgspec.Struct, frozen=True):
     roundtrips: int
     packets: int
     dropped: int
-    sent_spans: int
 
 
-def _live(page: Page, application: Application, backend: Backend) -> Shown:
+def _live(page: Page, application: Application, backend: Backend, pause_s: float) -> Shown:
     watched = _Watched(_config(backend, application.port, None), page)
     watched.open()
     page.explain(application, backend, "captured on lo, without touching either side")
@@ -107,7 +109,7 @@ def _live(page: Page, application: Application, backend: Backend) -> Shown:
     capture.start()
     caller = Caller(application.port)
     try:
-        caller.call_all(PAUSE_S)
+        caller.call_all(pause_s)
         until_s = time.monotonic() + SETTLE_S
         while watched.telemetry.metrics.total() < caller.made.total() and time.monotonic() < until_s:
             time.sleep(0.05)
@@ -175,13 +177,11 @@ class _Watched(Service):
 
     def shown(self, caller: Caller) -> Shown:
         """The balance, after `run` has returned."""
-        exporter: Any = self.exporters["otlp_grpc"]
         return Shown(
             client=caller.made,
             roundtrips=self.telemetry.metrics.total(),
             packets=self.engine.packets,
             dropped=self._source.stats().dropped_kernel,
-            sent_spans=exporter.stats().spans.sent,
         )
 
 
@@ -586,7 +586,9 @@ class Page:
         figure = f"{value:.0f}"
         tail = paint(figure, BOLD) + (f"  {paint(remark, DIM)}" if remark else "")
         room = self._width - len(figure) - len(remark) - 8
-        *first, last = textwrap.wrap(f"{{{', '.join(pairs)}}}", room, break_long_words=False, break_on_hyphens=False)
+        *first, last = textwrap.wrap(
+            f"{{{', '.join(pairs)}}}" if pairs else "(all)", room, break_long_words=False, break_on_hyphens=False
+        )
         self._print(*(f"    {line}" for line in first), f"    {last} {tail}")
 
     def balance(self, shown: Shown, backend: Backend) -> int:
@@ -598,8 +600,16 @@ class Page:
         rows = [
             ("calls that the client made", made, by_status),
             ("roundtrips that were seen", shown.roundtrips, f"in {shown.packets} packets, {shown.dropped} dropped"),
-            ("spans that the OTLP server got", len(backend.spans), f"in {backend.requests['OTLP']} requests"),
-            ("requests in the metrics store", counted, f"in {backend.requests['remote write']} remote writes"),
+            (
+                "spans that the OTLP server got",
+                len(backend.spans),
+                f"in {several(backend.requests['OTLP'], 'request')}",
+            ),
+            (
+                "requests in the metrics store",
+                counted,
+                f"in {several(backend.requests['remote write'], 'remote write')}",
+            ),
         ]
         leaked = backend.received.count(PASSWORD.encode())
         rows.append(("passwords in what was exported", leaked, f"in {amount(len(backend.received))} bytes"))

@@ -283,13 +283,15 @@ def shade(seen: Seen) -> str:
 def totals(engine: Engine, stats: CaptureStats) -> list[str]:
     """What came in and what did not, in the order of importance, a few words each."""
     limits, pairing = engine.table.limits, engine.reading.pairing
-    missing = limits.bytes_missing + limits.bytes_truncated
+    missing = f" ({amount(limits.bytes_missing)} bytes missing)" if limits.bytes_missing else ""
     said = [
         several(engine.packets, "packet"),
         f"{stats.dropped_kernel} dropped by the kernel",
-        several(limits.gaps, "gap") + (f" ({amount(missing)} bytes missing)" if missing else ""),
+        several(limits.gaps, "gap") + missing,
         several(pairing.unmatched, "unmatched response"),
     ]
+    if limits.bytes_truncated:
+        said.insert(3, f"{amount(limits.bytes_truncated)} bytes cut off by a short snaplen")
     if stats.dropped_interface:
         said.insert(2, f"{stats.dropped_interface} dropped by the interface")
     return said
