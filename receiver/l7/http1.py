@@ -841,21 +841,25 @@ class Http1Decoder(Decoder):
             space += 1
         if space == end:
             return 1
+        # A target begins with a slash, an asterisk or a scheme; after a known method whatever may be one.
+        known: cython.bint = self._recognised(c, at)
+        if not known and space + 1 < end:
+            b = c.u8(space + 1)
+            if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68:
+                return 0
         eol: cython.Py_ssize_t = c.find(0x0A, space, end)
         if eol >= 0:
             if c.u8(eol - 1) == 0x0D:
                 eol -= 1
-            if eol - 9 > space + 1 and c.starts(eol - 9, b" HTTP/1."):
-                return 2
-            return 0
+            if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
+                return 0
+            return 2 if known or c.find(0x20, space + 1, eol - 9) < 0 else 0
         stop: cython.Py_ssize_t = end if end - at < LONG_LINE else at + LONG_LINE
         while space < stop:
             if c.u8(space) < 0x20 and (c.u8(space) != 0x0D or space + 1 < end):
                 return 0
             space += 1
-        if stop - at < LONG_LINE or not self._recognised(c, at):
-            return 1
-        return 2
+        return 2 if known and stop - at == LONG_LINE else 1
 
     def _recognised(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
         """Whether a method that is known stands at `at`, and a target begins behind it."""
@@ -872,6 +876,8 @@ class Http1Decoder(Decoder):
                     space = len(token)
             if space == 0:
                 return False
+        if at + space >= c.end:
+            return True
         b: cython.int = c.u8(at + space)
         return b == 0x2F or b == 0x2A or b == 0x5B or _class(b) != 0
 
