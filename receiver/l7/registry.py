@@ -8,6 +8,4 @@ from __future__ import annotations
 from receiver.l7.http1 import Http1Decoder
 from receiver.wire.records import Protocol
 
-PROTOCOLS: tuple[Protocol, ...] = (
-    Protocol("http", 1, "http", Http1Decoder, ports=(80, 8080, 8000, 8888, 3000)),
-)
+PROTOCOLS: tuple[Protocol, ...] = (Protocol("http", 1, "http", Http1Decoder, ports=(80, 8080, 8000, 8888, 3000)),)

@@ -1,4 +1,7 @@
-"""What stands between bytes and frames: cuts, skips, holes, faults, detection. The decoder is HTTP/1's; its rules are tested there."""
+"""What stands between bytes and frames: cuts, skips, holes, faults, detection.
+
+The decoder is HTTP/1's; its own rules are tested in test_http1.py.
+"""
 
 from __future__ import annotations
 
