@@ -128,8 +128,8 @@ _DEFAULT = Http1Settings()
 class Lines:
     """One direction: what is being read, and what the lines read so far have said.
 
-    All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended; no
-    LF stands in `[at:searched)`.
+    All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
+    no LF stands in `[at:searched)`.
     """
 
     def __init__(self) -> None:
@@ -405,7 +405,7 @@ class Http1Decoder(Decoder):
         return 0
 
     def _read_chunk(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
-        #  [CRLF of the last chunk] size [;extension] CRLF, data skipped; at the end 0 CRLF trailers CRLF   RFC 9112, 7.1
+        #  [CRLF of the last chunk] size [;extension] CRLF, data skipped; at the end 0 CRLF trailers CRLF  RFC 9112, 7.1
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
         at: cython.Py_ssize_t = base
@@ -1042,7 +1042,7 @@ def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None,
         host = host[1:close]
     elif host.count(b":") == 1:
         host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable():
+    if not host or not host.isascii() or not host.decode().isprintable() or host.strip(b" /?#\\\"<>") != host:
         return None, 0
     port: int = default_port
     if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:

@@ -344,6 +344,8 @@ def test_head_is_head_even_when_not_among_the_known_methods() -> None:
         ("/", "", None, 0, "/", None),
         ("/", "x" * 400, None, 0, "/", None),
         ("/", "b\x00c", None, 0, "/", None),
+        ("/", "/", None, 0, "/", None),
+        ("/", "[::1", None, 0, "/", None),
     ],
 )
 def test_targets_and_hosts(
