@@ -1042,7 +1042,7 @@ def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None,
         host = host[1:close]
     elif host.count(b":") == 1:
         host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable() or host.strip(b" /?#\\\"<>") != host:
+    if not host or not host.isascii() or not host.decode().isprintable() or host.translate(None, b" /?#\\\"<>") != host:
         return None, 0
     port: int = default_port
     if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
