@@ -38,7 +38,6 @@ cdef class Matcher:
     cdef Message open_response
     cdef Message answered
     cdef bint uncertain
-    cdef bint repeats
     cdef list held
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1

@@ -32,7 +32,7 @@ def protocols(
     dns = DnsSettings(names, question_names)
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
-        Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True),
+        Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
     )
 
 
