@@ -12,8 +12,6 @@ cdef Py_ssize_t HEADER
 cdef Py_ssize_t NAME_MAX
 cdef int ANSWERS_MAX
 cdef Py_ssize_t TEXT_MAX
-cdef Py_ssize_t QUESTIONS_MAX
-cdef Py_ssize_t NUMBERS_MAX
 cdef int TRANSFERS_MAX
 cdef unsigned long long FNV_BASIS
 cdef unsigned long long FNV_PRIME
