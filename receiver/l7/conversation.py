@@ -277,8 +277,13 @@ class Conversation:
                 self._replay(TO_CLIENT, self.to_client)
             return 0
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
+            # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
+            other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
+            if other.carry is not None:
+                self.reading.bytes_set_aside += len(other.carry)
+                other.carry = None
             lane.tries += 1
             self.health = SET_ASIDE
             if lane.tries >= DETECT_TRIES:
