@@ -1,7 +1,7 @@
 """Wires source -> engine -> exporters, and runs them until they end or are told to.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. A batch of spans and a snapshot of the metrics
-go from one to the other through bounded queues; nothing else is shared. `Assembly` is also what `watch` and `demo` are made of.
+Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and snapshots of the
+metrics go from one to the other through bounded queues; nothing else is shared.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from receiver import __version__, privileges
 from receiver.config import (
     Config,
     ConfigError,
-    DebugExporter as DebugSettings,
-    Exporter as ExporterSettings,
     Fault,
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
     split_endpoint,
+)
+from receiver.config import (
+    DebugExporter as DebugSettings,
+)
+from receiver.config import (
+    Exporter as ExporterSettings,
 )
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
@@ -39,7 +43,7 @@ from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import CaptureError, FileSource, LiveSource
+from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, AnyExporter, exposition, signals_of
@@ -50,13 +54,13 @@ from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
-from receiver.wire.cursor import Cursor
 from receiver.wire.names import Names, read_hosts
 from receiver.wire.records import Protocol, Sink
 
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0
+EXIT_CONFIGURATION = 1
 EXIT_CAPTURE = 3
 
 # Live packets reach us up to the capture's timeout after their time stamps; timeouts must not run ahead of them.
@@ -72,9 +76,14 @@ def run(config: Config) -> int:
         service.open()
     except CaptureError as error:
         print(f"pcap-receiver: {error}", file=sys.stderr)
-        return EXIT_CAPTURE
+        return exit_status(error)
     with _signals(service):
         return service.run()
+
+
+def exit_status(error: CaptureError) -> int:
+    """3 when capture is not permitted or the interface is not there; what the user wrote wrongly is configuration, 1."""
+    return EXIT_CONFIGURATION if isinstance(error, (CaptureFileError, FilterError)) else EXIT_CAPTURE
 
 
 def local_addresses(config: Config) -> set[bytes]:
@@ -243,7 +252,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
         """
-        if not Cursor.__module__ or not _is_compiled():
+        if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         self._source.open()
         if not self._files:
@@ -274,7 +283,7 @@ class Service:
             self._source.run(self.engine.process_batch, self._tick, self._should_stop)
         except CaptureError as error:
             log.error("%s", error)
-            status = EXIT_CAPTURE
+            status = exit_status(error)
         self.engine.finish()
         self._source.close()
         self._flush_spans()
@@ -527,7 +536,7 @@ def _progress() -> Callable[[str, int, int], None] | None:
         share = done / whole if whole else 1.0
         filled = int(share * 30)
         end = "\n" if done >= whole else ""
-        print(f"\r{os.path.basename(name)} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
+        print(f"\r{Path(name).name} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
 
     return show
 

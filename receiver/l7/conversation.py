@@ -16,10 +16,10 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Connection, Endpoints, Malformed, Message, Protocol
+from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Lane:
         self.tries = 0
 
 
-class Conversation:
+class Conversation(Consumer):
     """The decoder's side of one flow.
 
     `from_start`: the first byte of both directions is the connection's first (SYN seen). `datagrams`: each feed is a whole

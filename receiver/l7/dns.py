@@ -1,6 +1,7 @@
 """DNS over UDP and TCP (RFC 1035, 7766, 6891).
 
-Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each. Messages pair by
+Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each.
+Messages pair by
 id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
 name in random case (0x20) finds its answer, and an answer to another question finds nothing.
 
@@ -27,7 +28,7 @@ from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import ENDS, FAULT_BOTH, TO_CLIENT
 
 PROTOCOL = "dns"
 
@@ -63,7 +64,7 @@ OPCODE_QUERY = 0
 OPCODE_NOTIFY = 4
 OPCODE_UPDATE = 5
 OPCODE_DSO = 6
-_OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO") + tuple(f"OPCODE{i}" for i in range(7, 16))
+_OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO", *(f"OPCODE{i}" for i in range(7, 16)))
 
 # IANA "Domain Name System (DNS) Parameters", resource record types; others are TYPEnnn (RFC 3597, 5).
 TYPE_A = 1
@@ -195,8 +196,10 @@ _DEFAULT = DnsSettings()
 class Transfer:
     """A zone transfer under way: many messages answer one question, until the first SOA record comes again.
 
-    AXFR (RFC 5936, 2.2): SOA, the zone, the same SOA. IXFR (RFC 1995, 4): a single SOA when there is nothing new, the zone as for AXFR,
-    or new SOA, then pieces that begin with an old SOA and one of the new, the last piece with the newest; then the newest once more.
+    AXFR (RFC 5936, 2.2): SOA, the zone, the same SOA. IXFR (RFC 1995, 4): a single SOA when there is nothing new, the zone as
+    for AXFR,
+    or new SOA, then pieces that begin with an old SOA and one of the new, the last piece with the newest; then the newest
+    once more.
     """
 
     def __init__(self, key: cython.longlong, kind: cython.int) -> None:
@@ -319,7 +322,6 @@ class DnsDecoder(Decoder):
         identity: cython.int = c.u16(base)
         asked: Question | None = None
         transfer: Transfer | None = None
-        opcode: cython.int = flags >> 11 & 15
         if self.transfers is not None:
             transfer = self.transfers.get(identity)
             if transfer is not None and transfer.key != out.key and self.kind >= 0:
@@ -690,7 +692,7 @@ class DnsDecoder(Decoder):
                 return NO
             if multicast:
                 klass &= 0x7FFF
-            if klass != CLASS_IN and klass != 3 and klass != 4 and klass < 254 or klass > 255:
+            if (klass != CLASS_IN and klass != 3 and klass != 4 and klass < 254) or klass > 255:
                 return NO
             at += 4
         if not whole:

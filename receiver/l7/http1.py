@@ -17,6 +17,7 @@ coding; white space may follow a chunk's size.
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import cython
 
 from receiver.l7.decoder import Decoder
@@ -89,8 +90,9 @@ class Http1Settings:
     """What a user may set, bound to the decoder's factory with functools.partial.
 
     `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
-    `response_headers`: names of headers whose values become attributes. `propagators`: the formats of trace context to
-    read, none if empty. Raises ValueError for a header that is a secret, or a propagator that nobody knows.
+    `response_headers`: names
+    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
+    Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
 
     def __init__(

@@ -32,7 +32,6 @@ if not cython.compiled:
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
         TENTATIVE,
-        TO_CLIENT,
         TO_SERVER,
         VANTAGE_CLIENT,
     )
@@ -199,7 +198,7 @@ class Matcher:
         if self.by_key is None:
             self.by_key = {}
             self.answers = {}
-        key: object = piece.key
+        key: int = piece.key
         request: Message | None = self.by_key.get(key)
         if piece.direction == TO_SERVER:
             if not piece.piece & BEGINS:

@@ -104,7 +104,8 @@ class Message:
     """A request or a response, or a piece of one.
 
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
-    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
+    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
+    means in order.
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat

@@ -92,6 +92,10 @@ def load_all(folder: str) -> list[Vector]:
     return found
 
 
+SLOTS = {"url.path": "path", "url.query": "query", "url.scheme": "namespace"}
+"""What a span calls some of the slots that have no attribute."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a message said, without what depends on when and in how many pieces it came."""
@@ -110,6 +114,8 @@ class Said:
     parent_id: bytes | None
     trace_flags: int
     tracestate: bytes | None
+    path: bytes | None
+    query: bytes | None
     attributes: tuple[tuple[str, Any], ...]
 
     @staticmethod
@@ -130,6 +136,8 @@ class Said:
             message.parent_id,
             message.trace_flags,
             message.tracestate,
+            message.path,
+            message.query,
             tuple(zip(flat[::2], flat[1::2], strict=True)),
         )
 
@@ -160,9 +168,9 @@ class Seen:
         for said in (self.response, self.request) if answers else (self.request, self.response):
             if said is None:
                 continue
-            value = getattr(said, name, None)
+            value = getattr(said, SLOTS.get(name, name), None)
             if value is not None:
-                return value
+                return value.decode("latin-1") if isinstance(value, bytes) else value
             for key, value in said.attributes:
                 if key == name:
                     if isinstance(value, bytes):
