@@ -303,7 +303,7 @@ class Conversation(Consumer):
         uncertain: cython.bint = not self.from_start and not self.datagrams
         decoder.datagrams = self.datagrams
         decoder.meet(endpoints)
-        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain, self.datagrams)
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
         detected = self.reading.detected
         detected[protocol.name] = detected.get(protocol.name, 0) + 1

@@ -67,17 +67,9 @@ class Pairing:
 
 
 class Matcher:
-    """The requests of one connection that wait for an answer. `repeats`: its requests may be sent again with the same key
-    (datagrams), which is not another request."""
+    """The requests of one connection that wait for an answer."""
 
-    def __init__(
-        self,
-        pairing: Pairing,
-        protocol: Protocol,
-        endpoints: Endpoints,
-        uncertain: cython.bint,
-        repeats: cython.bint = False,
-    ) -> None:
+    def __init__(self, pairing: Pairing, protocol: Protocol, endpoints: Endpoints, uncertain: cython.bint) -> None:
         self.pairing = pairing
         self.protocol = protocol
         self.endpoints = endpoints
@@ -90,7 +82,6 @@ class Matcher:
         self.open_response: Message | None = None
         self.answered: Message | None = None
         self.uncertain = uncertain
-        self.repeats = repeats
         self.held: list[Message] | None = None
         # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
         self.overlaps = False
@@ -219,7 +210,7 @@ class Matcher:
                     self._merge(request, piece)
                 return 0
             self.pairing.requests += 1
-            if request is not None and self.repeats:
+            if request is not None and self.protocol.repeats:
                 self.pairing.repeated += 1
                 request.repeats += 1
                 request.last_ns = piece.last_ns
