@@ -277,6 +277,14 @@ class Conversation(Consumer):
                 self._replay(TO_SERVER, self.to_server)
                 self._replay(TO_CLIENT, self.to_client)
             return 0
+        if (
+            direction == TO_SERVER
+            and self.from_start
+            and self.to_client.tries == 0
+            and len(lane.carry) < DETECT_BYTES
+            and not self.datagrams
+        ):
+            return 0  # a request that breaks every rule may still get an answer that tells the protocol
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
             other: Lane = self.to_server if direction == TO_CLIENT else self.to_client

@@ -47,6 +47,11 @@ READ_HEAD = 0
 READ_CHUNK = 1
 TUNNEL = 2
 
+# Instead of the number of a method: the line could not be read.
+BROKEN = -2
+# Longer than any request line that a person types wrongly.
+BROKEN_LINE_MAX = 1024
+
 PLAIN = 0
 HEAD = 1
 CONNECT = 2
@@ -321,12 +326,12 @@ class Http1Decoder(Decoder):
             space = base
             while space < end and c.u8(space) != 0x20:
                 if _class(c.u8(space)) == 0 or space - base >= METHOD_MAX:
-                    raise Malformed("http", "no method", space - base)
+                    return self._unreadable(lines, c, "no method")
                 space += 1
             if space == end:
                 return MORE
             if space == base:
-                raise Malformed("http", "no method", 0)
+                return self._unreadable(lines, c, "no method")
             lines.method = -1
         eol: cython.Py_ssize_t = c.find(0x0A, base + lines.searched, end)
         if eol < 0:
@@ -337,10 +342,10 @@ class Http1Decoder(Decoder):
             stop -= 1
         # " HTTP/1.1" are nine bytes, and at least one of the target stands before them.
         if stop - 9 <= space + 1 or not c.starts(stop - 9, b" HTTP/1."):
-            raise Malformed("http", "no version", 0)
+            return self._unreadable(lines, c, "no version")
         lines.minor = c.u8(stop - 1) - 0x30
         if lines.minor < 0 or lines.minor > 9:
-            raise Malformed("http", "no version", 0)
+            return self._unreadable(lines, c, "no version")
         lines.kind = PLAIN
         b: cython.int = c.u8(base)
         if b == 0x48:
@@ -351,6 +356,37 @@ class Http1Decoder(Decoder):
         lines.name_end = space - base
         lines.target = space + 1 - base
         lines.target_end = stop - 9 - base
+        return eol + 1 - base
+
+    def _unreadable(self, lines: Lines, c: Cursor, what: str) -> cython.Py_ssize_t:
+        """A first request line that breaks the grammar. A server answers it, with 400 as a rule (RFC 9112, 3), so there is a
+        roundtrip, of an unknown method; no other line may be read so: after a good request nobody knows what it is.
+
+        Only a line that says `HTTP/` or begins with a known method; anything else raises Malformed.
+        """
+        base: cython.Py_ssize_t = c.pos
+        if self.requests > 0 or self.doubt:
+            raise Malformed("http", what, 0)
+        eol: cython.Py_ssize_t = c.find(0x0A, base, c.end)
+        if eol < 0:
+            if c.end - base >= BROKEN_LINE_MAX:
+                raise Malformed("http", what, 0)
+            return MORE
+        line: bytes = c.take(base, eol)
+        known: cython.bint = False
+        method: cython.int = BROKEN
+        for i, token in enumerate(self.settings.tokens):
+            known = known or line.startswith(token[:-1])
+            if line.startswith(token):
+                method = i
+        if len(line) > BROKEN_LINE_MAX or not (known or b"HTTP/" in line):
+            raise Malformed("http", what, 0)
+        lines.method = method
+        lines.minor = -1
+        lines.kind = HEAD if line.startswith(b"HEAD ") else PLAIN
+        lines.name_end = 0
+        lines.target = 0
+        lines.target_end = 0
         return eol + 1 - base
 
     def _read_status_line(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
@@ -491,9 +527,11 @@ class Http1Decoder(Decoder):
             out.operation = settings.methods[lines.method]
         else:
             out.operation = "_OTHER"
-        out.version = "1.0" if lines.minor == 0 else "1.1"
+        if lines.minor >= 0:
+            out.version = "1.0" if lines.minor == 0 else "1.1"
         self._server_of(lines, c, out)
-        self._target(lines, c, out)
+        if lines.minor >= 0:
+            self._target(lines, c, out)
         if self.detail:
             self._describe_request(lines, c, out)
         # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; neither means no body.
@@ -708,7 +746,7 @@ class Http1Decoder(Decoder):
         context: TraceContext | None = settings.context
         if context is not None:
             context.reset()
-        if lines.method < 0:
+        if lines.method == -1:
             out.add("http.request.method_original", c.take(c.pos, c.pos + lines.name_end))
         forwarded: bytes | None = None
         forwarded_for: bytes | None = None

@@ -55,7 +55,9 @@ def test_one_more_than_there_is_room_for_pushes_out_the_oldest() -> None:
     assert names.name_of(bytes((10, 0, 0, 1)), NOW) == "n1.test"
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "127.1.2.3", "224.0.0.251", "255.255.255.255", "::", "::1", "ff02::fb"])
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0", "127.0.0.1", "127.1.2.3", "224.0.0.251", "255.255.255.255", "::", "::1", "ff02::fb"]
+)
 def test_addresses_that_stand_for_many_are_not_learnt(address: str) -> None:
     """A filtering resolver answers 0.0.0.0 or 127.0.0.1; all of loopback would get that name."""
     names = Names(hosts=read_hosts(f"{address} blocked.test"))
