@@ -91,8 +91,8 @@ def test_undecided_bytes_are_bounded() -> None:
 
 
 def test_connection_that_is_nothing_known_is_set_aside_and_counted() -> None:
-    run = Run(PROTOCOLS).feed(TO_SERVER, b"\x00" * 10).feed(TO_CLIENT, b"SSH-2.0-x\r\n").feed(TO_SERVER, GET)
-    assert run.seen == [] and run.reading.bytes_set_aside == 10 + 11 + len(GET)
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"\x00" * 10).feed(TO_CLIENT, b"-----garbage-----\r\n").feed(TO_SERVER, GET)
+    assert run.seen == [] and run.reading.bytes_set_aside == 10 + 19 + len(GET)
 
 
 def test_answer_tells_the_protocol_of_a_request_that_breaks_every_rule() -> None:
