@@ -157,7 +157,22 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
     capture = tmp_path / "dns.pcap"
     started = [
         start(namespace, tmp_path / "unbound.log", "unbound", "-d", "-p", "-c", f"{tmp_path}/u.conf"),
-        start(namespace, tmp_path / "dnsmasq.log", "dnsmasq", "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=", "--listen-address=127.0.0.2", "--bind-interfaces", "--address=/a.test/192.0.2.1", *many),  # fmt: skip  # noqa: E501
+        start(
+            namespace,
+            tmp_path / "dnsmasq.log",
+            "dnsmasq",
+            "-k",
+            "-C",
+            "/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--user=root",
+            "--pid-file=",
+            "--listen-address=127.0.0.2",
+            "--bind-interfaces",
+            "--address=/a.test/192.0.2.1",
+            *many,
+        ),
     ]
     silent = namespace.call(lambda: _silent())
     try:

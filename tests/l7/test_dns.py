@@ -525,7 +525,15 @@ def test_data_longer_than_the_message_is_malformed() -> None:
 
 
 def test_data_that_does_not_fit_its_type_is_not_shown() -> None:
-    wrong = {1: b"123", 28: b"1234", 15: b"\x00", 33: b"123456", 6: b"\x00\x00", 16: b"\x09abc", 65: b"\x00\x01\x00\x00\x01\x00\x09h"}
+    wrong = {
+        1: b"123",
+        28: b"1234",
+        15: b"\x00",
+        33: b"123456",
+        6: b"\x00\x00",
+        16: b"\x09abc",
+        65: b"\x00\x01\x00\x00\x01\x00\x09h",
+    }
     for kind, data in wrong.items():
         wire = header() + QUESTION + b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
         assert exchanged(QUERY, wire)["dns.answers"] == [f"TYPE{kind}"]
@@ -611,7 +619,7 @@ LOOK_ALIKES = {
     "netbios name service": NETBIOS,
     "memcached over udp": b"\x00\x01\x00\x00\x00\x01\x00\x00get some_key_or_other\r\n",
     "syslog": b"<34>Oct 11 22:14:15 host su: 'su root' failed for user on /dev/pts/8",
-    "ssdp": b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n",
+    "ssdp": b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n\r\n',
     "sip": b"OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/UDP nm;branch=foo\r\n\r\n",
     "ntp": b"\x23\x00\x06\xec" + bytes(44),
     "dhcp": b"\x01\x01\x06\x00\x39\x03\xf3\x26" + bytes(232) + b"\x63\x82\x53\x63\x35\x01\x01\xff",
