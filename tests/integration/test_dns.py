@@ -82,7 +82,8 @@ def ask(name, kind, server, **options):
     note("udp", query, dns.query.udp(query, server, timeout=10))
 def ask_all(server):
     for name, kind in (("a.test", "A"), ("A.tEsT", "AAAA"), ("mail.test", "MX"), ("text.test", "TXT"), ("_s._tcp.test", "SRV"),
-                       ("svc.test", "HTTPS"), ("none.test", "A"), ("x.fail.test", "A"), ("elsewhere.example", "NS"), ("a.test", "ANY")):
+                       ("svc.test", "HTTPS"), ("none.test", "A"), ("x.fail.test", "A"),
+                           ("elsewhere.example", "NS"), ("a.test", "ANY")):
         for options in ({}, {"use_edns": 0, "payload": 1232}):
             ask(name, kind, server, **options)
 ask_all("127.0.0.1"); ask_all("::1"); ask_all("127.0.0.2")
