@@ -21,7 +21,7 @@ from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
     from receiver.pcap.link import DECODED, ODD
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_RESET
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET
 
 FIN = 0x01
 SYN = 0x02
@@ -198,7 +198,7 @@ class Engine:
         self.table.sweep(now_ns)
 
     def finish(self) -> None:
-        """The input ends: what is held is read, what waits is given up as it would be in time."""
+        """The input ends: what is held is read; what became of requests that wait still is not known."""
         seen: set[int] = set()
         for entry in self.table.streams():
             stream: Stream = entry
@@ -209,7 +209,8 @@ class Engine:
             consumer: Consumer = flow.consumer
             if consumer is not None and not flow.over:
                 flow.to_server.settle(consumer, self.now_ns, True)
-                consumer.end(OUTCOME_CLOSED, self.now_ns)
+                consumer.expire(self.now_ns)
+                consumer.end(OUTCOME_LOST, self.now_ns)
 
     def skipped_packets(self) -> dict[str, int]:
         """Packets that were not parsed, by reason; packets = parsed + the sum of these."""

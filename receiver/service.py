@@ -41,6 +41,7 @@ from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
@@ -131,7 +132,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     pcap = config.receivers.pcap
     names = make_names(config)
     protocols = registry.protocols(
-        pcap.http.known_methods, pcap.http.headers, names=names, question_names=pcap.dns.lookup_duration
+        pcap.http.known_methods, pcap.http.headers, propagators(), names=names, question_names=pcap.dns.lookup_duration
     )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
@@ -148,6 +149,15 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     )
     table.names = names
     return Engine(table, reading, _odd_link)
+
+
+def propagators() -> tuple[str, ...]:
+    """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
+    named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
+    for name in named:
+        if name not in PROPAGATORS:
+            log.warning("OTEL_PROPAGATORS: %s is not known here, ignored", name)
+    return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
 
 
 def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
@@ -194,7 +204,7 @@ class Service:
         self._assign()
         prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
-        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers, propagators())
         metrics = Metrics(
             protocols,
             pcap.limits.series_per_metric,

@@ -16,7 +16,7 @@ import snappy
 
 from receiver import privileges
 from receiver.demo import CALLS, PARENT_ID, PASSWORD, TRACE_ID, Application, Backend, Caller, Page, Shown, write_capture
-from receiver.interface import may_capture
+from receiver.privileges import may_capture
 from receiver.watch import Terminal
 from tests.remote_write.conftest import V1
 

@@ -25,7 +25,7 @@ import dpkt
 import pytest
 
 from receiver.config import Config, PcapReceiver, Receivers
-from receiver.interface import may_capture
+from receiver.privileges import may_capture
 from receiver.telemetry.redact import Redactor
 from receiver.watch import LINES_A_SECOND, Row, amount, call_of, duration, watch
 from receiver.wire.records import Message

@@ -189,9 +189,10 @@ class Conversation(Consumer):
             if rest < 0:
                 if rest == REST_UNKNOWN:
                     lane.resync = True
+                    # Whose message this is, is as unknown as how many are passed over with its rest.
+                    self.matcher.lost(direction, ts_ns)
                     if filled:
                         self.matcher.offer(piece)
-                    self.matcher.lost(direction, ts_ns)  # other messages may be passed over with it
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 import cython
 
 from receiver.l7.decoder import Decoder
+from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
@@ -61,8 +62,7 @@ LENGTH_LIMIT = 1_000_000_000_000_000
 
 # The longest method in use is UPDATEREDIRECTREF, 17; what is longer than this is not HTTP.
 METHOD_MAX = 64
-# A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
-HOST_MAX = 300
+HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
 # HEAD and CONNECT requests that wait for their answers; more than a Matcher keeps in all.
@@ -677,7 +677,7 @@ class Http1Decoder(Decoder):
             text: bytes = c.take(start, end)
             self.host_bytes = text
             self.host_default = default_port
-            self.host_name, self.host_port = _split_authority(text, default_port)
+            self.host_name, self.host_port = split_authority(text, default_port)
         out.server_address = self.host_name
         out.server_port = self.host_port
         return 0
@@ -746,7 +746,14 @@ class Http1Decoder(Decoder):
             or forwarded_host is not None
             or forwarded_proto is not None
         ):
-            self._describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
+            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
+            if origin.client is not None:
+                out.add("client.address", origin.client)
+            if origin.scheme is not None:
+                out.namespace = origin.scheme
+            if origin.host is not None:
+                out.server_address = origin.host
+                out.server_port = origin.port
         if context is not None and context.result():
             out.trace_id = context.trace_id
             if len(context.parent_id) > 0:
@@ -757,37 +764,6 @@ class Http1Decoder(Decoder):
         if len(settings.request_headers) > 0:
             self._keep_headers(settings.request_headers, lines, c, out)
         return 0
-
-    def _describe_origin(
-        self,
-        forwarded: bytes | None,
-        forwarded_for: bytes | None,
-        forwarded_host: bytes | None,
-        forwarded_proto: bytes | None,
-        out: Message,
-    ) -> None:
-        """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
-        client = _first(forwarded_for)
-        host = _first(forwarded_host)
-        scheme = _first(forwarded_proto)
-        if forwarded is not None:
-            said = _first_hop(forwarded)
-            client = said.get(b"for", client)
-            host = said.get(b"host", host)
-            scheme = said.get(b"proto", scheme)
-        # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
-        if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
-            address, _ = _split_authority(client, 0)
-            if address is not None:
-                out.add("client.address", address)
-        if scheme is not None and scheme.lower() in (b"http", b"https"):
-            scheme = scheme.lower()
-            out.namespace = "https" if scheme == b"https" else "http"
-        if host and len(host) <= HOST_MAX:
-            address, port = _split_authority(host, 443 if scheme == b"https" else 80)
-            if address is not None:
-                out.server_address = address
-                out.server_port = port
 
     def _keep_headers(self, wanted: dict[bytes, str], lines: Lines, c: Cursor, out: Message) -> cython.int:
         found: dict[str, tuple[str, ...]] = {}
@@ -1021,67 +997,3 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
-
-
-def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
-    """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
-    host = text[text.rfind(b"@") + 1 :]
-    digits = b""
-    if host.startswith(b"["):
-        close = host.find(b"]")
-        if close < 0:
-            return None, 0
-        digits = host[close + 2 :] if host[close + 1 : close + 2] == b":" else b""
-        host = host[1:close]
-    elif host.count(b":") == 1:
-        host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable() or host.strip(b" /?#\\\"<>") != host:
-        return None, 0
-    port: int = default_port
-    if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
-        port = int(digits)
-    return host.decode(), port
-
-
-def _first(value: bytes | None) -> bytes | None:
-    """The first element of a comma-separated list."""
-    if value is None:
-        return None
-    return value.partition(b",")[0].strip()
-
-
-def _first_hop(forwarded: bytes) -> dict[bytes, bytes]:
-    """The parameters of the first element of a `Forwarded` header (RFC 7239, 4); of doubled ones the first."""
-    said: dict[bytes, bytes] = {}
-    name = bytearray()
-    value = bytearray()
-    in_value = quoted = escaped = False
-    for code in forwarded + b",":
-        if escaped:
-            value.append(code)
-            escaped = False
-        elif quoted:
-            if code == 0x5C:
-                escaped = True
-            elif code == 0x22:
-                quoted = False
-            else:
-                value.append(code)
-        elif code == 0x2C or code == 0x3B:
-            if in_value:
-                said.setdefault(bytes(name.strip().lower()), bytes(value.strip()))
-            if code == 0x2C:
-                break
-            name.clear()
-            value.clear()
-            in_value = False
-        elif in_value:
-            if code == 0x22 and not value.strip():
-                quoted = True
-            else:
-                value.append(code)
-        elif code == 0x3D:
-            in_value = True
-        else:
-            name.append(code)
-    return said

@@ -123,9 +123,13 @@ class Matcher:
         if self.answering and self.pending > 0:
             self.overlaps = True
         if self.uncertain:
-            if self.pending == 0 and self.open_response is None and self.held is not None:
-                if not self.overlaps or piece.first_ns - self.last_ns >= REST_NS:
-                    self._release()
+            if self.pending == 0 and self.open_response is None:
+                rested: cython.bint = self.last_ns > 0 and piece.first_ns - self.last_ns >= REST_NS
+                if self.held is not None:
+                    if rested or not self.overlaps:
+                        self._release()
+                elif rested:
+                    self.uncertain = False
             if self.uncertain:
                 piece.state = TENTATIVE
                 self.several = self.overlaps or self.pending > 0

@@ -10,6 +10,7 @@ shows.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -413,6 +414,10 @@ def damages(vector: Vector) -> Iterator[Damage]:
             yield Damage(index, 0, len(event.payload))
             yield Damage(index, 0, len(event.payload), told=False)
             yield Damage(index, 0, 1)
+            # Whole messages, where an event holds several that begin alike.
+            begins = [at for at in range(len(event.payload)) if event.payload.startswith(event.payload[:9], at)]
+            for first, last in itertools.pairwise(begins[:12]):
+                yield Damage(index, first, last - first)
     for count, (index, at) in enumerate(places(vector)):
         payload = vector.events[index].payload
         assert payload is not None

@@ -517,6 +517,35 @@ def test_pipeline_with_a_lost_head_gives_no_wrong_pair() -> None:
     assert [(s["url.path"], s.paired) for s in seen] == [("/a", True), ("/c", False)]
 
 
+def test_answers_passed_over_with_a_doubtful_one_leave_no_wrong_pair() -> None:
+    """/b is lost; the answers to /b, /c and /d come in one piece, of which only the first is seen."""
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).gap(TO_SERVER, 100).feed(TO_SERVER, get("/c") + get("/d"))
+    run.feed(TO_CLIENT, OK).feed(TO_CLIENT, OK * 3)
+    # After that the next batch is read whole: everything known is answered, and given up.
+    run.feed(TO_SERVER, get("/e") + get("/f")).feed(TO_CLIENT, OK * 2)
+    run.feed(TO_SERVER, get("/g")).feed(TO_CLIENT, OK)
+    seen = [(s["url.path"], s.outcome) for s in run.end()]
+    assert [one for one in seen if one[1] == "ok"] == [("/a", "ok"), ("/e", "ok"), ("/f", "ok"), ("/g", "ok")]
+    assert [one for one in seen if one[1] != "ok"] == [("/c", "lost"), ("/d", "lost")]
+
+
+def test_lost_head_among_overlapping_requests_eats_no_answer() -> None:
+    """The client keeps one request more on its way than it has answers, so no moment shows that all is answered."""
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a") + get("/b")).feed(TO_CLIENT, OK).feed(TO_SERVER, get("/c"))
+    run.feed(TO_CLIENT, OK).gap(TO_SERVER, 100).feed(TO_CLIENT, OK).feed(TO_SERVER, get("/e"))
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")  # to HEAD /d
+    for path in "fghijk":
+        run.feed(TO_SERVER, get("/" + path)).feed(TO_CLIENT, OK)
+    run.ts_ns += 2_000_000_000
+    run.feed(TO_CLIENT, OK).feed(TO_SERVER, get("/l")).feed(TO_CLIENT, OK)
+    run.ts_ns += 2_000_000_000
+    run.feed(TO_SERVER, get("/m")).feed(TO_CLIENT, OK)
+    seen = [s["url.path"] for s in run.end() if s.paired]
+    assert seen[:3] == ["/a", "/b", "/c"] and seen[-1] == "/m"
+    assert not set(seen) & {"/e", "/f", "/g", "/h", "/i", "/j", "/k"}
+    assert not run.reading.errors
+
+
 def test_response_head_lost_gives_up_its_request_alone() -> None:
     run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, OK).feed(TO_SERVER, get("/b"))
     run.gap(TO_CLIENT, 60).feed(TO_CLIENT, b"the rest of a body")
