@@ -56,6 +56,8 @@ class Reading:
         self.logged: set[str] = set()
 
 
+@cython.no_gc
+@cython.cclass
 class Lane:
     """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet."""
 
@@ -70,6 +72,8 @@ class Lane:
         self.tries = 0
 
 
+@cython.no_gc
+@cython.cclass
 class Conversation(Consumer):
     """The decoder's side of one flow.
 

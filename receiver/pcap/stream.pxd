@@ -35,7 +35,6 @@ cdef class Held:
     cdef long long ts_ns
 
 @cython.final
-@cython.no_gc
 cdef class Stream:
     cdef public int direction
     cdef public object owner
