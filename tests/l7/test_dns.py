@@ -740,7 +740,7 @@ def test_transfers_that_never_end_are_bounded() -> None:
 
 @pytest.mark.skipif(not COMPILED, reason="plain objects are always tracked")
 def test_a_look_up_from_a_new_port_leaves_nothing_for_the_collector() -> None:
-    """Stub resolvers take a new port each time, so a look-up is a flow: tracked, they cost a walk over all flows again and again."""
+    """Stub resolvers take a new port each time, so a look-up is a flow; tracked, all flows are walked again and again."""
     collector = Collector()
     table = FlowTable(Limits(), server_ports={53})
     engine = Engine(table, Reading(Pairing(collector), Detector(PROTOCOLS)))
