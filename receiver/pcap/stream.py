@@ -57,6 +57,7 @@ class Limits:
 
 
 @cython.freelist(16)
+@cython.no_gc
 @cython.cclass
 class Held:
     """A segment that waits, with its own copy of the payload."""
