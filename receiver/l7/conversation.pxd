@@ -32,6 +32,7 @@ cdef class Lane:
     cdef long long carry_ns
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
+    cdef long long passed
     cdef Message ending
     cdef bint resync
     cdef int segments

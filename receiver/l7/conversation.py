@@ -56,13 +56,14 @@ class Reading:
 
 
 class Lane:
-    """One direction between two frames."""
+    """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet."""
 
     def __init__(self) -> None:
         self.carry: bytes | None = None
         self.carry_ns = 0
         self.need = 0
         self.skip = 0
+        self.passed = 0
         self.ending: Message | None = None
         self.resync = False
         self.segments = 0
@@ -125,13 +126,16 @@ class Conversation:
         n: cython.Py_ssize_t
         while start < end:
             if lane.skip != 0:
+                n = end - start
                 if lane.skip < 0:
+                    lane.passed += n
                     lane.carry_ns = ts_ns
                     return 0
-                n = end - start
                 if lane.skip > n:
+                    lane.passed += n
                     lane.skip -= n
                     return 0
+                lane.passed += lane.skip
                 start += lane.skip
                 lane.skip = 0
                 self._ended(lane, ts_ns)
@@ -166,22 +170,27 @@ class Conversation:
             first_ns = ts_ns
             rest: cython.Py_ssize_t = decoder.skip
             decoder.skip = 0
+            if filled:
+                # Only what has come counts, whatever was announced.
+                piece.size += n + lane.passed
+                lane.passed = 0
             if rest > 0:
-                if filled:
-                    piece.size += n + rest
-                if rest <= end - start:
-                    start += rest
-                    rest = 0
-                else:
-                    lane.skip = rest - (end - start)
-                    start = end
-            elif filled:
-                piece.size += n
+                n = end - start
+                if rest <= n:
+                    n = rest
+                lane.passed += n
+                start += n
+                rest -= n
+                lane.skip = rest
+                if filled and rest == 0:
+                    piece.size += n
+                    lane.passed = 0
             if rest < 0:
                 if rest == REST_UNKNOWN:
                     lane.resync = True
                     if filled:
                         self.matcher.offer(piece)
+                    self.matcher.lost(direction, ts_ns)  # other messages may be passed over with it
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1
@@ -229,6 +238,8 @@ class Conversation:
         if piece is not None:
             lane.ending = None
             piece.last_ns = ts_ns
+            piece.size += lane.passed
+            lane.passed = 0
             self.matcher.offer(piece)
         return 0
 
@@ -276,11 +287,12 @@ class Conversation:
     def _begin(self, protocol: Protocol) -> cython.int:
         self.protocol = protocol
         decoder: Decoder = protocol.decoder()
-        decoder.detail = self.reading.detail
-        self.decoder = decoder
         endpoints: Endpoints = self.connection.endpoints()
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
+        decoder.detail = self.reading.detail
+        decoder.vantage = endpoints.vantage
+        self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
         self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
@@ -311,6 +323,7 @@ class Conversation:
         if lane.skip < 0:
             return 0
         if missing > 0 and lane.skip >= missing:
+            lane.passed += missing
             lane.skip -= missing
             if lane.skip == 0:
                 self._ended(lane, ts_ns)
@@ -318,6 +331,7 @@ class Conversation:
         try:
             if lane.skip > 0:
                 # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
+                lane.passed += lane.skip
                 lane.skip = 0
                 self._ended(lane, ts_ns)
             self._lose(direction, missing, ts_ns)
@@ -331,6 +345,7 @@ class Conversation:
         lane.carry = None
         lane.need = 0
         lane.skip = 0
+        lane.passed = 0
         lane.ending = None
         lane.resync = True
         self.decoder.skip = 0

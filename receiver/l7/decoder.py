@@ -21,15 +21,20 @@ import cython
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Message
 
+if not cython.compiled:
+    from receiver.wire.records import VANTAGE_SERVER
+
 DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 
 
 class Decoder:
-    """Base of all decoders. `detail`: fill what only spans need (attributes)."""
+    """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
+    conventions differ."""
 
     def __init__(self) -> None:
         self.detail = True
         self.skip = 0
+        self.vantage = VANTAGE_SERVER
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         raise NotImplementedError

@@ -57,8 +57,6 @@ cdef class Endpoints:
     cdef public object encoded
 
 @cython.final
-@cython.freelist(64)
-@cython.no_gc
 cdef class Message:
     cdef public int direction
     cdef public int piece
@@ -118,12 +116,12 @@ cdef class Connection:
     cdef readonly bint roles_known
     cdef readonly int client_port
     cdef readonly int server_port
-    cdef int swap_roles(self) except -1
-    cdef Endpoints endpoints(self)
+    cpdef int swap_roles(self) except -1
+    cpdef Endpoints endpoints(self)
 
 cdef class Consumer:
-    cdef int feed(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
-    cdef int gap(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
-    cdef int close(self, int direction, long long ts_ns) except -1
-    cdef int end(self, int outcome, long long ts_ns) except -1
-    cdef int expire(self, long long now_ns) except -1
+    cpdef int feed(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cpdef int gap(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
+    cpdef int close(self, int direction, long long ts_ns) except -1
+    cpdef int end(self, int outcome, long long ts_ns) except -1
+    cpdef int expire(self, long long now_ns) except -1

@@ -1,0 +1,117 @@
+from receiver.l7.decoder cimport Decoder
+from receiver.l7.trace_context cimport TraceContext
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.records cimport Message
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+
+cimport cython
+
+cdef int MORE
+cdef int NOT_OURS
+cdef int READ_HEAD
+cdef int READ_CHUNK
+cdef int TUNNEL
+cdef int PLAIN
+cdef int HEAD
+cdef int CONNECT
+cdef int CODING_NONE
+cdef int CODING_CHUNKED
+cdef int CODING_OTHER
+cdef Py_ssize_t LENGTH_UNKNOWN
+cdef Py_ssize_t LENGTH_BAD
+cdef Py_ssize_t LENGTH_LIMIT
+cdef Py_ssize_t METHOD_MAX
+cdef Py_ssize_t HOST_MAX
+cdef Py_ssize_t CHUNK_LINE_MAX
+cdef Py_ssize_t SPECIALS_MAX
+cdef Py_ssize_t LONG_LINE
+cdef long long REST_NS
+cdef Py_ssize_t SKIP_TO_END
+cdef Py_ssize_t REST_UNKNOWN
+cdef bytes _CLASSES
+cdef list _STATUSES
+cdef list _ERROR_TYPES
+
+@cython.final
+cdef class Http1Settings:
+    cdef readonly tuple methods
+    cdef readonly tuple tokens
+    cdef readonly dict request_headers
+    cdef readonly dict response_headers
+    cdef readonly object routes
+    cdef readonly TraceContext context
+
+cdef Http1Settings _DEFAULT
+
+@cython.final
+cdef class Lines:
+    cdef int state
+    cdef bint first_chunk
+    cdef Py_ssize_t at
+    cdef Py_ssize_t searched
+    cdef int method
+    cdef int kind
+    cdef int minor
+    cdef int status
+    cdef Py_ssize_t name_end
+    cdef Py_ssize_t target
+    cdef Py_ssize_t target_end
+    cdef Py_ssize_t headers
+    cdef Py_ssize_t host
+    cdef Py_ssize_t host_end
+    cdef Py_ssize_t length
+    cdef int coding
+    cdef Py_ssize_t chunk
+    cdef Py_ssize_t body
+    cdef int start_message(self) noexcept
+
+@cython.final
+cdef class Http1Decoder(Decoder):
+    cdef readonly Http1Settings settings
+    cdef Lines request
+    cdef Lines response
+    cdef long long requests
+    cdef long long responses
+    cdef bint doubt
+    cdef long long certain
+    cdef bint overlaps
+    cdef int last_direction
+    cdef long long last_ns
+    cdef bint connecting
+    cdef list specials
+    cdef bytes host_bytes
+    cdef str host_name
+    cdef int host_port
+    cdef int host_default
+    cdef Py_ssize_t _read_head(self, Lines lines, int direction, Cursor c) except -2
+    cdef Py_ssize_t _read_request_line(self, Lines lines, Cursor c) except -2
+    cdef Py_ssize_t _read_status_line(self, Lines lines, Cursor c) except -2
+    cdef int _read_header(self, Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef Py_ssize_t _read_chunk(self, Lines lines, Cursor c) except -2
+    cdef Py_ssize_t _read_chunk_size(self, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef int _request(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _response(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _chunk(self, Lines lines, int direction, Message out) except -1
+    cdef int _end_http(self) except -1
+    cdef int _void(self) except -1
+    cdef int _remember(self, int kind) except -1
+    cdef int _recall(self) except -1
+    cdef int _server_of(self, Lines lines, Cursor c, Message out) except -1
+    cdef Py_ssize_t _authority_at(self, Cursor c, Py_ssize_t start, Py_ssize_t end) except -2
+    cdef Py_ssize_t _path_at(self, Cursor c, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int _server(self, Cursor c, Py_ssize_t start, Py_ssize_t end, int default_port, Message out) except -1
+    cdef int _target(self, Lines lines, Cursor c, Message out) except -1
+    cdef int _describe_request(self, Lines lines, Cursor c, Message out) except -1
+    cdef int _starts(self, int direction, Cursor c) except -1
+
+cdef int _class(int byte) except -1
+cdef bint _same(Cursor c, Py_ssize_t at, bytes name) except -1
+cdef Py_ssize_t _after_name(Cursor c, Py_ssize_t at, Py_ssize_t end, bytes name) except -2
+cdef bint _blank(int byte) noexcept
+cdef Py_ssize_t _trim_start(Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+cdef Py_ssize_t _trim_end(Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+cdef bytes _value(Cursor c, Py_ssize_t at, Py_ssize_t end)
+cdef Py_ssize_t _line_end(Cursor c, Py_ssize_t at) except -1
+cdef Py_ssize_t _read_length(Cursor c, Py_ssize_t at, Py_ssize_t end) except -3
+cdef int _read_coding(Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+cdef int _hex_value(int byte) noexcept
