@@ -352,14 +352,15 @@ class Matcher:
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """Give up what has waited for longer than the timeout.
 
-        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one.
+        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one. Nothing expires
+        that may wait for ever, nor, in order, what waits behind it.
         """
         limit: cython.longlong = now_ns - self.pairing.timeout_ns
         if self.by_key is not None:
             late: list[Message] = []
             for request in self.by_key.values():
                 waits: Message = request
-                if waits.last_ns < limit:
+                if waits.last_ns < limit and not waits.patient:
                     late.append(waits)
             for request in late:
                 answer: Message | None = self.answers.get(request.key)
@@ -378,7 +379,7 @@ class Matcher:
                 self._release()
                 self.uncertain = True  # rest shows that nothing was left over, not that the next order is right
         waiting: Message = self.head
-        while waiting is not None and waiting.last_ns < limit:
+        while waiting is not None and waiting.last_ns < limit and not waiting.patient:
             if waiting.state != GONE:
                 waiting.state = GONE
                 self._unanswered(waiting, None, OUTCOME_TIMEOUT, now_ns)
