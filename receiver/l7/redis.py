@@ -1,0 +1,1254 @@
+"""Redis, RESP2 and RESP3 (redis.io, "Redis serialization protocol specification"): heads are read, values are skipped by count.
+
+Room: l7; follows the contract of `decoder.py`. What is read of a command is its name, how many arguments it has, and for the few
+commands that change how the connection is to be read one or two short arguments; of a reply its type, its length and an error's
+first word. `frame` takes as many whole elements as are there, in one pass, and keeps in the decoder where it stands, so a
+message that comes in many segments is offered in pieces and nothing of it is buffered but a header line cut in two.
+
+Replies come in the order of the commands, except for what nobody asked for: pushes, messages of subscribed channels, lines of
+MONITOR. Commands and replies are counted; the few commands whose reply has a meaning for the connection (`KIND_SUBSCRIBE`, ...)
+are kept with their number (`waiting`), so that a GET costs nothing. What is not known after a hole is told by content.
+
+Deviations from the specification, each because real programs do it: an aggregate may be nested to any depth (only streamed ones,
+which no server sends, need a stack); a map or set may stand in a RESP2 connection; a command may be an inline line (RESP, "Inline
+commands"), which a bare LF ends; `*0`, `*-1` and empty lines are commands that get no reply.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from receiver.l7.decoder import Decoder
+from receiver.wire.cursor import Cursor
+from receiver.wire.records import Malformed, Message
+
+if not cython.compiled:
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+
+MORE = 0
+# What a count can say besides its value.
+NIL = -1
+CUT = -2
+STREAMED = -3
+BAD = -4
+
+# Values of `skip`, as `decoder.py` says.
+SKIP_TO_END = -1
+
+# Redis takes INT_MAX elements and 512 MiB (proto-max-bulk-len can be raised); ten digits are all that is ever read of a count.
+COUNT_MAX = 2_147_483_647
+BULK_MAX = 4_294_967_296
+DIGITS_MAX = 10
+# A name is shown if it has at most so many bytes, of these characters; else the operation is `_OTHER`.
+NAME_MAX = 64
+# Arguments are looked at only if they are this short: subcommands, an index, a script's digest.
+LOOK_MAX = 64
+# PROTO_INLINE_MAX_SIZE of Redis.
+INLINE_MAX = 65536
+# A line that has not ended after so many bytes is passed in pieces (MONITOR shows whole commands).
+LINE_MAX = 1024
+# An error's code ends at its first space: "ERR", "WRONGTYPE", "NOREPLICAS".
+CODE_MAX = 32
+# Streamed aggregates inside one another; definite ones need no stack.
+LEVELS_MAX = 32
+# Commands that wait for a reply with a meaning; a Matcher keeps no more than this in all.
+WAITING_MAX = 1024
+# Names that are not in the list below, over all connections; 512 x about 200 bytes. Errors: 128.
+NAMES_MAX = 512
+CODES_MAX = 128
+# Question marks in db.query.text; more arguments are three dots.
+SHOWN_MAX = 16
+# Indexes have no limit but the memory of the server; more than this says nothing to anybody.
+DATABASES_MAX = 1024
+# Items that detection and resynchronisation look at, and how long a line may be there.
+PROBE_ITEMS = 8
+PROBE_LINE = 512
+
+KIND_PLAIN = 0
+KIND_CONTAINER = 1  # its first argument belongs to its name: CONFIG GET
+KIND_SECRET = 2  # nothing of its arguments is told, not even how many
+KIND_SELECT = 3
+KIND_REPLY = 4  # CLIENT REPLY
+KIND_MULTI = 5
+KIND_EXEC = 6
+KIND_DISCARD = 7
+KIND_RESET = 8
+KIND_SUBSCRIBE = 9
+KIND_UNSUBSCRIBE = 10
+KIND_HELLO = 11
+KIND_PSYNC = 12
+KIND_SYNC = 13
+KIND_REPLCONF = 14
+KIND_BLOCKING = 15
+KIND_SCRIPT = 16  # its first argument names a stored procedure
+KIND_IMMEDIATE = 17  # not queued by MULTI, nothing else
+
+BUILT_IN = (
+    "APPEND ASKING BGREWRITEAOF BGSAVE BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS COPY DBSIZE DECR DECRBY DEL DUMP ECHO EVAL EVAL_RO "
+    "EXISTS EXPIRE EXPIREAT EXPIRETIME FAILOVER FLUSHALL FLUSHDB GEOADD GEODIST GEOHASH GEOPOS GEORADIUS GEORADIUS_RO "
+    "GEORADIUSBYMEMBER GEORADIUSBYMEMBER_RO GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE GETSET HDEL HEXISTS HEXPIRE "
+    "HEXPIREAT HEXPIRETIME HGET HGETALL HGETDEL HGETEX HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HPERSIST HPEXPIRE HPEXPIREAT "
+    "HPEXPIRETIME HPTTL HRANDFIELD HSCAN HSET HSETEX HSETNX HSTRLEN HTTL HVALS INCR INCRBY INCRBYFLOAT INFO KEYS LASTSAVE LCS LINDEX "
+    "LINSERT LLEN LMOVE LMPOP LOLWUT LPOP LPOS LPUSH LPUSHX LRANGE LREM LSET LTRIM MGET MIGRATE MONITOR MOVE MSET MSETNX PERSIST "
+    "PEXPIRE PEXPIREAT PEXPIRETIME PFADD PFCOUNT PFDEBUG PFMERGE PFSELFTEST PING PSETEX PTTL PUBLISH RANDOMKEY READONLY READWRITE "
+    "RENAME RENAMENX REPLICAOF RESTORE RESTORE-ASKING ROLE RPOP RPOPLPUSH RPUSH RPUSHX SADD SAVE SCAN SCARD SDIFF SDIFFSTORE SET "
+    "SETBIT SETEX SETNX SETRANGE SHUTDOWN SINTER SINTERCARD SINTERSTORE SISMEMBER SLAVEOF SMEMBERS SMISMEMBER SMOVE SORT SORT_RO "
+    "SPOP SPUBLISH SRANDMEMBER SREM SSCAN STRLEN SUBSTR SUNION SUNIONSTORE SWAPDB TIME TOUCH TTL TYPE UNLINK UNWATCH VADD VCARD VDIM "
+    "VEMB VGETATTR VINFO VLINKS VRANDMEMBER VREM VSETATTR VSIM XACK XACKDEL XADD XAUTOCLAIM XCLAIM XDEL XDELEX XLEN XPENDING XRANGE "
+    "XREVRANGE XSETID XTRIM ZADD ZCARD ZCOUNT ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZMPOP ZMSCORE "
+    "ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK "
+    "ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE"
+)
+# What acts on the connection, or can be told better, by kind.
+PARTICULAR = (
+    (KIND_SECRET, "AUTH"),
+    (KIND_HELLO, "HELLO"),
+    (KIND_SELECT, "SELECT"),
+    (KIND_MULTI, "MULTI"),
+    (KIND_EXEC, "EXEC"),
+    (KIND_DISCARD, "DISCARD"),
+    (KIND_RESET, "RESET"),
+    (KIND_IMMEDIATE, "QUIT WATCH"),
+    (KIND_SUBSCRIBE, "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE"),
+    (KIND_UNSUBSCRIBE, "UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE"),
+    (KIND_PSYNC, "PSYNC"),
+    (KIND_SYNC, "SYNC"),
+    (KIND_REPLCONF, "REPLCONF"),
+    # XREAD only waits with BLOCK; without it, an answer that never comes is told when the connection ends.
+    (KIND_BLOCKING, "BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN WAIT WAITAOF XREAD XREADGROUP"),
+    (KIND_SCRIPT, "EVALSHA EVALSHA_RO FCALL FCALL_RO"),
+)
+# Containers and their subcommands (COMMAND DOCS of Redis 7 and 8); another first argument is a value like any other.
+SUBCOMMANDS = {
+    "ACL": "CAT DELUSER DRYRUN GENPASS GETUSER HELP LIST LOAD LOG SAVE SETUSER USERS WHOAMI",
+    "CLIENT": "CACHING GETNAME GETREDIR HELP ID INFO KILL LIST NO-EVICT NO-TOUCH PAUSE REPLY SETINFO SETNAME TRACKING TRACKINGINFO "
+    "UNBLOCK UNPAUSE",
+    "CLUSTER": "ADDSLOTS ADDSLOTSRANGE BUMPEPOCH COUNT-FAILURE-REPORTS COUNTKEYSINSLOT DELSLOTS DELSLOTSRANGE FAILOVER FLUSHSLOTS "
+    "FORGET GETKEYSINSLOT HELP INFO KEYSLOT LINKS MEET MYID MYSHARDID NODES REPLICAS REPLICATE RESET SAVECONFIG SET-CONFIG-EPOCH "
+    "SETSLOT SHARDS SLAVES SLOT-STATS SLOTS",
+    "COMMAND": "COUNT DOCS GETKEYS GETKEYSANDFLAGS HELP INFO LIST",
+    "CONFIG": "GET HELP RESETSTAT REWRITE SET",
+    "DEBUG": "HELP JMAP OBJECT PROTOCOL SLEEP",
+    "FUNCTION": "DELETE DUMP FLUSH HELP KILL LIST LOAD RESTORE STATS",
+    "LATENCY": "DOCTOR GRAPH HELP HISTOGRAM HISTORY LATEST RESET",
+    "MEMORY": "DOCTOR HELP MALLOC-STATS PURGE STATS USAGE",
+    "MODULE": "HELP LIST LOAD LOADEX UNLOAD",
+    "OBJECT": "ENCODING FREQ HELP IDLETIME REFCOUNT",
+    "PUBSUB": "CHANNELS HELP NUMPAT NUMSUB SHARDCHANNELS SHARDNUMSUB",
+    "SCRIPT": "DEBUG EXISTS FLUSH HELP KILL LOAD",
+    "SENTINEL": "CKQUORUM CONFIG FAILOVER FLUSHCONFIG GET-MASTER-ADDR-BY-NAME HELP INFO-CACHE IS-MASTER-DOWN-BY-ADDR MASTER MASTERS "
+    "MONITOR MYID PENDING-SCRIPTS REMOVE REPLICAS RESET SENTINELS SET SLAVES",
+    "SLOWLOG": "GET HELP LEN RESET",
+    "XGROUP": "CREATE CREATECONSUMER DELCONSUMER DESTROY HELP SETID",
+    "XINFO": "CONSUMERS GROUPS HELP STREAM",
+}
+# First words of errors that a client can meet as the very first answer, and that nobody else begins a line with.
+CODES = (
+    "ASK BUSY BUSYGROUP BUSYKEY CLUSTERDOWN CROSSSLOT DENIED EXECABORT IOERR LOADING MASTERDOWN MISCONF MOVED NOAUTH NOGOODSLAVE "
+    "NOGROUP NOMASTERLINK NOPERM NOPROTO NOREPLICAS NOSCRIPT NOTBUSY OOM READONLY TRYAGAIN UNBLOCKED UNKILLABLE WRONGPASS WRONGTYPE"
+)
+
+# The first element of what belongs to publish and subscribe, and how many elements it has.
+MESSAGES = {b"message": 3, b"pmessage": 4, b"smessage": 3}
+CONFIRMATIONS = {
+    name.lower().encode(): name for kind, names in PARTICULAR if kind in (9, 10) for name in names.split()
+}
+
+# 1: may stand in a name; 2: a letter; 4: a digit; 8: begins a reply; 16: printable ASCII or space; 32: a capital letter.
+_CLASSES = bytes(
+    (1 if chr(i).isascii() and (chr(i).isalnum() or chr(i) in "._-") else 0)
+    | (2 if chr(i).isascii() and chr(i).isalpha() else 0)
+    | (4 if 0x30 <= i <= 0x39 else 0)
+    | (8 if chr(i) in "+-:$*_#,(!=~%>|" else 0)
+    | (16 if 0x20 <= i <= 0x7E else 0)
+    | (32 if 0x41 <= i <= 0x5A else 0)
+    for i in range(256)
+)
+_DATABASES = [str(i) for i in range(DATABASES_MAX)]
+
+# Direct-mapped places of names as they stand on the wire; a power of two.
+NEAR = 256
+
+
+class Command:
+    """What there is to know of a command by its name. `shown` is the name with its subcommand; `bare`: nothing follows it."""
+
+    def __init__(self, operation: str, shown: str, kind: cython.int, looks: cython.int) -> None:
+        self.operation = operation
+        self.shown = shown
+        self.kind = kind
+        self.looks = looks
+        self.texts: list[str | None] = [None] * (SHOWN_MAX + 2)
+        self.inner: dict[bytes, Command] = {}
+
+    def text(self, arguments: cython.Py_ssize_t) -> str:
+        """The command with a question mark for each argument; the same object each time."""
+        if self.kind == KIND_SECRET or self.kind == KIND_HELLO or arguments < 0:
+            arguments = 0
+        if arguments > SHOWN_MAX:
+            arguments = SHOWN_MAX + 1
+        text: str | None = self.texts[arguments]
+        if text is None:
+            text = self.shown + " ?" * min(arguments, SHOWN_MAX)
+            if arguments > SHOWN_MAX:
+                text += " ..."
+            self.texts[arguments] = text
+        return text
+
+
+class Vocabulary:
+    """Names of commands and errors, each one object for all connections. Full, the others are `_OTHER` and counted in `refused`."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[bytes, Command] = {}
+        self.codes: dict[bytes, str] = {name.encode(): name for name in f"ERR {CODES}".split()}
+        self.other = Command("_OTHER", "_OTHER", KIND_PLAIN, 0)
+        self.near: list[bytes | None] = [None] * NEAR
+        self.commands: list[Command] = [self.other] * NEAR
+        self.refused = 0
+        for name in BUILT_IN.split():
+            self.by_name[name.encode()] = Command(name, name, KIND_PLAIN, 0)
+        for kind, names in PARTICULAR:
+            looks = 1 if kind in (KIND_SELECT, KIND_REPLCONF, KIND_SCRIPT) else 0
+            for name in names.split():
+                self.by_name[name.encode()] = Command(name, name, kind, looks)
+        for name, inner in SUBCOMMANDS.items():
+            container = Command(name, name, KIND_CONTAINER, 2 if name == "CLIENT" else 1)
+            for sub in inner.split():
+                special = name == "CLIENT" and sub == "REPLY"
+                container.inner[sub.encode()] = Command(
+                    name, f"{name} {sub}", KIND_REPLY if special else KIND_PLAIN, 0
+                )
+            self.by_name[name.encode()] = container
+        self.known = len(self.by_name)
+        self.built_in = frozenset(self.by_name)
+
+    def find(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> Command:
+        """The command whose name stands at `at`, in any case; `size` is at least 1."""
+        place: cython.Py_ssize_t = c.u8(at) * 31 + c.u8(at + size - 1) * 7 + c.u8(at + size // 2) + size * 17
+        place &= NEAR - 1
+        wire: bytes | None = self.near[place]
+        if wire is not None and len(wire) == size and c.starts(at, wire):
+            return self.commands[place]
+        return self.learn(c.take(at, at + size), place)
+
+    def learn(self, wire: bytes, place: cython.Py_ssize_t) -> Command:
+        name: bytes = wire.upper()
+        command: Command | None = self.by_name.get(name)
+        if command is None:
+            if not _is_name(name):
+                return self.other
+            if len(self.by_name) - self.known >= NAMES_MAX:
+                self.refused += 1
+                return self.other
+            text = name.decode("ascii")
+            command = Command(text, text, KIND_PLAIN, 0)
+            self.by_name[name] = command
+        if place >= 0:
+            self.near[place] = wire
+            self.commands[place] = command
+        return command
+
+    def code(self, word: bytes) -> str | None:
+        """An error's code; None for what is none: a script may answer any text."""
+        code: str | None = self.codes.get(word)
+        if code is None and _is_code(word):
+            if len(self.codes) >= CODES_MAX:
+                self.refused += 1
+                return None
+            code = word.decode("ascii")
+            self.codes[word] = code
+        return code
+
+
+_VOCABULARY = Vocabulary()
+
+
+class Waiting:
+    """A command whose reply will say something of the connection. `replies`: how many confirmations; `before`: the database
+    that is selected still if it fails."""
+
+    def __init__(
+        self, number: cython.longlong, kind: cython.int, name: str, replies: cython.Py_ssize_t, before: str | None
+    ) -> None:
+        self.number = number
+        self.kind = kind
+        self.name = name
+        self.replies = replies
+        self.before = before
+
+
+class RedisDecoder(Decoder):
+    """One connection's RESP.
+
+    The reply with the number of a command is its own. `subscriptions` is -1 while it is not known whether channels are subscribed.
+    """
+
+    def __init__(self) -> None:
+        self.detail = True
+        self.skip = 0
+        self.vantage = VANTAGE_SERVER
+        self.requests = 0
+        self.responses = 0
+        self.waiting: list[Waiting] = []
+        self.replication = False
+        # What the last frame was: bytes of it that follow, whether it is told of, BEGINS and ENDS.
+        self.rest = 0
+        self.told = False
+        self.piece = 0
+        self.after = 0
+        # The command that is being read.
+        self.command: Command = _VOCABULARY.other
+        self.arguments = 0
+        self.arguments_left = 0
+        self.first_argument: bytes | None = None
+        self.second_argument: bytes | None = None
+        self.inline_seen = False
+        # What the commands so far have done to the connection.
+        self.database: str | None = _DATABASES[0]
+        self.database_queued: str | None = None
+        self.in_multi = False
+        self.subscribes_in_multi = False
+        self.replies_off = False
+        self.skip_next = False
+        self.subscriptions = 0
+        self.resp3 = False
+        # The reply that is being read: elements still to come, -1 in a streamed aggregate; those of the aggregates around it.
+        self.inside = False
+        self.left = 0
+        self.levels: list[int] = []
+        self.in_line = False
+        self.in_chunks = False
+        self.opened = False
+        self.first = 0
+        self.size = 0
+        self.error_at = -1
+        # Nobody asked for it; it confirms a subscription; how many confirmations this is the first of, how many are to come.
+        self.aside = False
+        self.confirms = False
+        self.claims = 0
+        self.confirming = ""
+        self.confirmations_left = 0
+
+    # --- the contract of decoder.py ---
+
+    def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
+        if self.replication:
+            return 1
+        if direction == TO_SERVER:
+            return self._read_command(c)
+        return self._read_reply(c)
+
+    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+        if self.replication and not self.told:
+            self.skip = SKIP_TO_END
+            return 0
+        self.skip = self.rest
+        if not self.told:
+            return 0
+        self.told = False
+        out.piece = self.piece
+        if direction == TO_SERVER:
+            if self.piece & BEGINS:
+                self._request(out)
+        else:
+            self._response(c, out)
+        return 1
+
+    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+        self.subscriptions = -1
+        self.told = False
+        if direction == TO_SERVER:
+            self.arguments_left = 0
+            self.database = None
+            self.database_queued = None
+            self.skip_next = False
+        else:
+            # The matcher gives up all that waits: their replies, should they still come, are nobody's.
+            self.inside = False
+            self.in_line = False
+            self.in_chunks = False
+            self.levels.clear()
+            self.confirmations_left = 0
+            self.waiting.clear()
+            self.responses = self.requests
+        return 0
+
+    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+        if self.replication:
+            return True
+        if direction == TO_CLIENT:
+            self.subscriptions = -1
+            return self._reply_starts(c)
+        self.database = None  # joined late: which one was selected is not known
+        if _CLASSES[c.u8(c.pos)] & 2:
+            return self.inline_seen and self._inline_starts(c) == 2
+        return self._command_starts(c) > 1
+
+    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
+        if direction == TO_CLIENT:
+            return self._probe_reply(c)
+        if _CLASSES[c.u8(c.pos)] & 2:
+            # PING of another protocol looks the same: the reply decides.
+            return 1 if self._inline_starts(c) > 0 else 0
+        started: cython.int = self._command_starts(c)
+        # An array of values looks like a command with a strange name: the other side decides.
+        return 2 if started == 3 else 1 if started > 0 else 0
+
+    # --- frames: commands ---
+
+    def _read_command(self, c: Cursor) -> cython.Py_ssize_t:
+        #  *<n>\r\n  n x ( $<size>\r\n <bytes> \r\n )                                      RESP, "Sending commands to a Redis server"
+        buf: bytes = c.buf
+        base: cython.Py_ssize_t = c.pos
+        end: cython.Py_ssize_t = c.end
+        at: cython.Py_ssize_t = base
+        size: cython.Py_ssize_t
+        self.rest = 0
+        self.piece = 0
+        if self.arguments_left == 0:
+            if c.u8(at) != 0x2A:
+                return self._read_inline(c)
+            n: cython.Py_ssize_t = self._count(c, at + 1)
+            if n == CUT:
+                return MORE
+            if n > COUNT_MAX:
+                raise Malformed("redis", "too many arguments", 0)
+            at = self.after
+            if n <= 0:
+                if n == STREAMED or n == BAD:
+                    raise Malformed("redis", "not a count", 1)
+                self.told = False
+                return at - base
+            if at >= end:
+                return MORE
+            if buf[at] != 0x24:
+                raise Malformed("redis", "not a command", at - base)
+            size = self._count(c, at + 1)
+            if size == CUT:
+                return MORE
+            if size < 0 or size > BULK_MAX:
+                raise Malformed("redis", "not a command", at - base)
+            self.first_argument = None
+            self.second_argument = None
+            if size == 0 or size > NAME_MAX:
+                self.command = _VOCABULARY.other
+                self.arguments_left = n
+            else:
+                name: cython.Py_ssize_t = self.after
+                at = name + size
+                if end - at < 2:
+                    return MORE
+                if buf[at] != 0x0D or buf[at + 1] != 0x0A:
+                    raise Malformed("redis", "no end of a string", at - base)
+                at += 2
+                command: Command = _VOCABULARY.find(c, name, size)
+                if command.looks > 0 and n > 1:
+                    if not self._look(c, at, n - 1, command.looks):
+                        return MORE
+                self.command = command
+                self.arguments_left = n - 1
+            self.arguments = n - 1
+            self.piece = BEGINS
+        if self.arguments_left > 0:
+            at = self._pass_arguments(c, at)
+            if at == base:
+                return MORE
+        if self.arguments_left == 0:
+            self.piece |= ENDS
+        self.told = True
+        return at - base
+
+    def _pass_arguments(self, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """The end of the last argument that is there, of which `rest` may still follow."""
+        buf: bytes = c.buf
+        end: cython.Py_ssize_t = c.end
+        left: cython.Py_ssize_t = self.arguments_left
+        while left > 0 and at < end:
+            if buf[at] != 0x24:
+                raise Malformed("redis", "not an argument", at - c.pos)
+            size: cython.Py_ssize_t = self._count(c, at + 1)
+            if size == CUT:
+                break
+            if size < 0 or size > BULK_MAX:
+                raise Malformed("redis", "not an argument", at - c.pos)
+            left -= 1
+            stop: cython.Py_ssize_t = self.after + size
+            if stop + 2 > end:
+                self.rest = stop + 2 - end
+                at = end
+                break
+            if buf[stop] != 0x0D or buf[stop + 1] != 0x0A:
+                raise Malformed("redis", "no end of a string", stop - c.pos)
+            at = stop + 2
+        self.arguments_left = left
+        return at
+
+    def _look(self, c: Cursor, at: cython.Py_ssize_t, arguments: cython.Py_ssize_t, looks: cython.int) -> cython.bint:
+        """Copy the first one or two arguments, if they are short; false when they are not all there yet."""
+        i: cython.int
+        for i in range(looks):
+            if i >= arguments:
+                break
+            if at >= c.end:
+                return False
+            if c.u8(at) != 0x24:
+                raise Malformed("redis", "not an argument", at - c.pos)
+            size: cython.Py_ssize_t = self._count(c, at + 1)
+            if size == CUT:
+                return False
+            if size < 0:
+                raise Malformed("redis", "not an argument", at - c.pos)
+            if size > LOOK_MAX:
+                break
+            at = self.after
+            if c.end - at < size + 2:
+                return False
+            word: bytes = c.take(at, at + size)
+            if i == 0:
+                self.first_argument = word
+            else:
+                self.second_argument = word
+            at += size + 2
+        return True
+
+    def _read_inline(self, c: Cursor) -> cython.Py_ssize_t:
+        #  <word> *( SP <word> ) [CR] LF
+        base: cython.Py_ssize_t = c.pos
+        b: cython.int = c.u8(base)
+        if _CLASSES[b] & 2 == 0 and b != 0x20 and b != 0x0D and b != 0x0A and b != 0x09 and b != 0x22 and b != 0x27:
+            raise Malformed("redis", "not a command", 0)
+        lf: cython.Py_ssize_t = c.find(0x0A, base, c.end)
+        if lf < 0:
+            if c.end - base >= INLINE_MAX:
+                raise Malformed("redis", "too big an inline request", 0)
+            return MORE
+        words: list[bytes] = _split_inline(c.take(base, lf))
+        self.told = False
+        if len(words) > 0:
+            name: bytes = words[0]
+            if not _is_name(name):
+                raise Malformed("redis", "not a command", 0)
+            self.inline_seen = True
+            self.command = _VOCABULARY.learn(name, -1)
+            self.arguments = len(words) - 1
+            self.first_argument = words[1] if len(words) > 1 else None
+            self.second_argument = words[2] if len(words) > 2 else None
+            self.piece = BEGINS | ENDS
+            self.told = True
+        return lf + 1 - base
+
+    def _count(self, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """The number at `at` up to CRLF; NIL if it is negative, STREAMED for `?`, CUT when the window ends first, BAD for
+        anything else. `after` is then where the next line begins."""
+        buf: bytes = c.buf
+        end: cython.Py_ssize_t = c.end
+        if at >= end:
+            return CUT
+        value: cython.Py_ssize_t = 0
+        b: cython.int = buf[at]
+        if b < 0x30 or b > 0x39:
+            if b == 0x3F:
+                at += 1
+                value = STREAMED
+            elif b == 0x2D:
+                at += 1
+                value = NIL
+            else:
+                return BAD
+        first: cython.Py_ssize_t = at
+        while at < end:
+            b = buf[at]
+            if b < 0x30 or b > 0x39:
+                break
+            if at - first >= DIGITS_MAX:
+                return BAD
+            if value >= 0:
+                value = value * 10 + (b - 0x30)
+            at += 1
+        if at < end and (b != 0x0D or (at == first) != (value == STREAMED)):
+            return BAD
+        if at + 1 >= end:
+            return CUT
+        if buf[at + 1] != 0x0A:
+            return BAD
+        self.after = at + 2
+        return value
+
+    # --- frames: replies ---
+
+    def _read_reply(self, c: Cursor) -> cython.Py_ssize_t:
+        base: cython.Py_ssize_t = c.pos
+        self.rest = 0
+        self.piece = 0
+        self.error_at = -1
+        starts: cython.bint = not self.inside
+        if starts:
+            b: cython.int = c.u8(base)
+            self.aside = False
+            self.confirms = False
+            self.claims = 0
+            if b == 0x3E or (b == 0x2A and not self.resp3 and (self.subscriptions != 0 or len(self.waiting) > 0)):
+                if not self._recognise(c, b == 0x3E):
+                    return MORE
+                if self.replication:
+                    self.told = False
+                    return 1
+            elif b == 0x2B:
+                self.aside = _is_monitored(c, base + 1)
+            elif b == 0x0A and self._awaited() == KIND_PSYNC:
+                self.told = False  # a master keeps its replica waiting with newlines
+                return 1
+            self.left = 1
+            self.opened = False
+            self.first = 0
+            self.size = NIL
+        at: cython.Py_ssize_t = self._pass_values(c, base)
+        if at == base:
+            return MORE
+        done: cython.bint = self.left == 0
+        self.inside = not done
+        self.told = not self.aside
+        if self.aside:
+            return at - base
+        if self.confirms:
+            # One SUBSCRIBE is answered by a confirmation for each of its channels.
+            if self.claims > 0 and starts:
+                self.confirmations_left = self.claims
+                self.piece = BEGINS
+            if done:
+                self.confirmations_left -= 1
+                if self.confirmations_left == 0:
+                    self.piece |= ENDS
+        else:
+            self.confirmations_left = 0
+            if starts:
+                self.piece = BEGINS
+            if done:
+                self.piece |= ENDS
+        return at - base
+
+    def _pass_values(self, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Take whole elements until the reply ends (`left` is 0) or the window does; the end of the last one, of which
+        `rest` may still follow."""
+        buf: bytes = c.buf
+        end: cython.Py_ssize_t = c.end
+        left: cython.longlong = self.left
+        while True:
+            step: cython.longlong = 1
+            if self.in_line:
+                lf: cython.Py_ssize_t = c.find(0x0A, at, end)
+                if lf < 0:
+                    at = end
+                    break
+                at = lf + 1
+                self.in_line = False
+            else:
+                if at >= end:
+                    break
+                b: cython.int = buf[at]
+                # The reply itself, not an attribute before it or an element inside.
+                top: cython.bint = left == 1 and not self.opened and b != 0x7C
+                size: cython.Py_ssize_t
+                stop: cython.Py_ssize_t
+                if self.in_chunks:
+                    #  ;<size>\r\n <bytes> \r\n, until ;0\r\n                             RESP3, "Streamed strings"
+                    size = self._count(c, at + 1)
+                    if size == CUT:
+                        break
+                    if b != 0x3B or size < 0 or size > BULK_MAX:
+                        raise Malformed("redis", "not a chunk", at - c.pos)
+                    at = self.after
+                    if size > 0:
+                        at += size + 2
+                        if at > end:
+                            self.rest = at - end
+                            at = end
+                            break
+                        continue
+                    self.in_chunks = False
+                elif b == 0x24 or b == 0x3D or b == 0x21:
+                    #  $<size>\r\n <bytes> \r\n; = verbatim, ! error                  RESP, "Bulk strings"
+                    size = self._count(c, at + 1)
+                    if size == CUT:
+                        break
+                    if size < 0:
+                        if b != 0x24 or size == BAD:
+                            raise Malformed("redis", "not a value", at - c.pos)
+                        if top:
+                            self._open(b, size, -1)
+                        at = self.after
+                        if size == STREAMED:
+                            self.in_chunks = True
+                            continue
+                    else:
+                        if size > BULK_MAX:
+                            raise Malformed("redis", "not a value", at - c.pos)
+                        stop = self.after + size + 2
+                        if stop > end:
+                            if top and b == 0x21 and end - self.after <= CODE_MAX:
+                                break  # its first word is wanted whole
+                            self.rest = stop - end
+                            stop = end
+                        elif buf[stop - 2] != 0x0D or buf[stop - 1] != 0x0A:
+                            raise Malformed("redis", "no end of a string", stop - 2 - c.pos)
+                        if top:
+                            self._open(b, size, self.after if b == 0x21 else -1)
+                        at = stop
+                elif b == 0x2A or b == 0x25 or b == 0x7E or b == 0x7C or b == 0x3E:
+                    #  *<n>\r\n n x element; % and | have 2n                            RESP, "Arrays"
+                    size = self._count(c, at + 1)
+                    if size == CUT:
+                        break
+                    if size > COUNT_MAX or size == BAD or (size == NIL and b != 0x2A) or (b == 0x3E and not top):
+                        raise Malformed("redis", "not a value", at - c.pos)
+                    if top:
+                        self._open(b, size, -1)
+                    at = self.after
+                    if size == STREAMED or (left < 0 and size > 0):
+                        if len(self.levels) >= LEVELS_MAX:
+                            raise Malformed("redis", "nested too deep", at - c.pos)
+                        # What is left around it once it is over.
+                        self.levels.append(-1 if left < 0 else left if b == 0x7C else left - 1)
+                        left = -1 if size == STREAMED else size
+                        if b == 0x25 or b == 0x7C:
+                            left *= 2
+                        if left < 0:
+                            left = -1
+                        continue
+                    if size > 0:
+                        # Its elements stand in its place; an attribute's before the element that it belongs to.
+                        if b == 0x25 or b == 0x7C:
+                            size *= 2
+                        left += size if b == 0x7C else size - 1
+                        if left > COUNT_MAX:
+                            raise Malformed("redis", "too many values", at - c.pos)
+                        continue
+                    if b == 0x7C:
+                        continue
+                elif b == 0x2E and left < 0:
+                    #  .\r\n                                                          RESP3, "Streamed aggregated data types"
+                    if end - at < 3:
+                        break
+                    if not c.starts(at, b".\r\n"):
+                        raise Malformed("redis", "not a value", at - c.pos)
+                    at += 3
+                    left = self.levels.pop()
+                    step = 0
+                elif _CLASSES[b] & 8:
+                    #  +<text>\r\n and all other lines                                 RESP, "Simple strings"
+                    stop = c.find(0x0A, at, end)
+                    if stop < 0:
+                        if end - at < LINE_MAX:
+                            break
+                        if top:
+                            self._open(b, 0, at + 1 if b == 0x2D else -1)
+                        self.in_line = True
+                        at = end
+                        break
+                    if buf[stop - 1] != 0x0D:
+                        raise Malformed("redis", "no end of a line", stop - c.pos)
+                    if b == 0x3A:
+                        if _CLASSES[buf[at + 1]] & 4 == 0 and buf[at + 1] != 0x2D and buf[at + 1] != 0x2B:
+                            raise Malformed("redis", "not a number", at - c.pos)
+                        if self.confirms and left == 1:
+                            self.subscriptions = _small(c, at + 1, stop - 1)
+                    if top:
+                        self._open(b, 0, at + 1 if b == 0x2D else -1)
+                    at = stop + 1
+                else:
+                    raise Malformed("redis", "not a value", at - c.pos)
+            if left > 0:
+                left -= step
+            while left == 0 and len(self.levels) > 0:
+                left = self.levels.pop()
+            if left == 0 or self.rest > 0:
+                break
+        self.left = left
+        return at
+
+    def _open(self, first: cython.int, size: cython.Py_ssize_t, error_at: cython.Py_ssize_t) -> cython.int:
+        """The reply itself begins: its type, its length, and where an error's code stands."""
+        self.opened = True
+        self.first = first
+        self.size = size
+        self.error_at = error_at
+        return 0
+
+    def _recognise(self, c: Cursor, push: cython.bint) -> cython.bint:
+        """Tell messages of channels and confirmations from replies; false when the first element is not there yet.
+
+        In RESP2 they are arrays like any other: a connection that has subscribed gets no others but PING's.
+        """
+        n: cython.Py_ssize_t = self._count(c, c.pos + 1)
+        if n == CUT:
+            return False
+        self.aside = push
+        if n < 2:
+            return True
+        at: cython.Py_ssize_t = self.after
+        if at >= c.end:
+            return False
+        if c.u8(at) != 0x24:
+            return True
+        size: cython.Py_ssize_t = self._count(c, at + 1)
+        if size == CUT:
+            return False
+        if size < 7 or size > 12:  # "message", "punsubscribe"
+            return True
+        at = self.after
+        if c.end - at < size:
+            return False
+        word: bytes = c.take(at, at + size)
+        elements = MESSAGES.get(word)
+        if elements is not None:
+            if self.subscriptions > 0 or (self.subscriptions < 0 and elements == n):
+                self.aside = True
+            return True
+        name = CONFIRMATIONS.get(word)
+        if name is not None and n == 3:
+            if self.confirmations_left > 0 and name == self.confirming:
+                self.confirms = True
+                self.aside = False
+                return True
+            claimant: Waiting | None = self._claimant(name)
+            if claimant is not None:
+                self.confirms = True
+                self.aside = False
+                self.claims = claimant.replies
+                self.confirming = name
+            elif push or self.subscriptions != 0:
+                self.confirms = True
+                self.aside = True
+        elif word == b"REPLCONF" and self.subscriptions < 0:
+            self.replication = True  # a replica's acknowledgement: joined late, from the other side
+        return True
+
+    def _claimant(self, name: str) -> Waiting | None:
+        """The command that a confirmation answers."""
+        for waits in self.waiting:
+            one: Waiting = waits
+            if one.kind == KIND_SUBSCRIBE or one.kind == KIND_UNSUBSCRIBE:
+                if one.name == name and (self.subscriptions != 0 or self.resp3 or one.number == self.responses):
+                    return one
+                return None
+        return None
+
+    def _awaited(self) -> cython.int:
+        """The kind of the command whose reply comes next, if it is a particular one."""
+        if len(self.waiting) == 0:
+            return KIND_PLAIN
+        one: Waiting = self.waiting[0]
+        return one.kind if one.number == self.responses else KIND_PLAIN
+
+    # --- messages ---
+
+    def _request(self, out: Message) -> cython.int:
+        command: Command = self.command
+        arguments: cython.Py_ssize_t = self.arguments
+        expected: cython.bint = not self.replies_off and not self.skip_next
+        self.skip_next = False
+        out.operation = command.operation
+        if command.kind == KIND_CONTAINER:
+            if self.first_argument is not None:
+                inner: Command | None = command.inner.get(self.first_argument.upper())
+                if inner is not None:
+                    command = inner
+                    arguments -= 1
+        if command.kind > KIND_SECRET:
+            expected = self._act(command, arguments, expected, out)
+        out.namespace = self.database
+        out.expects_reply = expected
+        if expected:
+            self.requests += 1
+        if self.detail:
+            out.add("db.query.text", command.text(arguments))
+        return 0
+
+    def _act(self, command: Command, arguments: cython.Py_ssize_t, expected: cython.bint, out: Message) -> cython.bint:
+        """What a particular command does to the connection; whether it is answered."""
+        kind: cython.int = command.kind
+        name: str = command.operation
+        first: bytes | None = self.first_argument
+        if kind == KIND_SCRIPT:
+            if self.detail and first is not None and _is_name(first):
+                out.add("db.stored_procedure.name", first)
+            return expected
+        if kind == KIND_MULTI:
+            self.in_multi = True
+            self.database_queued = None
+            self.subscribes_in_multi = False
+            return expected
+        if kind == KIND_DISCARD:
+            self.in_multi = False
+            return expected
+        if kind == KIND_EXEC:
+            self._wait_for(kind, name, 1, expected)
+            if self.in_multi:
+                self.in_multi = False
+                if self.database_queued is not None:
+                    self.database = self.database_queued
+                if self.subscribes_in_multi:
+                    self.subscriptions = -1
+            return expected
+        if kind == KIND_RESET:
+            # Replies are on again, but for the one that CLIENT REPLY SKIP took away.
+            expected = expected or self.replies_off
+            self.replies_off = False
+            self.in_multi = False
+            self.database = _DATABASES[0]
+            self._wait_for(kind, name, 1, expected)
+            return expected
+        if kind == KIND_IMMEDIATE:
+            return expected
+        if self.in_multi:
+            # Queued: it is answered at once, and done by EXEC.
+            if kind == KIND_SELECT:
+                self.database_queued = _database(first)
+            elif kind == KIND_SUBSCRIBE:
+                self.subscribes_in_multi = True
+            return expected
+        if kind == KIND_BLOCKING:
+            out.patient = True
+        elif kind == KIND_SELECT:
+            self._wait_for(kind, name, 1, expected)
+            self.database = _database(first)
+        elif kind == KIND_HELLO or kind == KIND_PSYNC:
+            self._wait_for(kind, name, 1, expected)
+        elif kind == KIND_SUBSCRIBE or kind == KIND_UNSUBSCRIBE:
+            expected = True  # confirmations come even with replies off
+            self._wait_for(kind, name, arguments if arguments > 0 else 1, expected)
+        elif kind == KIND_REPLY:
+            mode: bytes = self.second_argument.upper() if self.second_argument is not None else b""
+            if mode == b"ON":
+                self.replies_off = False
+                expected = True
+            elif mode == b"OFF":
+                self.replies_off = True
+                expected = False
+            elif mode == b"SKIP":
+                self.skip_next = not self.replies_off
+                expected = False
+        elif kind == KIND_SYNC:
+            self.replication = True
+            expected = False
+        elif kind == KIND_REPLCONF:
+            if first is not None and first.upper() == b"ACK":
+                self.replication = True
+                expected = False
+        return expected
+
+    def _wait_for(self, kind: cython.int, name: str, replies: cython.Py_ssize_t, expected: cython.bint) -> None:
+        if expected and len(self.waiting) < WAITING_MAX:
+            self.waiting.append(Waiting(self.requests, kind, name, replies, self.database))
+
+    def _response(self, c: Cursor, out: Message) -> cython.int:
+        if self.error_at >= 0:
+            self._error(c, out)
+        if self.piece & BEGINS:
+            if self.claims > 0:
+                # By content: whatever was thought to come before it does not come any more.
+                claimant: Waiting | None = self._claimant(self.confirming)
+                if claimant is not None and claimant.number > self.responses:
+                    self.responses = claimant.number
+            if self.responses >= self.requests:
+                self.replies_off = False  # nobody asked: it was refused, or CLIENT REPLY ON was not seen
+                return 0
+            self.responses += 1
+            if len(self.waiting) > 0:
+                self._answered(out)
+        return 0
+
+    def _answered(self, out: Message) -> None:
+        """A reply was counted: if its command waits for it, what that did is known now."""
+        number: cython.longlong = self.responses - 1
+        while len(self.waiting) > 0:
+            one: Waiting = self.waiting[0]
+            if one.number > number:
+                return
+            self.waiting.pop(0)
+            if one.number < number:
+                continue
+            fails: cython.bint = self.first == 0x2D or self.first == 0x21
+            if one.kind == KIND_SELECT:
+                if fails:
+                    self.database = one.before
+            elif one.kind == KIND_EXEC:
+                if self.first == 0x2A and self.size >= 0:
+                    if self.detail and self.size != 1:
+                        out.add("db.operation.batch.size", self.size)
+                else:
+                    self.database = one.before
+            elif one.kind == KIND_HELLO:
+                if not fails:
+                    self.resp3 = self.first == 0x25
+            elif one.kind == KIND_RESET:
+                if not fails:
+                    self.subscriptions = 0
+                    self.resp3 = False
+            elif one.kind == KIND_PSYNC:
+                if not fails:
+                    self.replication = True
+            return
+
+    def _error(self, c: Cursor, out: Message) -> cython.int:
+        #  -<CODE> SP <text>\r\n, !<size>\r\n<CODE> SP <text>\r\n
+        at: cython.Py_ssize_t = self.error_at
+        stop: cython.Py_ssize_t = at
+        while stop < c.end and stop - at <= CODE_MAX and c.u8(stop) > 0x20:
+            stop += 1
+        code: str | None = _VOCABULARY.code(c.take(at, stop))
+        out.fault = FAULT_BOTH
+        out.status = code
+        out.error_type = code if code is not None else "_OTHER"
+        return 0
+
+    # --- where a message could begin ---
+
+    def _command_starts(self, c: Cursor) -> cython.int:
+        """0: no command begins here, 1: perhaps, 2: by its form, 3: by its name as well."""
+        at: cython.Py_ssize_t = c.pos
+        if c.u8(at) != 0x2A:
+            return 0
+        n: cython.Py_ssize_t = self._count(c, at + 1)
+        if n == CUT:
+            return 1
+        if n <= 0 or n > COUNT_MAX:
+            return 0
+        return self._name_starts(c, self.after)
+
+    def _name_starts(self, c: Cursor, at: cython.Py_ssize_t) -> cython.int:
+        if at >= c.end:
+            return 1
+        if c.u8(at) != 0x24:
+            return 0
+        size: cython.Py_ssize_t = self._count(c, at + 1)
+        if size == CUT:
+            return 1
+        if size <= 0 or size > NAME_MAX:
+            return 0
+        at = self.after
+        i: cython.Py_ssize_t
+        for i in range(size):
+            if at + i >= c.end:
+                return 1
+            if _CLASSES[c.u8(at + i)] & (2 if i == 0 else 1) == 0:
+                return 0
+        if c.end - at - size < 2:
+            return 1
+        if not c.starts(at + size, b"\r\n"):
+            return 0
+        name: bytes = c.take(at, at + size).upper()
+        return 3 if name in _VOCABULARY.built_in or b"." in name else 2
+
+    def _inline_starts(self, c: Cursor) -> cython.int:
+        """0: not the line of a command, 1: perhaps, 2: a whole one."""
+        at: cython.Py_ssize_t = c.pos
+        stop: cython.Py_ssize_t = at
+        while stop < c.end and _CLASSES[c.u8(stop)] & 1:
+            stop += 1
+            if stop - at > NAME_MAX:
+                return 0
+        name: bytes = c.take(at, stop).upper()
+        if stop == c.end:
+            return 1 if any(known.startswith(name) for known in _VOCABULARY.built_in) else 0
+        if name not in _VOCABULARY.built_in:
+            return 0
+        lf: cython.Py_ssize_t = c.find(0x0A, at, c.end)
+        end: cython.Py_ssize_t = c.end if lf < 0 else lf
+        if end - at > PROBE_LINE or b" HTTP/" in c.take(at, end):
+            return 0
+        while stop < end:
+            if _CLASSES[c.u8(stop)] & 16 == 0 and (c.u8(stop) != 0x0D or stop + 1 < end):
+                return 0
+            stop += 1
+        return 1 if lf < 0 else 2
+
+    def _reply_starts(self, c: Cursor) -> cython.bint:
+        """Whether a whole element stands here, and after it another or nothing."""
+        if self._element(c, c.pos) < 2:
+            return False
+        return self.after >= c.end or _CLASSES[c.u8(self.after)] & 8 != 0
+
+    def _probe_reply(self, c: Cursor) -> cython.int:
+        """Other protocols say `+OK` and `-ERR` as well: weak elements are passed until one decides."""
+        at: cython.Py_ssize_t = c.pos
+        items: cython.int
+        for items in range(PROBE_ITEMS):
+            strength: cython.int = self._element(c, at)
+            if strength == 0:
+                return 0
+            if strength == 3:
+                return 2
+            if strength == 1 or self.after >= c.end:
+                return 1
+            at = self.after
+        return 1
+
+    def _element(self, c: Cursor, at: cython.Py_ssize_t) -> cython.int:
+        """0: no element of a reply, 1: cut, 2: one that others use as well, 3: Redis. `after` is where it ends; an aggregate's is
+        where its elements begin."""
+        b: cython.int = c.u8(at)
+        n: cython.Py_ssize_t
+        if b == 0x24 or b == 0x3D or b == 0x21:
+            n = self._count(c, at + 1)
+            if n == CUT:
+                return 1
+            if n < 0:
+                return 3 if b == 0x24 and n == NIL else 2 if b == 0x24 and n == STREAMED else 0
+            if n > BULK_MAX:
+                return 0
+            self.after += n + 2
+            if self.after <= c.end and not c.starts(self.after - 2, b"\r\n"):
+                return 0
+            return 3
+        if b == 0x2A or b == 0x25 or b == 0x7E or b == 0x7C or b == 0x3E:
+            n = self._count(c, at + 1)
+            if n == CUT:
+                return 1
+            if n <= 0:
+                return 0 if n == BAD or (n == NIL and b != 0x2A) else 2 if n == STREAMED else 3
+            if n > COUNT_MAX:
+                return 0
+            following: cython.Py_ssize_t = self.after
+            if following >= c.end:
+                return 1
+            if _CLASSES[c.u8(following)] & 8 == 0:
+                return 0
+            # It looks like a command: then this is the client's side.
+            named: cython.int = self._name_starts(c, following) if b == 0x2A else 0
+            self.after = following
+            return 2 if named == 3 else 3
+        if _CLASSES[b] & 8 == 0:
+            return 0
+        return self._line(c, at, b)
+
+    def _line(self, c: Cursor, at: cython.Py_ssize_t, b: cython.int) -> cython.int:
+        stop: cython.Py_ssize_t = c.end if c.end - at < PROBE_LINE else at + PROBE_LINE
+        i: cython.Py_ssize_t = at + 1
+        while i < stop and _CLASSES[c.u8(i)] & 16:
+            i += 1
+        if i == c.end:
+            return 1
+        if i + 1 == c.end and c.u8(i) == 0x0D:
+            return 1
+        if not c.starts(i, b"\r\n"):
+            return 0
+        self.after = i + 2
+        text: bytes = c.take(at + 1, i)
+        if b == 0x2B:
+            return 3 if text in (b"PONG", b"QUEUED", b"RESET") or text.startswith((b"FULLRESYNC ", b"CONTINUE")) else 2
+        if b == 0x2D:
+            word: bytes = text.split(b" ", 1)[0]
+            if not _is_code(word):
+                return 0
+            if word.decode("ascii") in _FIRST_CODES or text.startswith((b"ERR unknown command", b"ERR wrong number of arg")):
+                return 3
+            return 2
+        if b == 0x3A:
+            digits: bytes = text[1:] if text[:1] in (b"-", b"+") else text
+            return 3 if digits.isdigit() else 0
+        if b == 0x5F:
+            return 2 if len(text) == 0 else 0
+        if b == 0x23:
+            return 2 if text in (b"t", b"f") else 0
+        # A double or a big number.
+        return 2 if text.strip(b"0123456789+-.einfa") == b"" and len(text) > 0 else 0
+
+
+_FIRST_CODES = frozenset(CODES.split())
+
+
+def _is_name(name: bytes) -> cython.bint:
+    size: cython.Py_ssize_t = len(name)
+    if size == 0 or size > NAME_MAX:
+        return False
+    b: cython.int
+    for b in name:
+        if _CLASSES[b] & 1 == 0:
+            return False
+    return True
+
+
+def _is_code(word: bytes) -> cython.bint:
+    size: cython.Py_ssize_t = len(word)
+    if size == 0 or size > CODE_MAX or _CLASSES[word[0]] & 32 == 0:
+        return False
+    b: cython.int
+    for b in word:
+        if _CLASSES[b] & 36 == 0 and b != 0x5F:
+            return False
+    return True
+
+
+def _database(index: bytes | None) -> str | None:
+    """The index as text, always the same object."""
+    if index is None or not index.isdigit() or len(index) > 4:
+        return None
+    number = int(index)
+    if number >= DATABASES_MAX:
+        return None
+    return _DATABASES[number]
+
+
+def _small(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+    """The count in a confirmation; -1 for what can be none."""
+    value: cython.int = 0
+    if end - at > 8:
+        return -1
+    while at < end:
+        b: cython.int = c.u8(at)
+        if b < 0x30 or b > 0x39:
+            return -1
+        value = value * 10 + (b - 0x30)
+        at += 1
+    return value
+
+
+def _is_monitored(c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
+    """Whether a line of MONITOR follows: 1339518083.107412 [0 127.0.0.1:60866] "keys" "*"."""
+    first: cython.Py_ssize_t = at
+    while at < c.end and _CLASSES[c.u8(at)] & 4:
+        at += 1
+    if at - first < 9 or c.end - at < 9 or c.u8(at) != 0x2E:
+        return False
+    i: cython.Py_ssize_t
+    for i in range(1, 7):
+        if _CLASSES[c.u8(at + i)] & 4 == 0:
+            return False
+    return c.starts(at + 7, b" [")
+
+
+def _split_inline(line: bytes) -> list[bytes]:
+    """The words of a line as Redis splits them: quotes hold words together (`sdssplitargs`). Of an unbalanced one, which Redis
+    answers with an error, what there is."""
+    words: list[bytes] = []
+    word = bytearray()
+    inside = False
+    quote = 0
+    escaped = False
+    for b in line:
+        if quote:
+            if escaped:
+                word.append(b)
+                escaped = False
+            elif b == 0x5C:
+                escaped = True
+            elif b == quote:
+                quote = 0
+            else:
+                word.append(b)
+        elif b in b" \t\r\n\x0b\x0c\x00":
+            if inside:
+                words.append(bytes(word))
+                word.clear()
+                inside = False
+        else:
+            inside = True
+            if b == 0x22 or b == 0x27:
+                quote = b
+            else:
+                word.append(b)
+    if inside:
+        words.append(bytes(word))
+    return words
