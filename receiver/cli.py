@@ -160,7 +160,8 @@ def _health(arguments: argparse.Namespace) -> int:
 
 
 def _interfaces(_: argparse.Namespace) -> int:
-    from receiver.interface import interfaces, may_capture
+    from receiver.interface import interfaces
+    from receiver.privileges import explain_denied, may_capture
 
     found = interfaces()
     width = max(len(interface.name) for interface in found)
@@ -170,8 +171,7 @@ def _interfaces(_: argparse.Namespace) -> int:
     if may_capture():
         print("\ncapture: permitted")
     else:
-        print("\ncapture: not permitted, CAP_NET_RAW is missing. Run as root, or give it to the interpreter:")
-        print(f"  sudo setcap cap_net_raw+ep {os.path.realpath(sys.executable)}")
+        print(f"\ncapture: {explain_denied()}")
     return EXIT_OK
 
 
@@ -243,11 +243,12 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_filt
         [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets],
     )
     if check_filter and loaded.config.receivers.pcap.filter:
-        from receiver.interface import filter_problem
+        from receiver.pcap.source import FilterError, check_filter
 
-        problem = filter_problem(loaded.config.receivers.pcap.filter)
-        if problem:
-            raise ConfigError((Fault("receivers.pcap.filter", problem),))
+        try:
+            check_filter(loaded.config.receivers.pcap.filter)
+        except FilterError as error:
+            raise ConfigError((Fault("receivers.pcap.filter", str(error)),)) from error
     return loaded
 
 

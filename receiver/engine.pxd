@@ -14,6 +14,7 @@ cdef int FIN
 cdef int SYN
 cdef int RST
 cdef int ACK
+cdef long long SWEEP_NS
 
 @cython.final
 cdef class Engine:

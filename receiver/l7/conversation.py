@@ -294,13 +294,15 @@ class Conversation:
         self.protocol = protocol
         decoder: Decoder = protocol.decoder()
         endpoints: Endpoints = self.connection.endpoints()
+        decoder.detail = self.reading.detail
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
-        decoder.detail = self.reading.detail
         decoder.vantage = endpoints.vantage
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
-        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
+        decoder.datagrams = self.datagrams
+        decoder.meet(endpoints)
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain, self.datagrams)
         self.health = READING
         detected = self.reading.detected
         detected[protocol.name] = detected.get(protocol.name, 0) + 1

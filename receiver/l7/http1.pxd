@@ -39,7 +39,6 @@ cdef class Http1Settings:
     cdef readonly tuple tokens
     cdef readonly dict request_headers
     cdef readonly dict response_headers
-    cdef readonly object routes
     cdef readonly TraceContext context
 
 cdef Http1Settings _DEFAULT

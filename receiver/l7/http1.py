@@ -17,8 +17,6 @@ chunk's size.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
 import cython
 
 from receiver.l7.decoder import Decoder
@@ -91,8 +89,7 @@ class Http1Settings:
     """What a user may set, bound to the decoder's factory with functools.partial.
 
     `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`, `response_headers`: names
-    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty. `routes`: an
-    object whose `template(path: bytes)` gives the low-cardinality form of a path, or None.
+    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
 
@@ -102,7 +99,6 @@ class Http1Settings:
         request_headers: Iterable[str] = (),
         response_headers: Iterable[str] = (),
         propagators: Iterable[str] = ("tracecontext",),
-        routes: Any = None,
     ) -> None:
         self.methods: tuple[str, ...] = tuple(methods)
         self.tokens: tuple[bytes, ...] = tuple(name.encode() + b" " for name in self.methods)
@@ -117,7 +113,6 @@ class Http1Settings:
         for key in (*wanted, *given):
             if key.decode() in SECRET_HEADERS:
                 raise ValueError(f"the header {key.decode()!r} is a secret and is never kept")
-        self.routes = routes
         formats: tuple[str, ...] = tuple(propagators)
         self.context: TraceContext | None = TraceContext(formats) if formats else None
 
@@ -495,10 +490,9 @@ class Http1Decoder(Decoder):
             out.operation = "_OTHER"
         out.version = "1.0" if lines.minor == 0 else "1.1"
         self._server_of(lines, c, out)
-        if self.detail or settings.routes is not None:
-            self._target(lines, c, out)
-            if self.detail:
-                self._describe_request(lines, c, out)
+        self._target(lines, c, out)
+        if self.detail:
+            self._describe_request(lines, c, out)
         # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; neither means no body.
         if lines.coding == CODING_CHUNKED:
             out.piece = BEGINS
@@ -693,12 +687,9 @@ class Http1Decoder(Decoder):
         question: cython.Py_ssize_t = c.find(0x3F, start, end)
         stop: cython.Py_ssize_t = end if question < 0 else question
         path: bytes = c.take(start, stop) if stop > start else b"/"
-        if self.settings.routes is not None:
-            out.target = self.settings.routes.template(path)
-        if self.detail:
-            out.add("url.path", path)
-            if question >= 0:
-                out.add("url.query", c.take(question + 1, end))
+        out.path = path
+        if self.detail and question >= 0:
+            out.query = c.take(question + 1, end)
         return 0
 
     def _describe_request(self, lines: Lines, c: Cursor, out: Message) -> cython.int:
@@ -777,7 +768,7 @@ class Http1Decoder(Decoder):
                 out.add("client.address", address)
         if scheme is not None and scheme.lower() in (b"http", b"https"):
             scheme = scheme.lower()
-            out.add("url.scheme", scheme)
+            out.namespace = "https" if scheme == b"https" else "http"
         if host and len(host) <= HOST_MAX:
             address, port = _split_authority(host, 443 if scheme == b"https" else 80)
             if address is not None:

@@ -21,6 +21,7 @@ cdef class Pairing:
     cdef readonly long long unanswered
     cdef readonly long long unmatched
     cdef readonly long long refused
+    cdef readonly long long repeated
     cdef readonly long long open
 
 @cython.final
@@ -38,6 +39,7 @@ cdef class Matcher:
     cdef Message open_response
     cdef Message answered
     cdef bint uncertain
+    cdef bint repeats
     cdef list held
     cdef bint overlaps
     cdef bint several

@@ -46,7 +46,8 @@ REST_NS = 1_000_000_000
 class Pairing:
     """What all matchers share: where roundtrips go, the limits, and the count of everything offered.
 
-    Conservation: requests = paired + one_way + unanswered + open; responses = paired + unmatched (+ those begun and not ended).
+    Conservation: requests = paired + one_way + unanswered + repeated + open; responses = paired + unmatched (+ those begun and
+    not ended).
     `pending_max` requests wait per connection; one more is refused, and counted in `refused` and `unanswered`.
     """
 
@@ -62,13 +63,22 @@ class Pairing:
         self.unanswered = 0
         self.unmatched = 0
         self.refused = 0
+        self.repeated = 0
         self.open = 0
 
 
 class Matcher:
-    """The requests of one connection that wait for an answer."""
+    """The requests of one connection that wait for an answer. `repeats`: its requests may be sent again with the same key
+    (datagrams), which is not another request."""
 
-    def __init__(self, pairing: Pairing, protocol: Protocol, endpoints: Endpoints, uncertain: cython.bint) -> None:
+    def __init__(
+        self,
+        pairing: Pairing,
+        protocol: Protocol,
+        endpoints: Endpoints,
+        uncertain: cython.bint,
+        repeats: cython.bint = False,
+    ) -> None:
         self.pairing = pairing
         self.protocol = protocol
         self.endpoints = endpoints
@@ -81,6 +91,7 @@ class Matcher:
         self.open_response: Message | None = None
         self.answered: Message | None = None
         self.uncertain = uncertain
+        self.repeats = repeats
         self.held: list[Message] | None = None
         # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
         self.overlaps = False
@@ -205,6 +216,12 @@ class Matcher:
                     self._merge(request, piece)
                 return 0
             self.pairing.requests += 1
+            if request is not None and self.repeats:
+                self.pairing.repeated += 1
+                request.repeats += 1
+                request.last_ns = piece.last_ns
+                request.size += piece.size
+                return 0
             if piece.trace_id is not None:
                 self.pairing.sink.begins(self.endpoints, piece)
             if not piece.expects_reply:

@@ -50,6 +50,7 @@ cdef class Endpoints:
     cdef readonly str client_address
     cdef readonly int client_port
     cdef readonly str server_address
+    cdef readonly str server_name
     cdef readonly int server_port
     cdef readonly str transport
     cdef public int vantage
@@ -85,6 +86,7 @@ cdef class Message:
     cdef public bytes span_id
     cdef public list attributes
     cdef public int state
+    cdef public int repeats
     cdef public Message next
     cdef int add(self, str name, object value) except -1
 

@@ -72,7 +72,8 @@ class Segment:
 
 
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
+    answer told it, its address when none did. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -83,10 +84,12 @@ class Endpoints:
         transport: str,
         vantage: cython.int,
         between: cython.bint = False,
+        server_name: str | None = None,
     ) -> None:
         self.client_address = client_address
         self.client_port = client_port
         self.server_address = server_address
+        self.server_name = server_name if server_name is not None else server_address
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
@@ -107,6 +110,7 @@ class Message:
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
+    `repeats`: how many times more a datagram with the same request was sent while the first one waited.
     """
 
     def __init__(self) -> None:
@@ -121,6 +125,7 @@ class Message:
         self.server_port = 0
         self.trace_flags = -1
         self.state = 0
+        self.repeats = 0
         if not cython.compiled:
             # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
             self.patient = False

@@ -8,6 +8,7 @@ import cython
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memcpy
 
 
@@ -93,9 +94,12 @@ class Writer:
 
     def take(self) -> bytes:
         """All that was written; the writer is empty afterwards and keeps its room."""
-        whole = bytes(memoryview(self._buf)[: self.size])
+        n: cython.Py_ssize_t = self.size
         self.size = 0
-        return whole
+        if cython.compiled:
+            whole: bytes = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self._buf), n)
+            return whole
+        return bytes(self._buf[:n])
 
     @staticmethod
     def varint_size(value: cython.ulonglong) -> cython.int:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pcapy
 
 BATCH = 256
+PORT, SERVER = 8080, bytes((10, 2, 0, 1))  # as in generate.py
 
 
 def main() -> None:
@@ -60,9 +61,27 @@ def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Ca
     The one place that knows the engine's interface.
     """
     import receiver.engine as module
+    from receiver.config import Config, PcapReceiver, Receivers
+    from receiver.l7 import registry
+    from receiver.service import make_engine
+    from receiver.telemetry.metrics import Metrics
+    from receiver.telemetry.pipeline import Telemetry
+    from receiver.telemetry.redact import Redactor
+    from receiver.telemetry.routes import RouteTable
+    from receiver.telemetry.sampling import Sampler
+    from receiver.telemetry.spans import Identities, Spans
 
-    engine = module.Engine(spans=spans)
-    return engine.process_batch, lambda: engine.roundtrips, not str(module.__file__).endswith(".py")
+    config = Config(receivers=Receivers(pcap=PcapReceiver(ports={"http": (PORT,)})))
+    metrics = Metrics(registry.protocols(), 2000, False, (), RouteTable((), True))
+    batch = Spans(Redactor()) if spans else None
+
+    def drop() -> None:
+        if batch:
+            batch.take()
+
+    telemetry = Telemetry(metrics, batch, Sampler(), Identities(), on_full=drop)
+    engine = make_engine(config, telemetry, detail=spans, local={SERVER})
+    return engine.process_batch, metrics.total, not str(module.__file__).endswith(".py")
 
 
 if __name__ == "__main__":

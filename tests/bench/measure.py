@@ -18,6 +18,7 @@ from tests.bench.report import Bars, Figure, Report
 from tests.bench.sinks import Sinks
 
 VOID_ATTEMPTS = 4
+VOID_ATTEMPTS_QUICK = 2
 WARM_UP_REQUESTS = 500
 
 ObserverKind = type[Observer]
@@ -132,9 +133,9 @@ class Bench:
         return {name: found for name, found in runs.items() if found}
 
     def quietly(self, what: str, work: Callable[[], T]) -> tuple[T, bool]:
-        """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all. The last answer is
-        returned in any case; the second value says whether it counts."""
-        attempt = 0
+        """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all. The last answer
+        is returned in any case; the second value says whether it counts."""
+        attempt, attempts = 0, VOID_ATTEMPTS_QUICK if self.quick else VOID_ATTEMPTS
         while True:
             attempt += 1
             share = machine.await_idle(self.patience_s)
@@ -144,9 +145,9 @@ class Bench:
             faults += watch.faults()
             if not faults:
                 return answer, True
-            kept = " (kept: no quiet moment came)" if attempt == VOID_ATTEMPTS else ""
+            kept = " (kept: no quiet moment came)" if attempt == attempts else ""
             self.report.void.append(f"{what}: {', '.join(faults)}{kept}")
-            if attempt == VOID_ATTEMPTS:
+            if attempt == attempts:
                 return answer, False
 
     def quiet_run(self, what: str, work: Callable[[], Run]) -> Run:

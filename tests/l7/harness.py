@@ -91,6 +91,10 @@ def load_all(folder: str) -> list[Vector]:
     return found
 
 
+SLOTS = {"url.path": "path", "url.query": "query", "url.scheme": "namespace"}
+"""What a span calls some of the slots that have no attribute."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a message said, without what depends on when and in how many pieces it came."""
@@ -109,6 +113,8 @@ class Said:
     parent_id: bytes | None
     trace_flags: int
     tracestate: bytes | None
+    path: bytes | None
+    query: bytes | None
     attributes: tuple[tuple[str, Any], ...]
 
     @staticmethod
@@ -129,6 +135,8 @@ class Said:
             message.parent_id,
             message.trace_flags,
             message.tracestate,
+            message.path,
+            message.query,
             tuple(zip(flat[::2], flat[1::2], strict=True)),
         )
 
@@ -159,9 +167,9 @@ class Seen:
         for said in (self.response, self.request) if answers else (self.request, self.response):
             if said is None:
                 continue
-            value = getattr(said, name, None)
+            value = getattr(said, SLOTS.get(name, name), None)
             if value is not None:
-                return value
+                return value.decode("latin-1") if isinstance(value, bytes) else value
             for key, value in said.attributes:
                 if key == name:
                     if isinstance(value, bytes):
@@ -261,7 +269,7 @@ class Run:
 
     def check_books(self) -> None:
         p = self.pairing
-        assert p.requests == p.paired + p.one_way + p.unanswered + p.open
+        assert p.requests == p.paired + p.one_way + p.unanswered + p.repeated + p.open
         assert p.responses >= p.paired
         assert len(self.seen) == p.paired + p.one_way + p.unanswered
         assert not [what for _, what in self.reading.errors if what == "internal"], self.reading.errors

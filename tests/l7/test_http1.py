@@ -440,17 +440,6 @@ def test_secrets_are_never_kept(name: str) -> None:
         Http1Settings(response_headers=(name,))
 
 
-def test_routes_give_the_target() -> None:
-    class Routes:
-        def template(self, path: bytes) -> str:
-            return "/users/{id}" if path.startswith(b"/users/") else "/*"
-
-    for detail in (True, False):
-        run = with_settings(Http1Settings(routes=Routes()), detail=detail)
-        seen = talk((TO_SERVER, get("/users/7?x") + get("http://b/x")), (TO_CLIENT, OK + OK), run=run)
-        assert [s["target"] for s in seen] == ["/users/{id}", "/*"]
-
-
 # --- joined late, and after holes ---
 
 
