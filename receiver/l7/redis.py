@@ -594,6 +594,8 @@ class RedisDecoder(Decoder):
                 if self.replication:
                     self.told = False
                     return 1
+            elif b == 0x7C:
+                self.aside = True  # an attribute says something of the reply behind it, or of a push
             elif b == 0x2B:
                 self.aside = _is_monitored(c, base + 1)
             elif b == 0x0A and self._awaited() == KIND_PSYNC:
@@ -647,8 +649,8 @@ class RedisDecoder(Decoder):
                 if at >= end:
                     break
                 b: cython.int = buf[at]
-                # The reply itself, not an attribute before it or an element inside.
-                top: cython.bint = left == 1 and not self.opened and b != 0x7C
+                # The reply itself, not an element inside.
+                top: cython.bint = left == 1 and not self.opened
                 size: cython.Py_ssize_t
                 stop: cython.Py_ssize_t
                 if self.in_chunks:
@@ -709,7 +711,7 @@ class RedisDecoder(Decoder):
                         if len(self.levels) >= LEVELS_MAX:
                             raise Malformed("redis", "nested too deep", at - c.pos)
                         # What is left around it once it is over.
-                        self.levels.append(-1 if left < 0 else left if b == 0x7C else left - 1)
+                        self.levels.append(-1 if left < 0 else left if b == 0x7C and not top else left - 1)
                         left = -1 if size == STREAMED else size
                         if b == 0x25 or b == 0x7C:
                             left *= 2
@@ -720,11 +722,11 @@ class RedisDecoder(Decoder):
                         # Its elements stand in its place; an attribute's before the element that it belongs to.
                         if b == 0x25 or b == 0x7C:
                             size *= 2
-                        left += size if b == 0x7C else size - 1
+                        left += size if b == 0x7C and not top else size - 1
                         if left > COUNT_MAX:
                             raise Malformed("redis", "too many values", at - c.pos)
                         continue
-                    if b == 0x7C:
+                    if b == 0x7C and not top:
                         continue
                 elif b == 0x2E and left < 0:
                     #  .\r\n                                                          RESP3, "Streamed aggregated data types"
