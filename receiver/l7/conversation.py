@@ -172,7 +172,9 @@ class Conversation:
             rest: cython.Py_ssize_t = decoder.skip
             decoder.skip = 0
             if filled:
-                # Only what has come counts, whatever was announced.
+                # Only what has come counts, whatever was announced; and not what passed before the message began (a push).
+                if piece.piece & BEGINS:
+                    lane.passed = 0
                 piece.size += n + lane.passed
                 lane.passed = 0
             if rest > 0:
