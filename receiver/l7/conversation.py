@@ -325,7 +325,9 @@ class Conversation:
         """`missing` bytes of `direction` never came (0: nobody knows how many)."""
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
-            lane.carry = None
+            # What the other direction kept belongs to what is missing: it could only be paired with something else.
+            self.to_server.carry = None
+            self.to_client.carry = None
             self.from_start = False
             return 0
         gaps = self.reading.gaps

@@ -102,6 +102,7 @@ cdef class RedisDecoder(Decoder):
     cdef bytes first_argument
     cdef bytes second_argument
     cdef bint inline_seen
+    cdef bint arrays_seen
     cdef str database
     cdef str database_queued
     cdef bint in_multi

@@ -121,8 +121,8 @@ PARTICULAR = (
 # Containers and their subcommands (COMMAND DOCS of Redis 7 and 8); another first argument is a value like any other.
 SUBCOMMANDS = {
     "ACL": "CAT DELUSER DRYRUN GENPASS GETUSER HELP LIST LOAD LOG SAVE SETUSER USERS WHOAMI",
-    "CLIENT": "CACHING GETNAME GETREDIR HELP ID INFO KILL LIST NO-EVICT NO-TOUCH PAUSE REPLY SETINFO SETNAME TRACKING TRACKINGINFO "
-    "UNBLOCK UNPAUSE",
+    "CLIENT": "CACHING GETNAME GETREDIR HELP ID INFO KILL LIST MAINT_NOTIFICATIONS NO-EVICT NO-TOUCH PAUSE REPLY SETINFO SETNAME "
+    "TRACKING TRACKINGINFO UNBLOCK UNPAUSE",
     "CLUSTER": "ADDSLOTS ADDSLOTSRANGE BUMPEPOCH COUNT-FAILURE-REPORTS COUNTKEYSINSLOT DELSLOTS DELSLOTSRANGE FAILOVER FLUSHSLOTS "
     "FORGET GETKEYSINSLOT HELP INFO KEYSLOT LINKS MEET MYID MYSHARDID NODES REPLICAS REPLICATE RESET SAVECONFIG SET-CONFIG-EPOCH "
     "SETSLOT SHARDS SLAVES SLOT-STATS SLOTS",
@@ -304,6 +304,7 @@ class RedisDecoder(Decoder):
         self.first_argument: bytes | None = None
         self.second_argument: bytes | None = None
         self.inline_seen = False
+        self.arrays_seen = False
         # What the commands so far have done to the connection.
         self.database: str | None = _DATABASES[0]
         self.database_queued: str | None = None
@@ -382,7 +383,8 @@ class RedisDecoder(Decoder):
             return self._reply_starts(c)
         self.database = None  # joined late: which one was selected is not known
         if _CLASSES[c.u8(c.pos)] & 2:
-            return self.inline_seen and self._inline_starts(c) == 2
+            # Between arrays, a line with a command's name is a piece of some value.
+            return (self.inline_seen or not self.arrays_seen) and self._inline_starts(c) == 2
         return self._command_starts(c) > 1
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
@@ -449,6 +451,7 @@ class RedisDecoder(Decoder):
                 self.command = command
                 self.arguments_left = n - 1
             self.arguments = n - 1
+            self.arrays_seen = True
             self.piece = BEGINS
         if self.arguments_left > 0:
             at = self._pass_arguments(c, at)
@@ -1064,7 +1067,10 @@ class RedisDecoder(Decoder):
             if _CLASSES[c.u8(stop)] & 16 == 0 and (c.u8(stop) != 0x0D or stop + 1 < end):
                 return 0
             stop += 1
-        return 1 if lf < 0 else 2
+        if lf < 0:
+            return 1
+        # The name in an array stands on a line of its own as well, and an argument follows.
+        return 0 if lf + 1 < c.end and c.u8(lf + 1) == 0x24 else 2
 
     def _reply_starts(self, c: Cursor) -> cython.bint:
         """Whether a whole element stands here, and after it another or nothing."""
@@ -1143,7 +1149,8 @@ class RedisDecoder(Decoder):
         if b == 0x2D:
             word: bytes = text.split(b" ", 1)[0]
             if not _is_code(word):
-                return 0
+                # A script may answer any text; a second dash begins lines of other things.
+                return 2 if _CLASSES[c.u8(at + 1)] & 2 else 0
             if word.decode("ascii") in _FIRST_CODES or text.startswith((b"ERR unknown command", b"ERR wrong number of arg")):
                 return 3
             return 2
