@@ -122,7 +122,7 @@ class Matcher:
         self.pairing.requests += 1
         if piece.trace_id is not None:
             self.pairing.sink.begins(self.endpoints, piece)
-        self.open_request = None
+        self._abandon(piece.first_ns)
         if not piece.expects_reply:
             if piece.piece & ENDS:
                 self.pairing.one_way += 1
@@ -152,6 +152,15 @@ class Matcher:
         self.pairing.open += 1
         if not piece.piece & ENDS:
             self.open_request = piece
+        return 0
+
+    def _abandon(self, ts_ns: cython.longlong) -> cython.int:
+        """No more comes of a request that has begun. One that expects an answer waits for it all the same."""
+        begun: Message = self.open_request
+        if begun is not None:
+            self.open_request = None
+            if not begun.expects_reply:
+                return self._unanswered(begun, None, OUTCOME_LOST, ts_ns)
         return 0
 
     def _refuse(self, piece: Message) -> cython.int:
@@ -368,7 +377,7 @@ class Matcher:
             return 0
         self.uncertain = True
         if direction == TO_SERVER:
-            self.open_request = None
+            self._abandon(ts_ns)
             return 0
         if self.open_response is not None:
             partial: Message = self.open_response
