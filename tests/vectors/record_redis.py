@@ -577,8 +577,10 @@ def secrets() -> None:
 def secrets_inline() -> None:
     with server("--requirepass", SECRET) as port:
         relay = Relay(port)
-        speak(relay.port, f"AUTH {SECRET}\r\n".encode(), 0.02, f'set {SECRET} "{SECRET}"\r\nget {SECRET}\r\n'.encode(), 0.02)
-        write("secrets-inline", about("a socket"), relay.only(), [told("AUTH"), told("SET ? ?"), told("GET ?")])
+        lines: list[bytes | float] = [b"GET a\r\n", 0.02, f"AUTH {SECRET}\r\n".encode(), 0.02]
+        speak(relay.port, *lines, f'set {SECRET} "{SECRET}"\r\nget {SECRET}\r\n'.encode(), 0.02)
+        expected = [told("GET ?", "NOAUTH"), told("AUTH"), told("SET ? ?"), told("GET ?")]
+        write("secrets-inline", about("a socket"), relay.only(), expected)
 
 
 def main() -> None:
