@@ -65,6 +65,7 @@ class Lane:
         self.need = 0
         self.skip = 0
         self.passed = 0
+        self.hint: Protocol | None = None
         self.ending: Message | None = None
         self.resync = False
         self.tries = 0
@@ -261,6 +262,10 @@ class Conversation:
             lane.carry = lane.carry + buf[start:end]
         c.set(lane.carry, 0, len(lane.carry))
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
+        lane.hint = detector.hinted
+        other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
+        if found is None and lane.hint is not None and other.carry is not None and other.hint is lane.hint:
+            found = lane.hint  # both sides could be what the port says
         if found is not None:
             if detector.swapped:
                 self.connection.swap_roles()
@@ -280,7 +285,6 @@ class Conversation:
             return 0
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
-            other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
             if other.carry is not None:

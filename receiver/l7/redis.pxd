@@ -1,4 +1,25 @@
 from receiver.l7.decoder cimport Decoder
+from receiver.l7.redis_names cimport Command, Vocabulary
+from receiver.l7.redis_names cimport (
+    KIND_BLOCKING,
+    KIND_CONTAINER,
+    KIND_DISCARD,
+    KIND_EXEC,
+    KIND_HELLO,
+    KIND_IMMEDIATE,
+    KIND_MULTI,
+    KIND_PLAIN,
+    KIND_PSYNC,
+    KIND_REPLCONF,
+    KIND_REPLY,
+    KIND_RESET,
+    KIND_SCRIPT,
+    KIND_SECRET,
+    KIND_SELECT,
+    KIND_SUBSCRIBE,
+    KIND_SYNC,
+    KIND_UNSUBSCRIBE,
+)
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Message
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH, VANTAGE_SERVER
@@ -21,62 +42,15 @@ cdef Py_ssize_t LINE_MAX
 cdef Py_ssize_t CODE_MAX
 cdef Py_ssize_t LEVELS_MAX
 cdef Py_ssize_t WAITING_MAX
-cdef Py_ssize_t NAMES_MAX
-cdef Py_ssize_t CODES_MAX
-cdef Py_ssize_t SHOWN_MAX
 cdef Py_ssize_t DATABASES_MAX
 cdef int PROBE_ITEMS
 cdef Py_ssize_t PROBE_LINE
-cdef Py_ssize_t NEAR
-cdef int KIND_PLAIN
-cdef int KIND_CONTAINER
-cdef int KIND_SECRET
-cdef int KIND_SELECT
-cdef int KIND_REPLY
-cdef int KIND_MULTI
-cdef int KIND_EXEC
-cdef int KIND_DISCARD
-cdef int KIND_RESET
-cdef int KIND_SUBSCRIBE
-cdef int KIND_UNSUBSCRIBE
-cdef int KIND_HELLO
-cdef int KIND_PSYNC
-cdef int KIND_SYNC
-cdef int KIND_REPLCONF
-cdef int KIND_BLOCKING
-cdef int KIND_SCRIPT
-cdef int KIND_IMMEDIATE
+cdef tuple TELLING_ERRORS
 cdef dict MESSAGES
 cdef dict CONFIRMATIONS
-cdef frozenset _FIRST_CODES
 cdef bytes _CLASSES
 cdef list _DATABASES
-
-@cython.final
-cdef class Command:
-    cdef readonly str operation
-    cdef readonly str shown
-    cdef readonly int kind
-    cdef readonly int looks
-    cdef list texts
-    cdef dict inner
-    cdef str text(self, Py_ssize_t arguments)
-
-@cython.final
-cdef class Vocabulary:
-    cdef readonly dict by_name
-    cdef readonly dict codes
-    cdef readonly Command other
-    cdef list near
-    cdef list commands
-    cdef readonly long long refused
-    cdef readonly Py_ssize_t known
-    cdef readonly frozenset built_in
-    cdef Command find(self, Cursor c, Py_ssize_t at, Py_ssize_t size)
-    cdef Command learn(self, bytes wire, Py_ssize_t place)
-    cdef str code(self, bytes word)
-
-cdef Vocabulary _VOCABULARY
+cdef Vocabulary _WORDS
 
 @cython.final
 cdef class Waiting:
@@ -148,7 +122,5 @@ cdef class RedisDecoder(Decoder):
     cdef int _element(self, Cursor c, Py_ssize_t at) except -1
     cdef int _line(self, Cursor c, Py_ssize_t at, int b) except -1
 
-cdef bint _is_name(bytes name) except -1
-cdef bint _is_code(bytes word) except -1
 cdef int _small(Cursor c, Py_ssize_t at, Py_ssize_t end) except -2
 cdef bint _is_monitored(Cursor c, Py_ssize_t at) except -1

@@ -1,17 +1,20 @@
-"""Redis, RESP2 and RESP3 (redis.io, "Redis serialization protocol specification"): heads are read, values are skipped by count.
+"""Redis, RESP2 and RESP3: heads are read, values are skipped by count.
 
-Room: l7; follows the contract of `decoder.py`. What is read of a command is its name, how many arguments it has, and for the few
-commands that change how the connection is to be read one or two short arguments; of a reply its type, its length and an error's
-first word. `frame` takes as many whole elements as are there, in one pass, and keeps in the decoder where it stands, so a
-message that comes in many segments is offered in pieces and nothing of it is buffered but a header line cut in two.
+Room: l7; follows the contract of `decoder.py`. Source: redis.io, "Redis serialization protocol specification". What
+is read of a command is its name, how many arguments it has, and for the few commands that change how the connection
+is to be read one or two short arguments; of a reply its type, its length and an error's first word. `frame` takes as
+many whole elements as are there, in one pass, and keeps in the decoder where it stands, so a message that comes in
+many segments is offered in pieces and nothing of it is buffered but a header line cut in two.
 
-Replies come in the order of the commands, except for what nobody asked for: pushes, messages of subscribed channels, lines of
-MONITOR. Commands and replies are counted; the few commands whose reply has a meaning for the connection (`KIND_SUBSCRIBE`, ...)
-are kept with their number (`waiting`), so that a GET costs nothing. What is not known after a hole is told by content.
+Replies come in the order of the commands, except for what nobody asked for: pushes, messages of subscribed channels,
+lines of MONITOR. Commands and replies are counted; the few commands whose reply has a meaning for the connection
+(`KIND_SUBSCRIBE` and others) are kept with their number (`waiting`), so that a GET costs nothing. What is not known
+after a hole is told by content.
 
-Deviations from the specification, each because real programs do it: an aggregate may be nested to any depth (only streamed ones,
-which no server sends, need a stack); a map or set may stand in a RESP2 connection; a command may be an inline line (RESP, "Inline
-commands"), which a bare LF ends; `*0`, `*-1` and empty lines are commands that get no reply.
+Deviations from the specification, each because real programs do it: a map or set may stand in a RESP2 connection; a
+command may be an inline line, which a bare LF ends; `*0`, `*-1` and empty lines are commands that get no reply.
+Definite aggregates need no stack, whatever their depth: their elements take their place in one count of what is
+still to come.
 """
 
 from __future__ import annotations
@@ -19,10 +22,31 @@ from __future__ import annotations
 import cython
 
 from receiver.l7.decoder import Decoder
+from receiver.l7.redis_names import VOCABULARY, Command, Vocabulary
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
 
 if not cython.compiled:
+    from receiver.l7.redis_names import (
+        KIND_BLOCKING,
+        KIND_CONTAINER,
+        KIND_DISCARD,
+        KIND_EXEC,
+        KIND_HELLO,
+        KIND_IMMEDIATE,
+        KIND_MULTI,
+        KIND_PLAIN,
+        KIND_PSYNC,
+        KIND_REPLCONF,
+        KIND_REPLY,
+        KIND_RESET,
+        KIND_SCRIPT,
+        KIND_SECRET,
+        KIND_SELECT,
+        KIND_SUBSCRIBE,
+        KIND_SYNC,
+        KIND_UNSUBSCRIBE,
+    )
     from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
 
 MORE = 0
@@ -35,126 +59,40 @@ BAD = -4
 # Values of `skip`, as `decoder.py` says.
 SKIP_TO_END = -1
 
-# Redis takes INT_MAX elements and 512 MiB (proto-max-bulk-len can be raised); ten digits are all that is ever read of a count.
+# Redis takes INT_MAX elements and 512 MiB (proto-max-bulk-len can be raised).
 COUNT_MAX = 2_147_483_647
 BULK_MAX = 4_294_967_296
 DIGITS_MAX = 10
-# A name is shown if it has at most so many bytes, of these characters; else the operation is `_OTHER`.
+# As in redis_names.py.
 NAME_MAX = 64
+CODE_MAX = 32
 # Arguments are looked at only if they are this short: subcommands, an index, a script's digest.
 LOOK_MAX = 64
 # PROTO_INLINE_MAX_SIZE of Redis.
 INLINE_MAX = 65536
 # A line that has not ended after so many bytes is passed in pieces (MONITOR shows whole commands).
 LINE_MAX = 1024
-# An error's code ends at its first space: "ERR", "WRONGTYPE", "NOREPLICAS".
-CODE_MAX = 32
 # Streamed aggregates inside one another; definite ones need no stack.
 LEVELS_MAX = 32
 # Commands that wait for a reply with a meaning; a Matcher keeps no more than this in all.
 WAITING_MAX = 1024
-# Names that are not in the list below, over all connections; 512 x about 200 bytes. Errors: 128.
-NAMES_MAX = 512
-CODES_MAX = 128
-# Question marks in db.query.text; more arguments are three dots.
-SHOWN_MAX = 16
 # Indexes have no limit but the memory of the server; more than this says nothing to anybody.
 DATABASES_MAX = 1024
 # Items that detection and resynchronisation look at, and how long a line may be there.
 PROBE_ITEMS = 8
 PROBE_LINE = 512
-
-KIND_PLAIN = 0
-KIND_CONTAINER = 1  # its first argument belongs to its name: CONFIG GET
-KIND_SECRET = 2  # nothing of its arguments is told, not even how many
-KIND_SELECT = 3
-KIND_REPLY = 4  # CLIENT REPLY
-KIND_MULTI = 5
-KIND_EXEC = 6
-KIND_DISCARD = 7
-KIND_RESET = 8
-KIND_SUBSCRIBE = 9
-KIND_UNSUBSCRIBE = 10
-KIND_HELLO = 11
-KIND_PSYNC = 12
-KIND_SYNC = 13
-KIND_REPLCONF = 14
-KIND_BLOCKING = 15
-KIND_SCRIPT = 16  # its first argument names a stored procedure
-KIND_IMMEDIATE = 17  # not queued by MULTI, nothing else
-
-BUILT_IN = (
-    "APPEND ASKING BGREWRITEAOF BGSAVE BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS COPY DBSIZE DECR DECRBY DEL DUMP ECHO EVAL EVAL_RO "
-    "EXISTS EXPIRE EXPIREAT EXPIRETIME FAILOVER FLUSHALL FLUSHDB GEOADD GEODIST GEOHASH GEOPOS GEORADIUS GEORADIUS_RO "
-    "GEORADIUSBYMEMBER GEORADIUSBYMEMBER_RO GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE GETSET HDEL HEXISTS HEXPIRE "
-    "HEXPIREAT HEXPIRETIME HGET HGETALL HGETDEL HGETEX HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HPERSIST HPEXPIRE HPEXPIREAT "
-    "HPEXPIRETIME HPTTL HRANDFIELD HSCAN HSET HSETEX HSETNX HSTRLEN HTTL HVALS INCR INCRBY INCRBYFLOAT INFO KEYS LASTSAVE LCS LINDEX "
-    "LINSERT LLEN LMOVE LMPOP LOLWUT LPOP LPOS LPUSH LPUSHX LRANGE LREM LSET LTRIM MGET MIGRATE MONITOR MOVE MSET MSETNX PERSIST "
-    "PEXPIRE PEXPIREAT PEXPIRETIME PFADD PFCOUNT PFDEBUG PFMERGE PFSELFTEST PING PSETEX PTTL PUBLISH RANDOMKEY READONLY READWRITE "
-    "RENAME RENAMENX REPLICAOF RESTORE RESTORE-ASKING ROLE RPOP RPOPLPUSH RPUSH RPUSHX SADD SAVE SCAN SCARD SDIFF SDIFFSTORE SET "
-    "SETBIT SETEX SETNX SETRANGE SHUTDOWN SINTER SINTERCARD SINTERSTORE SISMEMBER SLAVEOF SMEMBERS SMISMEMBER SMOVE SORT SORT_RO "
-    "SPOP SPUBLISH SRANDMEMBER SREM SSCAN STRLEN SUBSTR SUNION SUNIONSTORE SWAPDB TIME TOUCH TTL TYPE UNLINK UNWATCH VADD VCARD VDIM "
-    "VEMB VGETATTR VINFO VLINKS VRANDMEMBER VREM VSETATTR VSIM XACK XACKDEL XADD XAUTOCLAIM XCLAIM XDEL XDELEX XLEN XPENDING XRANGE "
-    "XREVRANGE XSETID XTRIM ZADD ZCARD ZCOUNT ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZMPOP ZMSCORE "
-    "ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK "
-    "ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE"
-)
-# What acts on the connection, or can be told better, by kind.
-PARTICULAR = (
-    (KIND_SECRET, "AUTH"),
-    (KIND_HELLO, "HELLO"),
-    (KIND_SELECT, "SELECT"),
-    (KIND_MULTI, "MULTI"),
-    (KIND_EXEC, "EXEC"),
-    (KIND_DISCARD, "DISCARD"),
-    (KIND_RESET, "RESET"),
-    (KIND_IMMEDIATE, "QUIT WATCH"),
-    (KIND_SUBSCRIBE, "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE"),
-    (KIND_UNSUBSCRIBE, "UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE"),
-    (KIND_PSYNC, "PSYNC"),
-    (KIND_SYNC, "SYNC"),
-    (KIND_REPLCONF, "REPLCONF"),
-    # XREAD only waits with BLOCK; without it, an answer that never comes is told when the connection ends.
-    (KIND_BLOCKING, "BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN WAIT WAITAOF XREAD XREADGROUP"),
-    (KIND_SCRIPT, "EVALSHA EVALSHA_RO FCALL FCALL_RO"),
-)
-# Containers and their subcommands (COMMAND DOCS of Redis 7 and 8); another first argument is a value like any other.
-SUBCOMMANDS = {
-    "ACL": "CAT DELUSER DRYRUN GENPASS GETUSER HELP LIST LOAD LOG SAVE SETUSER USERS WHOAMI",
-    "CLIENT": "CACHING GETNAME GETREDIR HELP ID INFO KILL LIST MAINT_NOTIFICATIONS NO-EVICT NO-TOUCH PAUSE REPLY SETINFO SETNAME "
-    "TRACKING TRACKINGINFO UNBLOCK UNPAUSE",
-    "CLUSTER": "ADDSLOTS ADDSLOTSRANGE BUMPEPOCH COUNT-FAILURE-REPORTS COUNTKEYSINSLOT DELSLOTS DELSLOTSRANGE FAILOVER FLUSHSLOTS "
-    "FORGET GETKEYSINSLOT HELP INFO KEYSLOT LINKS MEET MYID MYSHARDID NODES REPLICAS REPLICATE RESET SAVECONFIG SET-CONFIG-EPOCH "
-    "SETSLOT SHARDS SLAVES SLOT-STATS SLOTS",
-    "COMMAND": "COUNT DOCS GETKEYS GETKEYSANDFLAGS HELP INFO LIST",
-    "CONFIG": "GET HELP RESETSTAT REWRITE SET",
-    "DEBUG": "HELP JMAP OBJECT PROTOCOL SLEEP",
-    "FUNCTION": "DELETE DUMP FLUSH HELP KILL LIST LOAD RESTORE STATS",
-    "LATENCY": "DOCTOR GRAPH HELP HISTOGRAM HISTORY LATEST RESET",
-    "MEMORY": "DOCTOR HELP MALLOC-STATS PURGE STATS USAGE",
-    "MODULE": "HELP LIST LOAD LOADEX UNLOAD",
-    "OBJECT": "ENCODING FREQ HELP IDLETIME REFCOUNT",
-    "PUBSUB": "CHANNELS HELP NUMPAT NUMSUB SHARDCHANNELS SHARDNUMSUB",
-    "SCRIPT": "DEBUG EXISTS FLUSH HELP KILL LOAD",
-    "SENTINEL": "CKQUORUM CONFIG FAILOVER FLUSHCONFIG GET-MASTER-ADDR-BY-NAME HELP INFO-CACHE IS-MASTER-DOWN-BY-ADDR MASTER MASTERS "
-    "MONITOR MYID PENDING-SCRIPTS REMOVE REPLICAS RESET SENTINELS SET SLAVES",
-    "SLOWLOG": "GET HELP LEN RESET",
-    "XGROUP": "CREATE CREATECONSUMER DELCONSUMER DESTROY HELP SETID",
-    "XINFO": "CONSUMERS GROUPS HELP STREAM",
-}
-# First words of errors that a client can meet as the very first answer, and that nobody else begins a line with.
-CODES = (
-    "ASK BUSY BUSYGROUP BUSYKEY CLUSTERDOWN CROSSSLOT DENIED EXECABORT IOERR LOADING MASTERDOWN MISCONF MOVED NOAUTH NOGOODSLAVE "
-    "NOGROUP NOMASTERLINK NOPERM NOPROTO NOREPLICAS NOSCRIPT NOTBUSY OOM READONLY TRYAGAIN UNBLOCKED UNKILLABLE WRONGPASS WRONGTYPE"
-)
+# What no other protocol that says -ERR would say.
+TELLING_ERRORS = (b"ERR unknown command", b"ERR wrong number of arg", b"ERR Protocol error")
 
 # The first element of what belongs to publish and subscribe, and how many elements it has.
 MESSAGES = {b"message": 3, b"pmessage": 4, b"smessage": 3}
 CONFIRMATIONS = {
-    name.lower().encode(): name for kind, names in PARTICULAR if kind in (9, 10) for name in names.split()
+    name.lower().encode(): name
+    for name in ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
 }
 
-# 1: may stand in a name; 2: a letter; 4: a digit; 8: begins a reply; 16: printable ASCII or space; 32: a capital letter.
+# 1: may stand in a name; 2: a letter; 4: a digit; 8: begins a reply; 16: printable ASCII or space; 32: a capital
+# letter.
 _CLASSES = bytes(
     (1 if chr(i).isascii() and (chr(i).isalnum() or chr(i) in "._-") else 0)
     | (2 if chr(i).isascii() and chr(i).isalpha() else 0)
@@ -166,107 +104,13 @@ _CLASSES = bytes(
 )
 _DATABASES = [str(i) for i in range(DATABASES_MAX)]
 
-# Direct-mapped places of names as they stand on the wire; a power of two.
-NEAR = 256
 
-
-class Command:
-    """What there is to know of a command by its name. `shown` is the name with its subcommand; `bare`: nothing follows it."""
-
-    def __init__(self, operation: str, shown: str, kind: cython.int, looks: cython.int) -> None:
-        self.operation = operation
-        self.shown = shown
-        self.kind = kind
-        self.looks = looks
-        self.texts: list[str | None] = [None] * (SHOWN_MAX + 2)
-        self.inner: dict[bytes, Command] = {}
-
-    def text(self, arguments: cython.Py_ssize_t) -> str:
-        """The command with a question mark for each argument; the same object each time."""
-        if self.kind == KIND_SECRET or self.kind == KIND_HELLO or arguments < 0:
-            arguments = 0
-        if arguments > SHOWN_MAX:
-            arguments = SHOWN_MAX + 1
-        text: str | None = self.texts[arguments]
-        if text is None:
-            text = self.shown + " ?" * min(arguments, SHOWN_MAX)
-            if arguments > SHOWN_MAX:
-                text += " ..."
-            self.texts[arguments] = text
-        return text
-
-
-class Vocabulary:
-    """Names of commands and errors, each one object for all connections. Full, the others are `_OTHER` and counted in `refused`."""
-
-    def __init__(self) -> None:
-        self.by_name: dict[bytes, Command] = {}
-        self.codes: dict[bytes, str] = {name.encode(): name for name in f"ERR {CODES}".split()}
-        self.other = Command("_OTHER", "_OTHER", KIND_PLAIN, 0)
-        self.near: list[bytes | None] = [None] * NEAR
-        self.commands: list[Command] = [self.other] * NEAR
-        self.refused = 0
-        for name in BUILT_IN.split():
-            self.by_name[name.encode()] = Command(name, name, KIND_PLAIN, 0)
-        for kind, names in PARTICULAR:
-            looks = 1 if kind in (KIND_SELECT, KIND_REPLCONF, KIND_SCRIPT) else 0
-            for name in names.split():
-                self.by_name[name.encode()] = Command(name, name, kind, looks)
-        for name, inner in SUBCOMMANDS.items():
-            container = Command(name, name, KIND_CONTAINER, 2 if name == "CLIENT" else 1)
-            for sub in inner.split():
-                special = name == "CLIENT" and sub == "REPLY"
-                container.inner[sub.encode()] = Command(
-                    name, f"{name} {sub}", KIND_REPLY if special else KIND_PLAIN, 0
-                )
-            self.by_name[name.encode()] = container
-        self.known = len(self.by_name)
-        self.built_in = frozenset(self.by_name)
-
-    def find(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> Command:
-        """The command whose name stands at `at`, in any case; `size` is at least 1."""
-        place: cython.Py_ssize_t = c.u8(at) * 31 + c.u8(at + size - 1) * 7 + c.u8(at + size // 2) + size * 17
-        place &= NEAR - 1
-        wire: bytes | None = self.near[place]
-        if wire is not None and len(wire) == size and c.starts(at, wire):
-            return self.commands[place]
-        return self.learn(c.take(at, at + size), place)
-
-    def learn(self, wire: bytes, place: cython.Py_ssize_t) -> Command:
-        name: bytes = wire.upper()
-        command: Command | None = self.by_name.get(name)
-        if command is None:
-            if not _is_name(name):
-                return self.other
-            if len(self.by_name) - self.known >= NAMES_MAX:
-                self.refused += 1
-                return self.other
-            text = name.decode("ascii")
-            command = Command(text, text, KIND_PLAIN, 0)
-            self.by_name[name] = command
-        if place >= 0:
-            self.near[place] = wire
-            self.commands[place] = command
-        return command
-
-    def code(self, word: bytes) -> str | None:
-        """An error's code; None for what is none: a script may answer any text."""
-        code: str | None = self.codes.get(word)
-        if code is None and _is_code(word):
-            if len(self.codes) >= CODES_MAX:
-                self.refused += 1
-                return None
-            code = word.decode("ascii")
-            self.codes[word] = code
-        return code
-
-
-_VOCABULARY = Vocabulary()
+_WORDS: Vocabulary = VOCABULARY
 
 
 class Waiting:
-    """A command whose reply will say something of the connection. `replies`: how many confirmations; `before`: the database
-    that is selected still if it fails."""
+    """A command whose reply will say something of the connection. `replies`: how many confirmations; `before`: the
+    database that is selected still if it fails."""
 
     def __init__(
         self, number: cython.longlong, kind: cython.int, name: str, replies: cython.Py_ssize_t, before: str | None
@@ -281,7 +125,8 @@ class Waiting:
 class RedisDecoder(Decoder):
     """One connection's RESP.
 
-    The reply with the number of a command is its own. `subscriptions` is -1 while it is not known whether channels are subscribed.
+    The reply with the number of a command is its own. `subscriptions` is -1 while it is not known whether channels
+    are subscribed.
     """
 
     def __init__(self) -> None:
@@ -298,7 +143,7 @@ class RedisDecoder(Decoder):
         self.piece = 0
         self.after = 0
         # The command that is being read.
-        self.command: Command = _VOCABULARY.other
+        self.command: Command = _WORDS.other
         self.arguments = 0
         self.arguments_left = 0
         self.first_argument: bytes | None = None
@@ -314,7 +159,8 @@ class RedisDecoder(Decoder):
         self.skip_next = False
         self.subscriptions = 0
         self.resp3 = False
-        # The reply that is being read: elements still to come, -1 in a streamed aggregate; those of the aggregates around it.
+        # The reply that is being read: elements still to come, -1 in a streamed aggregate; those of the aggregates
+        # around it.
         self.inside = False
         self.left = 0
         self.levels: list[int] = []
@@ -324,7 +170,8 @@ class RedisDecoder(Decoder):
         self.first = 0
         self.size = 0
         self.error_at = -1
-        # Nobody asked for it; it confirms a subscription; how many confirmations this is the first of, how many are to come.
+        # Nobody asked for it; it confirms a subscription; how many confirmations this is the first of, how many are
+        # to come.
         self.aside = False
         self.confirms = False
         self.claims = 0
@@ -400,7 +247,7 @@ class RedisDecoder(Decoder):
     # --- frames: commands ---
 
     def _read_command(self, c: Cursor) -> cython.Py_ssize_t:
-        #  *<n>\r\n  n x ( $<size>\r\n <bytes> \r\n )                                      RESP, "Sending commands to a Redis server"
+        #  *<n>\r\n  n x ( $<size>\r\n <bytes> \r\n )      RESP, "Sending commands to a Redis server"
         buf: bytes = c.buf
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
@@ -418,7 +265,7 @@ class RedisDecoder(Decoder):
                 raise Malformed("redis", "too many arguments", 0)
             at = self.after
             if n <= 0:
-                if n == STREAMED or n == BAD:
+                if n == BAD or n == STREAMED:
                     raise Malformed("redis", "not a count", 1)
                 self.told = False
                 return at - base
@@ -434,7 +281,7 @@ class RedisDecoder(Decoder):
             self.first_argument = None
             self.second_argument = None
             if size == 0 or size > NAME_MAX:
-                self.command = _VOCABULARY.other
+                self.command = _WORDS.other
                 self.arguments_left = n
             else:
                 name: cython.Py_ssize_t = self.after
@@ -444,7 +291,7 @@ class RedisDecoder(Decoder):
                 if buf[at] != 0x0D or buf[at + 1] != 0x0A:
                     raise Malformed("redis", "no end of a string", at - base)
                 at += 2
-                command: Command = _VOCABULARY.find(c, name, size)
+                command: Command = _WORDS.find(c, name, size)
                 if command.looks > 0 and n > 1:
                     if not self._look(c, at, n - 1, command.looks):
                         return MORE
@@ -530,10 +377,10 @@ class RedisDecoder(Decoder):
         self.told = False
         if len(words) > 0:
             name: bytes = words[0]
-            if not _is_name(name):
+            if not Vocabulary.is_name(name):
                 raise Malformed("redis", "not a command", 0)
             self.inline_seen = True
-            self.command = _VOCABULARY.learn(name, -1)
+            self.command = _WORDS.learn(name, -1)
             self.arguments = len(words) - 1
             self.first_argument = words[1] if len(words) > 1 else None
             self.second_argument = words[2] if len(words) > 2 else None
@@ -542,8 +389,8 @@ class RedisDecoder(Decoder):
         return lf + 1 - base
 
     def _count(self, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """The number at `at` up to CRLF; NIL if it is negative, STREAMED for `?`, CUT when the window ends first, BAD for
-        anything else. `after` is then where the next line begins."""
+        """The number at `at` up to CRLF; NIL if it is negative, STREAMED for `?`, CUT when the window ends first,
+        BAD for anything else. `after` is then where the next line begins."""
         buf: bytes = c.buf
         end: cython.Py_ssize_t = c.end
         if at >= end:
@@ -732,7 +579,8 @@ class RedisDecoder(Decoder):
                     if b == 0x7C and not top:
                         continue
                 elif b == 0x2E and left < 0:
-                    #  .\r\n                                                          RESP3, "Streamed aggregated data types"
+                    #  .\r\n                                          RESP3, "Streamed aggregated
+                    # data types"
                     if end - at < 3:
                         break
                     if not c.starts(at, b".\r\n"):
@@ -876,7 +724,7 @@ class RedisDecoder(Decoder):
         name: str = command.operation
         first: bytes | None = self.first_argument
         if kind == KIND_SCRIPT:
-            if self.detail and first is not None and _is_name(first):
+            if self.detail and first is not None and Vocabulary.is_name(first):
                 out.add("db.stored_procedure.name", first)
             return expected
         if kind == KIND_MULTI:
@@ -1002,7 +850,7 @@ class RedisDecoder(Decoder):
         stop: cython.Py_ssize_t = at
         while stop < c.end and stop - at <= CODE_MAX and c.u8(stop) > 0x20:
             stop += 1
-        code: str | None = _VOCABULARY.code(c.take(at, stop))
+        code: str | None = _WORDS.code(c.take(at, stop))
         out.fault = FAULT_BOTH
         out.status = code
         out.error_type = code if code is not None else "_OTHER"
@@ -1044,7 +892,7 @@ class RedisDecoder(Decoder):
         if not c.starts(at + size, b"\r\n"):
             return 0
         name: bytes = c.take(at, at + size).upper()
-        return 3 if name in _VOCABULARY.built_in or b"." in name else 2
+        return 3 if name in _WORDS.built_in or b"." in name else 2
 
     def _inline_starts(self, c: Cursor) -> cython.int:
         """0: not the line of a command, 1: perhaps, 2: a whole one."""
@@ -1056,8 +904,8 @@ class RedisDecoder(Decoder):
                 return 0
         name: bytes = c.take(at, stop).upper()
         if stop == c.end:
-            return 1 if any(known.startswith(name) for known in _VOCABULARY.built_in) else 0
-        if name not in _VOCABULARY.built_in:
+            return 1 if any(known.startswith(name) for known in _WORDS.built_in) else 0
+        if name not in _WORDS.built_in:
             return 0
         lf: cython.Py_ssize_t = c.find(0x0A, at, c.end)
         end: cython.Py_ssize_t = c.end if lf < 0 else lf
@@ -1081,8 +929,8 @@ class RedisDecoder(Decoder):
     def _probe_reply(self, c: Cursor) -> cython.int:
         """Other protocols say `+OK` and `-ERR` as well: weak elements are passed until one decides."""
         at: cython.Py_ssize_t = c.pos
-        items: cython.int
-        for items in range(PROBE_ITEMS):
+        item: cython.int
+        for item in range(PROBE_ITEMS):  # noqa: B007
             strength: cython.int = self._element(c, at)
             if strength == 0:
                 return 0
@@ -1094,8 +942,8 @@ class RedisDecoder(Decoder):
         return 1
 
     def _element(self, c: Cursor, at: cython.Py_ssize_t) -> cython.int:
-        """0: no element of a reply, 1: cut, 2: one that others use as well, 3: Redis. `after` is where it ends; an aggregate's is
-        where its elements begin."""
+        """0: no element of a reply, 1: cut, 2: one that others use as well, 3: Redis. `after` is where it ends; an
+        aggregate's is where its elements begin."""
         b: cython.int = c.u8(at)
         n: cython.Py_ssize_t
         if b == 0x24 or b == 0x3D or b == 0x21:
@@ -1147,13 +995,11 @@ class RedisDecoder(Decoder):
         if b == 0x2B:
             return 3 if text in (b"PONG", b"QUEUED", b"RESET") or text.startswith((b"FULLRESYNC ", b"CONTINUE")) else 2
         if b == 0x2D:
-            word: bytes = text.split(b" ", 1)[0]
-            if not _is_code(word):
+            word: bytes = text.partition(b" ")[0]
+            if not Vocabulary.is_code(word):
                 # A script may answer any text; a second dash begins lines of other things.
                 return 2 if _CLASSES[c.u8(at + 1)] & 2 else 0
-            if word.decode("ascii") in _FIRST_CODES or text.startswith((b"ERR unknown command", b"ERR wrong number of arg")):
-                return 3
-            return 2
+            return 3 if word in _WORDS.telling or text.startswith(TELLING_ERRORS) else 2
         if b == 0x3A:
             digits: bytes = text[1:] if text[:1] in (b"-", b"+") else text
             return 3 if digits.isdigit() else 0
@@ -1163,31 +1009,6 @@ class RedisDecoder(Decoder):
             return 2 if text in (b"t", b"f") else 0
         # A double or a big number.
         return 2 if text.strip(b"0123456789+-.einfa") == b"" and len(text) > 0 else 0
-
-
-_FIRST_CODES = frozenset(CODES.split())
-
-
-def _is_name(name: bytes) -> cython.bint:
-    size: cython.Py_ssize_t = len(name)
-    if size == 0 or size > NAME_MAX:
-        return False
-    b: cython.int
-    for b in name:
-        if _CLASSES[b] & 1 == 0:
-            return False
-    return True
-
-
-def _is_code(word: bytes) -> cython.bint:
-    size: cython.Py_ssize_t = len(word)
-    if size == 0 or size > CODE_MAX or _CLASSES[word[0]] & 32 == 0:
-        return False
-    b: cython.int
-    for b in word:
-        if _CLASSES[b] & 36 == 0 and b != 0x5F:
-            return False
-    return True
 
 
 def _database(index: bytes | None) -> str | None:
@@ -1229,8 +1050,8 @@ def _is_monitored(c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
 
 
 def _split_inline(line: bytes) -> list[bytes]:
-    """The words of a line as Redis splits them: quotes hold words together (`sdssplitargs`). Of an unbalanced one, which Redis
-    answers with an error, what there is."""
+    """The words of a line as Redis splits them: quotes hold words together (`sdssplitargs`). Of an unbalanced one,
+    which Redis answers with an error, what there is."""
     words: list[bytes] = []
     word = bytearray()
     inside = False

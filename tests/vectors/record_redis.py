@@ -2,8 +2,9 @@
 
     python tests/vectors/record_redis.py [name ...]        as record.py
 
-Needs redis-server, redis-cli and redis-benchmark on the PATH, redis-py and hiredis. Expected is the client's own record: redis-py's
-account (`redis_account.py`), what redis-cli was told and printed; of a socket, the documentation of the command.
+Needs redis-server, redis-cli and redis-benchmark on the PATH, redis-py and hiredis. Expected is the client's own
+record: redis-py's account (`redis_account.py`), what redis-cli was told and printed; of a socket, the documentation
+of the command.
 """
 
 from __future__ import annotations
@@ -203,7 +204,20 @@ def redis_cli() -> None:
 def redis_benchmark() -> None:
     with server() as port:
         relay = Relay(port)
-        run = ["redis-benchmark", "-p", str(relay.port), "-c", "1", "-P", "16", "-n", "48", "-q", "-t", "set,get,lpush,mset"]
+        run = [
+            "redis-benchmark",
+            "-p",
+            str(relay.port),
+            "-c",
+            "1",
+            "-P",
+            "16",
+            "-n",
+            "48",
+            "-q",
+            "-t",
+            "set,get,lpush,mset",
+        ]
         subprocess.run(run, capture_output=True, check=True)
         # A connection asks for the configuration first; then there is one for each test, of 48 commands.
         for recording in relay.recordings:
@@ -278,7 +292,7 @@ def inline() -> None:
             relay.port,
             b"PING\r\n",
             0.02,
-            b'set a "b c"\r\n\r\n*0\r\n*-1\r\nget   \'a\'\r\n',
+            b"set a \"b c\"\r\n\r\n*0\r\n*-1\r\nget   'a'\r\n",
             0.02,
             b"SET b 1\nGET b\n",
             0.02,
@@ -457,7 +471,17 @@ def monitor() -> None:
 
         watcher = threading.Thread(target=meanwhile)
         watcher.start()
-        speak(relay.port, command("MONITOR"), 0.15, command("PING"), 0.05, command("GET", "a"), 0.05, command("RESET"), 0.05)
+        speak(
+            relay.port,
+            command("MONITOR"),
+            0.15,
+            command("PING"),
+            0.05,
+            command("GET", "a"),
+            0.05,
+            command("RESET"),
+            0.05,
+        )
         watcher.join()
         expected = [told("MONITOR"), told("PING"), told("GET ?", "ERR"), told("RESET")]
         write("monitor", about("a socket"), relay.only(), expected)
@@ -496,7 +520,8 @@ def tracking() -> None:
 
 @scenario("psync")
 def psync() -> None:
-    """A replica's first words, then its stream, which is left alone: what the master sends are commands, not replies."""
+    """A replica's first words, then its stream, which is left alone: what the master sends are commands, not
+    replies."""
     with server("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1") as port:
         relay = Relay(port)
         other = redis.Redis(port=port)
