@@ -149,7 +149,7 @@ def _components(_: argparse.Namespace) -> int:
 def _health(arguments: argparse.Namespace) -> int:
     from receiver.health import ask
 
-    endpoint = arguments.endpoint or _load(arguments, check_filter=False).config.extensions.health_check.endpoint
+    endpoint = arguments.endpoint or _load(arguments, check_user_filter=False).config.extensions.health_check.endpoint
     try:
         well, answer = ask(endpoint, arguments.timeout)
     except ValueError as error:
@@ -233,7 +233,7 @@ COMMANDS = {
 # -- what commands share ---------------------------------------------------------------------------------------------
 
 
-def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_filter: bool = True) -> Loaded:
+def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user_filter: bool = True) -> Loaded:
     """The configuration by the command line. Raises ConfigError."""
     from receiver.config import ConfigError, Fault
     from receiver.settings.loader import load
@@ -242,7 +242,7 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_filt
         [*(arguments.config or ()), *(getattr(arguments, "config_after", None) or ())],
         [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets],
     )
-    if check_filter and loaded.config.receivers.pcap.filter:
+    if check_user_filter and loaded.config.receivers.pcap.filter:
         from receiver.pcap.source import FilterError, check_filter
 
         try:

@@ -5,7 +5,7 @@ from receiver.pcap.link cimport DECODED, ODD
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_LOST
 from receiver.wire.sequence cimport Sequence
 
 cimport cython

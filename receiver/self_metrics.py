@@ -2,7 +2,8 @@
 
 Room: service. Reads the counters of every room and gives them the names of `telemetry/semconv.py`. All of it is read at one moment
 between two batches, so the laws of conservation hold in each snapshot:
-packets = parsed + skipped; requests = paired + one_way + unanswered + repeated + open; roundtrips = the states of `pcap_receiver.spans`.
+packets = parsed + skipped; requests = paired + one_way + unanswered + repeated + open; roundtrips = the states of
+`pcap_receiver.spans`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wires source -> engine -> exporters, and runs them until they end or are told to.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. A batch of spans and a snapshot of the metrics
-go from one to the other through bounded queues; nothing else is shared. `Assembly` is also what `watch` and `demo` are made of.
+Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and snapshots of the
+metrics go from one to the other through bounded queues; nothing else is shared.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from receiver import __version__, privileges
 from receiver.config import (
     Config,
     ConfigError,
-    DebugExporter as DebugSettings,
-    Exporter as ExporterSettings,
     Fault,
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
     split_endpoint,
+)
+from receiver.config import (
+    DebugExporter as DebugSettings,
+)
+from receiver.config import (
+    Exporter as ExporterSettings,
 )
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
@@ -37,6 +41,7 @@ from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
@@ -127,7 +132,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     pcap = config.receivers.pcap
     names = make_names(config)
     protocols = registry.protocols(
-        pcap.http.known_methods, pcap.http.headers, names=names, question_names=pcap.dns.lookup_duration
+        pcap.http.known_methods, pcap.http.headers, propagators(), names=names, question_names=pcap.dns.lookup_duration
     )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
@@ -144,6 +149,15 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     )
     table.names = names
     return Engine(table, reading, _odd_link)
+
+
+def propagators() -> tuple[str, ...]:
+    """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
+    named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
+    for name in named:
+        if name not in PROPAGATORS:
+            log.warning("OTEL_PROPAGATORS: %s is not known here, ignored", name)
+    return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
 
 
 def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
@@ -190,7 +204,7 @@ class Service:
         self._assign()
         prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
-        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers, propagators())
         metrics = Metrics(
             protocols,
             pcap.limits.series_per_metric,
@@ -532,7 +546,7 @@ def _progress() -> Callable[[str, int, int], None] | None:
         share = done / whole if whole else 1.0
         filled = int(share * 30)
         end = "\n" if done >= whole else ""
-        print(f"\r{os.path.basename(name)} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
+        print(f"\r{Path(name).name} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
 
     return show
 

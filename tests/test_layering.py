@@ -20,8 +20,6 @@ ROOMS = {
     "receiver.pcap.source": "source",
     "receiver.pcap.bpf": "source",
     "receiver.pcap.savefile": "source",
-    "receiver.privileges": "source",
-    "receiver.pcap.savefile": "source",
     "receiver.l7": "l7",
     "receiver.telemetry": "telemetry",
     "receiver.telemetry.snapshot": "snapshot",

@@ -16,10 +16,10 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Connection, Endpoints, Malformed, Message, Protocol
+from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Lane:
         self.tries = 0
 
 
-class Conversation:
+class Conversation(Consumer):
     """The decoder's side of one flow.
 
     `from_start`: the first byte of both directions is the connection's first (SYN seen). `datagrams`: each feed is a whole
@@ -192,9 +192,10 @@ class Conversation:
             if rest < 0:
                 if rest == REST_UNKNOWN:
                     lane.resync = True
+                    # Whose message this is, is as unknown as how many are passed over with its rest.
+                    self.matcher.lost(direction, ts_ns)
                     if filled:
                         self.matcher.offer(piece)
-                    self.matcher.lost(direction, ts_ns)  # other messages may be passed over with it
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1
@@ -283,6 +284,14 @@ class Conversation:
                 self._replay(TO_SERVER, self.to_server)
                 self._replay(TO_CLIENT, self.to_client)
             return 0
+        if (
+            direction == TO_SERVER
+            and self.from_start
+            and self.to_client.tries == 0
+            and len(lane.carry) < DETECT_BYTES
+            and not self.datagrams
+        ):
+            return 0  # a request that breaks every rule may still get an answer that tells the protocol
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
             self.reading.bytes_set_aside += len(lane.carry)
@@ -308,7 +317,7 @@ class Conversation:
         uncertain: cython.bint = not self.from_start and not self.datagrams
         decoder.datagrams = self.datagrams
         decoder.meet(endpoints)
-        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain, self.datagrams)
+        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
         detected = self.reading.detected
         detected[protocol.name] = detected.get(protocol.name, 0) + 1

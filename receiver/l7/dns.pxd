@@ -12,8 +12,6 @@ cdef Py_ssize_t HEADER
 cdef Py_ssize_t NAME_MAX
 cdef int ANSWERS_MAX
 cdef Py_ssize_t TEXT_MAX
-cdef Py_ssize_t QUESTIONS_MAX
-cdef Py_ssize_t NUMBERS_MAX
 cdef int TRANSFERS_MAX
 cdef unsigned long long FNV_BASIS
 cdef unsigned long long FNV_PRIME
@@ -50,6 +48,7 @@ cdef int SECTION_QUERY
 cdef int SECTION_ANSWER
 cdef int SECTION_OTHER
 cdef int NO, PERHAPS, YES
+cdef Py_ssize_t APART
 cdef Py_ssize_t CUT
 cdef Py_ssize_t BROKEN
 cdef dict _TYPES
@@ -100,6 +99,8 @@ cdef class DnsDecoder(Decoder):
     cdef long long recent_2
     cdef long long recent_3
     cdef dict transfers
+    cdef Py_ssize_t announced_query
+    cdef Py_ssize_t announced_answer
     cdef unsigned long long digest
     cdef Py_ssize_t name_end
     cdef int kind
@@ -116,7 +117,7 @@ cdef class DnsDecoder(Decoder):
     cdef Py_ssize_t _recall(self, int identity, Py_ssize_t otherwise) except -2
     cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
     cdef int _looks(self, int direction, Cursor c) except -1
-    cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, bint whole) except -1
+    cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
 
 cdef Py_ssize_t _skip_name(Cursor c, Py_ssize_t base, Py_ssize_t at) except -3
 cdef str _name(Cursor c, Py_ssize_t base, Py_ssize_t at)

@@ -1,6 +1,7 @@
 """DNS over UDP and TCP (RFC 1035, 7766, 6891).
 
-Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each. Messages pair by
+Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each.
+Messages pair by
 id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
 name in random case (0x20) finds its answer, and an answer to another question finds nothing.
 
@@ -27,7 +28,7 @@ from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import ENDS, FAULT_BOTH, TO_CLIENT
 
 PROTOCOL = "dns"
 
@@ -63,7 +64,7 @@ OPCODE_QUERY = 0
 OPCODE_NOTIFY = 4
 OPCODE_UPDATE = 5
 OPCODE_DSO = 6
-_OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO") + tuple(f"OPCODE{i}" for i in range(7, 16))
+_OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO", *(f"OPCODE{i}" for i in range(7, 16)))
 
 # IANA "Domain Name System (DNS) Parameters", resource record types; others are TYPEnnn (RFC 3597, 5).
 TYPE_A = 1
@@ -109,6 +110,9 @@ _SVC_KEYS = {0: "mandatory", 1: "alpn", 2: "no-default-alpn", 3: "port", 4: "ipv
 SECTION_QUERY = 0
 SECTION_ANSWER = 1
 SECTION_OTHER = 2
+
+# What `announced_` says of a side that sends lengths by themselves; otherwise the last two bytes that came alone.
+APART = -1
 
 # Answers of `probe`, as `decoder.py` says.
 NO = 0
@@ -192,8 +196,10 @@ _DEFAULT = DnsSettings()
 class Transfer:
     """A zone transfer under way: many messages answer one question, until the first SOA record comes again.
 
-    AXFR (RFC 5936, 2.2): SOA, the zone, the same SOA. IXFR (RFC 1995, 4): a single SOA when there is nothing new, the zone as for AXFR,
-    or new SOA, then pieces that begin with an old SOA and one of the new, the last piece with the newest; then the newest once more.
+    AXFR (RFC 5936, 2.2): SOA, the zone, the same SOA. IXFR (RFC 1995, 4): a single SOA when there is nothing new, the zone as
+    for AXFR,
+    or new SOA, then pieces that begin with an old SOA and one of the new, the last piece with the newest; then the newest
+    once more.
     """
 
     def __init__(self, key: cython.longlong, kind: cython.int) -> None:
@@ -217,6 +223,8 @@ class DnsDecoder(Decoder):
         self.recent_2 = -1
         self.recent_3 = -1
         self.transfers: dict[int, Transfer] | None = None
+        self.announced_query = 0
+        self.announced_answer = 0
         self.digest = 0
         self.name_end = 0
         self.kind = 0
@@ -314,7 +322,6 @@ class DnsDecoder(Decoder):
         identity: cython.int = c.u16(base)
         asked: Question | None = None
         transfer: Transfer | None = None
-        opcode: cython.int = flags >> 11 & 15
         if self.transfers is not None:
             transfer = self.transfers.get(identity)
             if transfer is not None and transfer.key != out.key and self.kind >= 0:
@@ -566,9 +573,22 @@ class DnsDecoder(Decoder):
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
         if self.datagrams:
             return True
-        if c.end - c.pos == 2:
-            return c.u16(c.pos) >= HEADER  # servers exist that send the length by itself
-        return self._looks(direction, c) != NO
+        # Servers exist that send the length by itself. Two bytes may as well be the rest of what a hole took, so they are believed
+        # only when it has been seen that the message of that length follows.
+        n: cython.Py_ssize_t = c.end - c.pos
+        announced: cython.Py_ssize_t = self.announced_answer if direction == TO_CLIENT else self.announced_query
+        if n == 2:
+            if announced == APART:
+                return c.u16(c.pos) >= HEADER
+            announced = c.u16(c.pos)
+        elif announced != APART:
+            apart: cython.bint = n == announced and n >= HEADER and self._fits(direction, c, c.pos, n) == YES
+            announced = APART if apart else 0
+        if direction == TO_CLIENT:
+            self.announced_answer = announced
+        else:
+            self.announced_query = announced
+        return n != 2 and self._looks(direction, c) == YES
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._looks(direction, c)
@@ -579,7 +599,7 @@ class DnsDecoder(Decoder):
         if self.datagrams:
             if end - base < HEADER + 5:
                 return NO
-            return self._fits(direction, c, base, True)
+            return self._fits(direction, c, base, end - base)
         if end - base < 2:
             return PERHAPS
         n: cython.Py_ssize_t = c.u16(base)
@@ -590,20 +610,24 @@ class DnsDecoder(Decoder):
             return PERHAPS
         answer: cython.int
         if n > end - base:
-            return self._fits(direction, c, base, False)
+            return self._fits(direction, c, base, n)
         c.clamp(base + n)
-        answer = self._fits(direction, c, base, True)
+        answer = self._fits(direction, c, base, n)
         c.clamp(end)
         return answer
 
-    def _fits(self, direction: cython.int, c: Cursor, base: cython.Py_ssize_t, whole: cython.bint) -> cython.int:
-        """Whether the bytes from `base` are a message such as real programs send: no flag that contradicts another, one
-        question of printable labels, records that fill what is left to the last byte."""
+    def _fits(
+        self, direction: cython.int, c: Cursor, base: cython.Py_ssize_t, size: cython.Py_ssize_t
+    ) -> cython.int:
+        """Whether the bytes from `base` are a message of `size` bytes, or its beginning, such as real programs send: no flag that
+        contradicts another, one question of printable labels, records that fill the size to the last byte."""
         end: cython.Py_ssize_t = c.end
+        whole: cython.bint = end - base >= size
         flags: cython.int = c.u16(base + 2)
         response: cython.bint = flags & FLAG_RESPONSE != 0
         opcode: cython.int = flags >> 11 & 15
-        multicast: cython.bint = c.u16(base) == 0  # RFC 6762, 18.1; one in 65 536 of the others has it as well
+        # RFC 6762, 18.1: multicast DNS has the id 0; one in 65 536 of the others has it as well.
+        multicast: cython.bint = self.datagrams and c.u16(base) == 0
         if response != (direction == TO_CLIENT):
             return NO
         if opcode != OPCODE_QUERY and opcode != OPCODE_NOTIFY and opcode != OPCODE_UPDATE:
@@ -622,7 +646,7 @@ class DnsDecoder(Decoder):
             return NO
         if questions > 255 or (questions == 0 and not (response and answers)):
             return NO
-        if whole and questions * 5 + records * 11 > end - base - HEADER:
+        if questions * 5 + records * 11 > size - HEADER:
             return NO
         at: cython.Py_ssize_t = base + HEADER
         stop: cython.Py_ssize_t
@@ -668,7 +692,7 @@ class DnsDecoder(Decoder):
                 return NO
             if multicast:
                 klass &= 0x7FFF
-            if klass != CLASS_IN and klass != 3 and klass != 4 and klass < 254 or klass > 255:
+            if (klass != CLASS_IN and klass != 3 and klass != 4 and klass < 254) or klass > 255:
                 return NO
             at += 4
         if not whole:

@@ -27,6 +27,8 @@ cdef Py_ssize_t SPECIALS_MAX
 cdef Py_ssize_t LONG_LINE
 cdef long long REST_NS
 cdef Py_ssize_t SKIP_TO_END
+cdef int BROKEN
+cdef Py_ssize_t BROKEN_LINE_MAX
 cdef Py_ssize_t REST_UNKNOWN
 cdef bytes _CLASSES
 cdef tuple _RECOGNISED
@@ -85,6 +87,7 @@ cdef class Http1Decoder(Decoder):
     cdef int host_default
     cdef Py_ssize_t _read_head(self, Lines lines, int direction, Cursor c) except -2
     cdef Py_ssize_t _read_request_line(self, Lines lines, Cursor c) except -2
+    cdef Py_ssize_t _unreadable(self, Lines lines, Cursor c, str what) except -2
     cdef Py_ssize_t _read_status_line(self, Lines lines, Cursor c) except -2
     cdef int _read_header(self, Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
     cdef Py_ssize_t _read_chunk(self, Lines lines, Cursor c) except -2

@@ -1,25 +1,27 @@
 """HTTP/1.0 and HTTP/1.1 (RFC 9112): heads are read, bodies are skipped by count.
 
-Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the few facts
-that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and nothing is made before
-it is complete. `parse` turns those facts into a message.
+Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the
+few facts that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and
+nothing is made before it is complete. `parse` turns those facts into a message.
 
-What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT ends HTTP.
-Requests and final responses are therefore counted, and the few requests that matter so are kept with their number; a GET
-costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
+What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT
+ends HTTP. Requests and final responses are therefore counted, and the few requests that matter so are kept with their
+number; a GET costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
 
-Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines before a
-start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a request target are kept;
-`Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no coding; white space may follow a
-chunk's size.
+Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines
+before a start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a
+request target are kept; `Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no
+coding; white space may follow a chunk's size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import cython
 
 from receiver.l7.decoder import Decoder
+from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
@@ -29,8 +31,8 @@ if not cython.compiled:
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
-# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the rest of one.
-# LOCK is not among them, for it is the rest of UNLOCK.
+# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the
+# rest of one. LOCK is not among them, for it is the rest of UNLOCK.
 _RECOGNISED = tuple(
     name.encode() + b" "
     for name in (*KNOWN_METHODS, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH")
@@ -44,6 +46,11 @@ NOT_OURS = -1
 READ_HEAD = 0
 READ_CHUNK = 1
 TUNNEL = 2
+
+# Instead of the number of a method: the line could not be read.
+BROKEN = -2
+# Longer than any request line that a person types wrongly.
+BROKEN_LINE_MAX = 1024
 
 PLAIN = 0
 HEAD = 1
@@ -60,8 +67,7 @@ LENGTH_LIMIT = 1_000_000_000_000_000
 
 # The longest method in use is UPDATEREDIRECTREF, 17; what is longer than this is not HTTP.
 METHOD_MAX = 64
-# A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
-HOST_MAX = 300
+HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
 # HEAD and CONNECT requests that wait for their answers; more than a Matcher keeps in all.
@@ -88,7 +94,8 @@ _ERROR_TYPES = [str(i) for i in range(1000)]
 class Http1Settings:
     """What a user may set, bound to the decoder's factory with functools.partial.
 
-    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`, `response_headers`: names
+    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
+    `response_headers`: names
     of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
@@ -121,9 +128,10 @@ _DEFAULT = Http1Settings()
 
 
 class Lines:
-    """One direction: what is being read, and what the lines read so far have said. All places count from the frame's first byte.
+    """One direction: what is being read, and what the lines read so far have said.
 
-    `at` is where the next line begins, 0 before the start line has ended; no LF stands in `[at:searched)`.
+    All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
+    no LF stands in `[at:searched)`.
     """
 
     def __init__(self) -> None:
@@ -318,12 +326,12 @@ class Http1Decoder(Decoder):
             space = base
             while space < end and c.u8(space) != 0x20:
                 if _class(c.u8(space)) == 0 or space - base >= METHOD_MAX:
-                    raise Malformed("http", "no method", space - base)
+                    return self._unreadable(lines, c, "no method")
                 space += 1
             if space == end:
                 return MORE
             if space == base:
-                raise Malformed("http", "no method", 0)
+                return self._unreadable(lines, c, "no method")
             lines.method = -1
         eol: cython.Py_ssize_t = c.find(0x0A, base + lines.searched, end)
         if eol < 0:
@@ -334,10 +342,10 @@ class Http1Decoder(Decoder):
             stop -= 1
         # " HTTP/1.1" are nine bytes, and at least one of the target stands before them.
         if stop - 9 <= space + 1 or not c.starts(stop - 9, b" HTTP/1."):
-            raise Malformed("http", "no version", 0)
+            return self._unreadable(lines, c, "no version")
         lines.minor = c.u8(stop - 1) - 0x30
         if lines.minor < 0 or lines.minor > 9:
-            raise Malformed("http", "no version", 0)
+            return self._unreadable(lines, c, "no version")
         lines.kind = PLAIN
         b: cython.int = c.u8(base)
         if b == 0x48:
@@ -348,6 +356,37 @@ class Http1Decoder(Decoder):
         lines.name_end = space - base
         lines.target = space + 1 - base
         lines.target_end = stop - 9 - base
+        return eol + 1 - base
+
+    def _unreadable(self, lines: Lines, c: Cursor, what: str) -> cython.Py_ssize_t:
+        """A first request line that breaks the grammar. A server answers it, with 400 as a rule (RFC 9112, 3), so there is a
+        roundtrip, of an unknown method; no other line may be read so: after a good request nobody knows what it is.
+
+        Only a line that says `HTTP/` or begins with a known method; anything else raises Malformed.
+        """
+        base: cython.Py_ssize_t = c.pos
+        if self.requests > 0 or self.doubt:
+            raise Malformed("http", what, 0)
+        eol: cython.Py_ssize_t = c.find(0x0A, base, c.end)
+        if eol < 0:
+            if c.end - base >= BROKEN_LINE_MAX:
+                raise Malformed("http", what, 0)
+            return MORE
+        line: bytes = c.take(base, eol)
+        known: cython.bint = False
+        method: cython.int = BROKEN
+        for i, token in enumerate(self.settings.tokens):
+            known = known or line.startswith(token[:-1])
+            if line.startswith(token):
+                method = i
+        if len(line) > BROKEN_LINE_MAX or not (known or b"HTTP/" in line):
+            raise Malformed("http", what, 0)
+        lines.method = method
+        lines.minor = -1
+        lines.kind = HEAD if line.startswith(b"HEAD ") else PLAIN
+        lines.name_end = 0
+        lines.target = 0
+        lines.target_end = 0
         return eol + 1 - base
 
     def _read_status_line(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
@@ -399,7 +438,7 @@ class Http1Decoder(Decoder):
         return 0
 
     def _read_chunk(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
-        #  [CRLF of the chunk before] size [;extension] CRLF, data skipped; the last one: 0 CRLF trailers CRLF   RFC 9112, 7.1
+        #  [CRLF of the last chunk] size [;extension] CRLF, data skipped; at the end 0 CRLF trailers CRLF  RFC 9112, 7.1
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
         at: cython.Py_ssize_t = base
@@ -471,8 +510,8 @@ class Http1Decoder(Decoder):
         if lines.coding == CODING_OTHER:
             # RFC 9112, 6.3: the length cannot be determined; a server answers 400 and closes.
             raise Malformed("http", "request body of unknown length", 0)
-        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that there is
-        # always one that a lost request could have taken the place of.
+        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that
+        # there is always one that a lost request could have taken the place of.
         if self.requests == self.responses:
             if self.doubt and (not self.overlaps or ts_ns - self.last_ns >= REST_NS):
                 self.doubt = False
@@ -488,9 +527,11 @@ class Http1Decoder(Decoder):
             out.operation = settings.methods[lines.method]
         else:
             out.operation = "_OTHER"
-        out.version = "1.0" if lines.minor == 0 else "1.1"
+        if lines.minor >= 0:
+            out.version = "1.0" if lines.minor == 0 else "1.1"
         self._server_of(lines, c, out)
-        self._target(lines, c, out)
+        if lines.minor >= 0:
+            self._target(lines, c, out)
         if self.detail:
             self._describe_request(lines, c, out)
         # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; neither means no body.
@@ -517,8 +558,7 @@ class Http1Decoder(Decoder):
         else:
             if self.doubt and self.responses >= self.certain:
                 known = False
-            if self.specials is not None:
-                kind = self._recall()
+            kind = self._recall()
             self.responses += 1
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
@@ -535,8 +575,8 @@ class Http1Decoder(Decoder):
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
-            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were passed over
-            # until then is not known.
+            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were
+            # passed over until then is not known.
             self.skip = REST_UNKNOWN
             self._void()
         elif lines.coding == CODING_CHUNKED:
@@ -572,7 +612,10 @@ class Http1Decoder(Decoder):
         return 1
 
     def _end_http(self) -> cython.int:
-        """What follows is another protocol, or none. Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done."""
+        """What follows is another protocol, or none.
+
+        Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done.
+        """
         self.request.state = TUNNEL
         self.response.state = TUNNEL
         self.connecting = False
@@ -601,7 +644,9 @@ class Http1Decoder(Decoder):
 
     def _recall(self) -> cython.int:
         """What kind of request the next response answers."""
-        specials: list[int] = self.specials
+        specials = self.specials
+        if specials is None:
+            return PLAIN
         number: cython.longlong = specials[0]
         if number != self.responses:
             return PLAIN
@@ -626,7 +671,9 @@ class Http1Decoder(Decoder):
             authority: cython.Py_ssize_t = self._authority_at(c, start, end)
             if authority >= 0:
                 scheme_end: cython.int = c.u8(authority - 4) | 0x20
-                return self._server(c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out)
+                return self._server(
+                    c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out
+                )
         if lines.host_end > 0:
             return self._server(c, base + lines.host, base + lines.host_end, 80, out)
         return 0
@@ -668,7 +715,7 @@ class Http1Decoder(Decoder):
             text: bytes = c.take(start, end)
             self.host_bytes = text
             self.host_default = default_port
-            self.host_name, self.host_port = _split_authority(text, default_port)
+            self.host_name, self.host_port = split_authority(text, default_port)
         out.server_address = self.host_name
         out.server_port = self.host_port
         return 0
@@ -699,7 +746,7 @@ class Http1Decoder(Decoder):
         context: TraceContext | None = settings.context
         if context is not None:
             context.reset()
-        if lines.method < 0:
+        if lines.method == -1:
             out.add("http.request.method_original", c.take(c.pos, c.pos + lines.name_end))
         forwarded: bytes | None = None
         forwarded_for: bytes | None = None
@@ -731,8 +778,20 @@ class Http1Decoder(Decoder):
                         elif n == 17 and forwarded_proto is None and _same(c, at, b"x-forwarded-proto"):
                             forwarded_proto = _value(c, value, end)
             at = end + 1
-        if forwarded is not None or forwarded_for is not None or forwarded_host is not None or forwarded_proto is not None:
-            self._describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
+        if (
+            forwarded is not None
+            or forwarded_for is not None
+            or forwarded_host is not None
+            or forwarded_proto is not None
+        ):
+            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
+            if origin.client is not None:
+                out.add("client.address", origin.client)
+            if origin.scheme is not None:
+                out.namespace = origin.scheme
+            if origin.host is not None:
+                out.server_address = origin.host
+                out.server_port = origin.port
         if context is not None and context.result():
             out.trace_id = context.trace_id
             if len(context.parent_id) > 0:
@@ -743,37 +802,6 @@ class Http1Decoder(Decoder):
         if len(settings.request_headers) > 0:
             self._keep_headers(settings.request_headers, lines, c, out)
         return 0
-
-    def _describe_origin(
-        self,
-        forwarded: bytes | None,
-        forwarded_for: bytes | None,
-        forwarded_host: bytes | None,
-        forwarded_proto: bytes | None,
-        out: Message,
-    ) -> None:
-        """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
-        client = _first(forwarded_for)
-        host = _first(forwarded_host)
-        scheme = _first(forwarded_proto)
-        if forwarded is not None:
-            said = _first_hop(forwarded)
-            client = said.get(b"for", client)
-            host = said.get(b"host", host)
-            scheme = said.get(b"proto", scheme)
-        # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
-        if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
-            address, _ = _split_authority(client, 0)
-            if address is not None:
-                out.add("client.address", address)
-        if scheme is not None and scheme.lower() in (b"http", b"https"):
-            scheme = scheme.lower()
-            out.namespace = "https" if scheme == b"https" else "http"
-        if host and len(host) <= HOST_MAX:
-            address, port = _split_authority(host, 443 if scheme == b"https" else 80)
-            if address is not None:
-                out.server_address = address
-                out.server_port = port
 
     def _keep_headers(self, wanted: dict[bytes, str], lines: Lines, c: Cursor, out: Message) -> cython.int:
         found: dict[str, tuple[str, ...]] = {}
@@ -900,7 +928,7 @@ def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
 def _after_name(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: bytes) -> cython.Py_ssize_t:
     """Where the value begins if the field line `[at:end)` has this name, else -1.
 
-    Raises Malformed for white space before the colon, in which some servers see another header than others (RFC 9112, 5.1).
+    Raises Malformed for white space before the colon: not all servers see the same header then (RFC 9112, 5.1).
     """
     colon: cython.Py_ssize_t = at + len(name)
     if colon >= end:
@@ -943,7 +971,7 @@ def _value(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
 
 
 def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the field line at `at` ends, with what is folded into it: the place of its LF. `at` itself at the empty line."""
+    """Where the field line at `at` ends, with what is folded into it: the place of its LF; `at` for the empty line."""
     b: cython.int = c.u8(at)
     if b == 0x0A or b == 0x0D:
         return at
@@ -954,7 +982,10 @@ def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
 
 
 def _read_length(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6). Else LENGTH_BAD."""
+    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6).
+
+    LENGTH_BAD for anything else.
+    """
     length: cython.Py_ssize_t = LENGTH_UNKNOWN
     at = _trim_start(c, at, end)
     end = _trim_end(c, at, end)
@@ -1004,67 +1035,3 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
-
-
-def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
-    """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
-    host = text[text.rfind(b"@") + 1 :]
-    digits = b""
-    if host.startswith(b"["):
-        close = host.find(b"]")
-        if close < 0:
-            return None, 0
-        digits = host[close + 2 :] if host[close + 1 : close + 2] == b":" else b""
-        host = host[1:close]
-    elif host.count(b":") == 1:
-        host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable():
-        return None, 0
-    port: int = default_port
-    if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
-        port = int(digits)
-    return host.decode(), port
-
-
-def _first(value: bytes | None) -> bytes | None:
-    """The first element of a comma-separated list."""
-    if value is None:
-        return None
-    return value.partition(b",")[0].strip()
-
-
-def _first_hop(forwarded: bytes) -> dict[bytes, bytes]:
-    """The parameters of the first element of a `Forwarded` header (RFC 7239, 4); of doubled ones the first."""
-    said: dict[bytes, bytes] = {}
-    name = bytearray()
-    value = bytearray()
-    in_value = quoted = escaped = False
-    for code in forwarded + b",":
-        if escaped:
-            value.append(code)
-            escaped = False
-        elif quoted:
-            if code == 0x5C:
-                escaped = True
-            elif code == 0x22:
-                quoted = False
-            else:
-                value.append(code)
-        elif code == 0x2C or code == 0x3B:
-            if in_value:
-                said.setdefault(bytes(name.strip().lower()), bytes(value.strip()))
-            if code == 0x2C:
-                break
-            name.clear()
-            value.clear()
-            in_value = False
-        elif in_value:
-            if code == 0x22 and not value.strip():
-                quoted = True
-            else:
-                value.append(code)
-        elif code == 0x3D:
-            in_value = True
-        else:
-            name.append(code)
-    return said

@@ -39,7 +39,6 @@ cdef class Matcher:
     cdef Message open_response
     cdef Message answered
     cdef bint uncertain
-    cdef bint repeats
     cdef list held
     cdef bint overlaps
     cdef bint several

@@ -32,7 +32,6 @@ if not cython.compiled:
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
         TENTATIVE,
-        TO_CLIENT,
         TO_SERVER,
         VANTAGE_CLIENT,
     )
@@ -68,17 +67,9 @@ class Pairing:
 
 
 class Matcher:
-    """The requests of one connection that wait for an answer. `repeats`: its requests may be sent again with the same key
-    (datagrams), which is not another request."""
+    """The requests of one connection that wait for an answer."""
 
-    def __init__(
-        self,
-        pairing: Pairing,
-        protocol: Protocol,
-        endpoints: Endpoints,
-        uncertain: cython.bint,
-        repeats: cython.bint = False,
-    ) -> None:
+    def __init__(self, pairing: Pairing, protocol: Protocol, endpoints: Endpoints, uncertain: cython.bint) -> None:
         self.pairing = pairing
         self.protocol = protocol
         self.endpoints = endpoints
@@ -91,7 +82,6 @@ class Matcher:
         self.open_response: Message | None = None
         self.answered: Message | None = None
         self.uncertain = uncertain
-        self.repeats = repeats
         self.held: list[Message] | None = None
         # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
         self.overlaps = False
@@ -133,9 +123,13 @@ class Matcher:
         if self.answering and self.pending > 0:
             self.overlaps = True
         if self.uncertain:
-            if self.pending == 0 and self.open_response is None and self.held is not None:
-                if not self.overlaps or piece.first_ns - self.last_ns >= REST_NS:
-                    self._release()
+            if self.pending == 0 and self.open_response is None:
+                rested: cython.bint = self.last_ns > 0 and piece.first_ns - self.last_ns >= REST_NS
+                if self.held is not None:
+                    if rested or not self.overlaps:
+                        self._release()
+                elif rested:
+                    self.uncertain = False
             if self.uncertain:
                 piece.state = TENTATIVE
                 self.several = self.overlaps or self.pending > 0
@@ -217,7 +211,7 @@ class Matcher:
         if self.by_key is None:
             self.by_key = {}
             self.answers = {}
-        key: object = piece.key
+        key: int = piece.key
         request: Message | None = self.by_key.get(key)
         if piece.direction == TO_SERVER:
             if not piece.piece & BEGINS:
@@ -225,7 +219,7 @@ class Matcher:
                     self._merge(request, piece)
                 return 0
             self.pairing.requests += 1
-            if request is not None and self.repeats:
+            if request is not None and self.protocol.repeats:
                 self.pairing.repeated += 1
                 request.repeats += 1
                 request.last_ns = piece.last_ns

@@ -1,7 +1,7 @@
 """The table of protocols.
 
-Room: l7. A protocol is a row here; the engine, detection and telemetry read the rows and know no protocol by name. The number
-of a row is its place.
+Room: l7. A protocol is a row here; the engine, detection and telemetry read the rows and know no protocol by name. The
+number of a row is its place.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def protocols(
     names: Names | None = None,
     question_names: bool = False,
 ) -> tuple[Protocol, ...]:
-    """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry. `names` learns
-    addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration` is asked for).
+    """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry. `names`
+    learns addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration`).
 
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
@@ -33,7 +33,7 @@ def protocols(
     dns = DnsSettings(names, question_names)
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
-        Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True),
+        Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
         Protocol("redis", 2, "redis", RedisDecoder, ports=(6379,), client_only=True),
     )
 

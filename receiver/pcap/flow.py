@@ -30,7 +30,7 @@ LINGER_NS = 2_000_000_000
 EVICT_STEPS = 32
 
 
-class Flow:
+class Flow(Connection):
     """Two streams, and the consumer of what they carry (None until there is a payload)."""
 
     def __init__(self, table: FlowTable, client_key: bytes, server_key: bytes, is_tcp: cython.bint) -> None:
@@ -82,7 +82,8 @@ class FlowTable:
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address and port) whose flows are ignored: what our
+    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address and
+    port) whose flows are ignored: what our
     own exporters talk to, else a capture that sees them feeds itself.
     """
 

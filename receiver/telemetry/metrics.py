@@ -2,7 +2,8 @@
 
 Room: telemetry. A series is found by the identity of the values that split it: decoders hand over the same str and int objects
 again and again, so a small cache answers most look-ups with a few pointer comparisons; the dict behind it is asked otherwise. As
-a series also fixes most of a span (name, kind, status, attributes), it carries those bytes ready-made. Beyond `series_max` series of
+a series also fixes most of a span (name, kind, status, attributes), it carries those bytes ready-made. Beyond `series_max`
+series of
 a metric all goes to one with the attribute `otel.metric.overflow` (metrics SDK specification, "Cardinality limits").
 """
 
@@ -16,13 +17,13 @@ import cython
 
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
+from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.telemetry.routes import Route, RouteTable
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
-from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
-    from receiver.wire.records import FAULT_BOTH, FAULT_NONE, OUTCOME_ERROR, OUTCOME_LOST, VANTAGE_CLIENT
+    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512

@@ -22,7 +22,7 @@ from receiver.wire.records import OUTCOMES, Endpoints, Message, Roundtrip
 from receiver.wire.writer import Writer
 
 if not cython.compiled:
-    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_OK, OUTCOME_ONE_WAY
+    from receiver.wire.records import OUTCOME_ONE_WAY
 
 # Longer text is cut: a header may have 64 KiB, and backends refuse or drop such attributes anyway.
 TEXT_MAX = 4096
@@ -118,7 +118,7 @@ class Spans:
             self._server(encoded, request, endpoints, form)
         w.put(encoded.server)
         w.put(encoded.peer)
-        client_known: cython.bint = self._message(request, form)
+        client_known: cython.int = self._message(request, form)
         if response is not None:
             self._message(response, form)
         if form.client_address and not client_known:
@@ -216,7 +216,7 @@ class Spans:
             self._keys[name] = key
         return key
 
-    def _attribute(self, name: str, value: object) -> cython.int:
+    def _attribute(self, name: str, value: Any) -> cython.int:
         key: bytes = self._key(name)
         if isinstance(value, bytes):
             return self._text(key, value)

@@ -141,7 +141,8 @@ class Cursor:
             hit = cython.cast(cython.p_char, memchr(base + start, byte, end - start))
             if hit is cython.NULL:
                 return -1
-            return hit - base
+            at: cython.Py_ssize_t = hit - base
+            return at
         return self.buf.find(byte, start, end)
 
     def starts(self, at: cython.Py_ssize_t, literal: bytes) -> cython.bint:
@@ -152,5 +153,6 @@ class Cursor:
         if at > self.end - n:
             return False
         if cython.compiled:
-            return memcmp(cython.cast(cython.p_char, self.buf) + at, cython.cast(cython.p_char, literal), n) == 0
+            same: cython.bint = memcmp(cython.cast(cython.p_char, self.buf) + at, cython.cast(cython.p_char, literal), n) == 0
+            return same
         return self.buf.startswith(literal, at)

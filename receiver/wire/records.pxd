@@ -99,6 +99,7 @@ cdef class Protocol:
     cdef readonly bint over_udp
     cdef readonly bint over_tcp
     cdef readonly bint client_only
+    cdef readonly bint repeats
     cdef readonly tuple ports
     cdef readonly object decoder
 

@@ -104,13 +104,14 @@ class Message:
     """A request or a response, or a piece of one.
 
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
-    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
+    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
+    means in order.
     `patient`: it may wait for its answer as long as the connection lives (a blocking command, a long poll).
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
-    `repeats`: how many times more a datagram with the same request was sent while the first one waited.
+    `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
     """
 
     def __init__(self) -> None:
@@ -157,7 +158,8 @@ class Message:
 
 class Protocol:
     """One row of `l7/registry.py`. `family` names the row of `semconv.py`; `client_only`: its conventions know no server
-    side; `decoder` makes a Decoder; `ports` are a hint, no more."""
+    side; `decoder` makes a Decoder; `ports` are a hint, no more. `repeats`: a request with the key of one that waits is the same,
+    sent again."""
 
     def __init__(
         self,
@@ -170,6 +172,7 @@ class Protocol:
         over_tcp: cython.bint = True,
         over_udp: cython.bint = False,
         client_only: cython.bint = False,
+        repeats: cython.bint = False,
     ) -> None:
         self.name = name
         self.number = number
@@ -180,6 +183,7 @@ class Protocol:
         self.over_tcp = over_tcp
         self.over_udp = over_udp
         self.client_only = client_only
+        self.repeats = repeats
 
 
 class Roundtrip:

@@ -45,7 +45,7 @@ class Writer:
         return 0
 
     def varint(self, value: cython.ulonglong) -> cython.int:
-        if 10 > self._room - self.size:
+        if self._room - self.size < 10:
             self._grow(10)
         at: cython.Py_ssize_t = self.size
         while value >= 0x80:
@@ -57,7 +57,7 @@ class Writer:
         return 0
 
     def fixed32(self, value: cython.ulonglong) -> cython.int:
-        if 4 > self._room - self.size:
+        if self._room - self.size < 4:
             self._grow(4)
         i: cython.Py_ssize_t
         for i in range(4):
@@ -67,7 +67,7 @@ class Writer:
         return 0
 
     def fixed64(self, value: cython.ulonglong) -> cython.int:
-        if 8 > self._room - self.size:
+        if self._room - self.size < 8:
             self._grow(8)
         i: cython.Py_ssize_t
         for i in range(8):

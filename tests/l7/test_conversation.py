@@ -1,15 +1,18 @@
-"""What stands between bytes and frames: cuts, skips, holes, faults, detection. The decoder is HTTP/1's; its rules are tested there."""
+"""What stands between bytes and frames: cuts, skips, holes, faults, detection.
+
+The decoder is HTTP/1's; its own rules are tested in test_http1.py.
+"""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 import pytest
 
 from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
-from receiver.l7.http1 import Http1Decoder, Http1Settings
+from receiver.l7.http1 import Http1Decoder
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import PROTOCOLS
 from receiver.wire.records import OUTCOMES, Protocol
@@ -50,7 +53,9 @@ def test_body_that_ends_inside_a_hole_did_end() -> None:
 
 def test_hole_that_ends_with_the_body_loses_nothing() -> None:
     run = Run(PROTOCOLS).feed(TO_SERVER, GET + GET)
-    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").gap(TO_CLIENT, 100).feed(TO_CLIENT, OK)
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").gap(TO_CLIENT, 100)
+    assert statuses(run) == [("ok", 200)]
+    run.feed(TO_CLIENT, OK)
     assert statuses(run) == [("ok", 200), ("ok", 200)]
 
 
@@ -86,8 +91,14 @@ def test_undecided_bytes_are_bounded() -> None:
 
 
 def test_connection_that_is_nothing_known_is_set_aside_and_counted() -> None:
-    run = Run(PROTOCOLS).feed(TO_SERVER, b"\x00" * 10).feed(TO_CLIENT, OK).feed(TO_SERVER, GET)
-    assert run.seen == [] and run.reading.bytes_set_aside == 10 + len(OK) + len(GET)
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"\x00" * 10).feed(TO_CLIENT, b"-----garbage-----\r\n").feed(TO_SERVER, GET)
+    assert run.seen == [] and run.reading.bytes_set_aside == 10 + 19 + len(GET)
+
+
+def test_answer_tells_the_protocol_of_a_request_that_breaks_every_rule() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"GET/HTTP/1.1\nHost: a\n\n")
+    run.feed(TO_CLIENT, b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n").feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    assert [(seen["operation"], seen["status"]) for seen in run.seen] == [("_OTHER", 400), ("GET", 200)]
 
 
 def test_joined_late_is_tried_again_when_the_direction_turns() -> None:
@@ -112,7 +123,8 @@ def test_configured_port_needs_no_content() -> None:
     assert [seen["status"] for seen in collector.seen] == [200]
     collector, conversation, reading = start({81: http})
     conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
-    assert reading.bytes_set_aside == len(GET)
+    conversation.feed(TO_CLIENT, OK, 0, len(OK), 2)
+    assert reading.bytes_set_aside == len(GET) + len(OK)
 
 
 def test_hole_before_detection_is_a_late_join() -> None:
@@ -146,15 +158,14 @@ def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest
     assert len(caplog.records) == 1 and "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
 
 
-def test_routes_that_raise_are_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
-    class Routes:
-        def template(self, path: bytes) -> str:
-            raise KeyError(path)
-
-    settings = Http1Settings(routes=Routes())
-    run = Run((Protocol("http", 1, "http", partial(Http1Decoder, settings)),))
+def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
+    unfinished = Protocol("http", 0, "http", Decoder)  # the base class: every method raises NotImplementedError
+    collector = Collector()
+    reading = Reading(Pairing(collector), Detector((unfinished,), {0: unfinished}))
+    conversation = Conversation(reading, Pair(True), True)
     with caplog.at_level(logging.ERROR):
-        run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
-    assert run.reading.errors == {("http", "internal"): 1}
-    assert run.conversation.health == 2 and run.seen == []
+        conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
+        conversation.feed(TO_CLIENT, OK, 0, len(OK), 2)
+    assert reading.errors == {("http", "internal"): 1}
+    assert conversation.health == 2 and collector.seen == []
     assert [record.levelname for record in caplog.records] == ["ERROR"] and "/a" not in caplog.text

@@ -217,7 +217,10 @@ def test_late_rest_releases_what_was_held() -> None:
     assert outcomes(run) == [("a", "ok", 201)]
 
 
-@given(st.lists(st.sampled_from(("ask", "answer", "lose request", "lose answer", "expire", "later")), max_size=60), st.booleans())
+@given(
+    st.lists(st.sampled_from(("ask", "answer", "lose request", "lose answer", "expire", "later")), max_size=60),
+    st.booleans(),
+)
 def test_books_balance_whatever_happens(steps: list[str], from_start: bool) -> None:
     run = Run(PROTOCOLS, from_start=from_start, pending_max=5)
     for step in steps:

@@ -16,7 +16,9 @@ def test_fresh_message_says_nothing() -> None:
     names = ("operation", "target", "namespace", "summary", "version", "status", "error_type", "server_address")
     assert [getattr(message, name) for name in names] == [None] * len(names)
     assert [message.trace_id, message.parent_id, message.tracestate, message.attributes, message.next] == [None] * 5
-    assert (message.direction, message.first_ns, message.last_ns, message.size, message.fault, message.server_port) == (0,) * 6
+    assert (message.direction, message.first_ns, message.last_ns, message.size, message.fault, message.server_port) == (
+        0,
+    ) * 6
 
 
 @pytest.mark.skipif(not COMPILED, reason="a plain object is always tracked")
@@ -44,9 +46,19 @@ def test_outcomes_have_the_numbers_of_their_places() -> None:
 def test_rows_keep_what_they_are_given() -> None:
     protocol = Protocol("x", 9, "family", dict, (1, 2), "stable", over_tcp=False, over_udp=True, client_only=True)
     assert (protocol.name, protocol.number, protocol.family, protocol.ports) == ("x", 9, "family", (1, 2))
-    assert (protocol.stability, protocol.over_tcp, protocol.over_udp, protocol.client_only) == ("stable", False, True, True)
+    assert (protocol.stability, protocol.over_tcp, protocol.over_udp, protocol.client_only) == (
+        "stable",
+        False,
+        True,
+        True,
+    )
     ends = Endpoints("192.0.2.1", 4000, "2001:db8::1", 80, "tcp", 1)
-    assert (ends.client_address, ends.client_port, ends.server_address, ends.server_port) == ("192.0.2.1", 4000, "2001:db8::1", 80)
+    assert (ends.client_address, ends.client_port, ends.server_address, ends.server_port) == (
+        "192.0.2.1",
+        4000,
+        "2001:db8::1",
+        80,
+    )
 
 
 def test_sink_is_for_others_to_fill() -> None:

@@ -1,5 +1,8 @@
-"""Sequence arithmetic on the circle of 2^32, in its plain form: the compiled methods can be called from compiled code alone
-(the tests of streams do), and say the same as long as nothing in them leaves 64 bits, which the ranges below show."""
+"""Sequence arithmetic on the circle of 2^32, in its plain form.
+
+The compiled methods can be called from compiled code alone (the tests of streams do that), and say the same as long as
+nothing in them leaves 64 bits; the ranges below stay far inside.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from google.protobuf.internal import decoder, encoder
+from google.protobuf.internal import decoder, encoder  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +19,8 @@ def test_varint_is_protobufs(value: int) -> None:
     writer = Writer()
     writer.varint(value)
     wire = writer.take()
-    assert wire == encoder._VarintBytes(value)  # type: ignore[attr-defined]
-    assert decoder._DecodeVarint(wire, 0) == (value, len(wire))  # type: ignore[attr-defined]
+    assert wire == encoder._VarintBytes(value)
+    assert decoder._DecodeVarint(wire, 0) == (value, len(wire))
 
 
 @pytest.mark.parametrize("value", [0, 127, 128, 16383, 16384, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 63, LARGEST])
@@ -29,7 +29,7 @@ def test_varint_at_its_limits(value: int) -> None:
     writer.varint(value)
     writer.fixed64(value)
     writer.fixed32(value & 0xFFFFFFFF)
-    assert writer.take() == encoder._VarintBytes(value) + struct.pack("<QI", value, value & 0xFFFFFFFF)  # type: ignore[attr-defined]
+    assert writer.take() == encoder._VarintBytes(value) + struct.pack("<QI", value, value & 0xFFFFFFFF)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 8))
@@ -50,7 +50,7 @@ def test_patched_length_is_read_as_any_varint(value: int) -> None:
     writer.put(b"a---b")
     writer.patch3(1, value)
     wire = writer.take()
-    assert decoder._DecodeVarint(wire, 1) == (value, 4)  # type: ignore[attr-defined]
+    assert decoder._DecodeVarint(wire, 1) == (value, 4)
     assert (wire[:1], wire[4:]) == (b"a", b"b")
 
 

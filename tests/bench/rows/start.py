@@ -1,10 +1,11 @@
-"""From start to first captured packet, live."""
+"""From start to first captured packet, live, and what waiting for packets costs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
+from functools import partial
 
 from tests.bench import machine
 from tests.bench.load import Done, FixedRate
@@ -13,10 +14,11 @@ from tests.bench.observers import Receiver, ReceiverBoth, ReceiverMetrics, Tcpdu
 from tests.bench.report import Bars
 
 ORDER = 40
-ROW = "start, live"
+ROW = "start and rest, live"
 OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics, ReceiverBoth)
 RATE = 1_000
 SECONDS = 4.0
+REST_S = 10.0
 
 
 def run(bench: Bench) -> None:
@@ -32,6 +34,27 @@ def run(bench: Bench) -> None:
         bench.add(ROW, kind.name, "to the open capture", "s", [opened for opened, _ in times])
         seen = [first for _, first in times if first is not None]
         bench.add(ROW, kind.name, "to the first roundtrip", "s", seen, bars, f"by what it missed of {RATE}/s")
+
+    for kind in bench.chosen(OBSERVERS):
+        try:
+            rests = [
+                bench.quietly(f"{kind.name}, at rest", partial(rest, bench, kind))[0] for _ in range(bench.repeats)
+            ]
+        except ObserverFailed:
+            continue  # said above
+        bench.add(ROW, kind.name, "at rest", "ms CPU a second", rests)
+
+
+def rest(bench: Bench, kind: ObserverKind) -> float:
+    """Milliseconds of processor time a second, without traffic, exports included."""
+    observer = bench.start(kind)
+    try:
+        observer.settle()
+        before = observer.cpu_ns()
+        time.sleep(REST_S)
+        return (observer.cpu_ns() - before) / 1e6 / REST_S
+    finally:
+        observer.stop()
 
 
 def once(bench: Bench, kind: ObserverKind) -> tuple[float, float | None]:
