@@ -34,6 +34,7 @@ cdef class Lane:
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
     cdef long long passed
+    cdef Protocol hint
     cdef Message ending
     cdef bint resync
     cdef int tries

@@ -67,6 +67,7 @@ class Lane:
         self.need = 0
         self.skip = 0
         self.passed = 0
+        self.hint: Protocol | None = None
         self.ending: Message | None = None
         self.resync = False
         self.tries = 0
@@ -176,7 +177,9 @@ class Conversation(Consumer):
             rest: cython.Py_ssize_t = decoder.skip
             decoder.skip = 0
             if filled:
-                # Only what has come counts, whatever was announced.
+                # Only what has come counts, whatever was announced; and not what passed before the message began (a push).
+                if piece.piece & BEGINS:
+                    lane.passed = 0
                 piece.size += n + lane.passed
                 lane.passed = 0
             if rest > 0:
@@ -264,6 +267,10 @@ class Conversation(Consumer):
             lane.carry = lane.carry + buf[start:end]
         c.set(lane.carry, 0, len(lane.carry))
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
+        lane.hint = detector.hinted
+        other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
+        if found is None and lane.hint is not None and other.carry is not None and other.hint is lane.hint:
+            found = lane.hint  # both sides could be what the port says
         if found is not None:
             if detector.swapped:
                 self.connection.swap_roles()
@@ -291,7 +298,6 @@ class Conversation(Consumer):
             return 0  # a request that breaks every rule may still get an answer that tells the protocol
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
-            other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
             if other.carry is not None:
@@ -336,7 +342,9 @@ class Conversation(Consumer):
         """`missing` bytes of `direction` never came (0: nobody knows how many)."""
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
-            lane.carry = None
+            # What the other direction kept belongs to what is missing: it could only be paired with something else.
+            self.to_server.carry = None
+            self.to_client.carry = None
             self.from_start = False
             return 0
         gaps = self.reading.gaps

@@ -17,4 +17,5 @@ cdef class Detector:
     cdef readonly bint enabled
     cdef bint swapped
     cdef bint undecided
+    cdef Protocol hinted
     cdef Protocol choose(self, Connection connection, int direction, Cursor c, bint datagram)

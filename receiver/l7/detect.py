@@ -26,7 +26,8 @@ class Candidate:
 
 class Detector:
     """Chooses among `protocols`; `pinned` maps server ports to one of them. `swapped` and `undecided` tell of the last choice:
-    that the roles are the other way round, and that more bytes could decide."""
+    that the roles are the other way round, and that more bytes could decide; `hinted` is then the protocol that the server's port
+    speaks for."""
 
     def __init__(
         self, protocols: Sequence[Protocol], pinned: Mapping[int, Protocol] | None = None, enabled: cython.bint = True
@@ -36,11 +37,13 @@ class Detector:
         self.enabled = enabled
         self.swapped = False
         self.undecided = False
+        self.hinted: Protocol | None = None
 
     def choose(self, connection: Connection, direction: cython.int, c: Cursor, datagram: cython.bint) -> Protocol | None:
         """The protocol of a flow whose first bytes in `direction` are `c`; None when it is none, or `undecided`."""
         self.swapped = False
         self.undecided = False
+        self.hinted = None
         if self.pinned:
             protocol: Protocol | None = self.pinned.get(connection.server_port)
             if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
@@ -68,6 +71,8 @@ class Detector:
                 return candidate.protocol
             if answer == 1:
                 self.undecided = True
+                if connection.server_port in candidate.protocol.ports:
+                    self.hinted = candidate.protocol
             if not connection.roles_known:
                 answer = candidate.prototype.probe(other, c)
                 if answer == 2:

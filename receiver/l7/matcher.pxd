@@ -48,6 +48,7 @@ cdef class Matcher:
     cdef int _response(self, Message piece) except -1
     cdef int _keyed(self, Message piece) except -1
     cdef int _merge(self, Message whole, Message piece) except -1
+    cdef int _abandon(self, long long ts_ns) except -1
     cdef int _refuse(self, Message piece) except -1
     cdef Message _pop(self)
     cdef int _complete(self, Message request, Message response) except -1

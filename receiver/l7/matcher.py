@@ -114,7 +114,7 @@ class Matcher:
         self.pairing.requests += 1
         if piece.trace_id is not None:
             self.pairing.sink.begins(self.endpoints, piece)
-        self.open_request = None
+        self._abandon(piece.first_ns)
         if not piece.expects_reply:
             if piece.piece & ENDS:
                 self.pairing.one_way += 1
@@ -148,6 +148,15 @@ class Matcher:
         self.pairing.open += 1
         if not piece.piece & ENDS:
             self.open_request = piece
+        return 0
+
+    def _abandon(self, ts_ns: cython.longlong) -> cython.int:
+        """No more comes of a request that has begun. One that expects an answer waits for it all the same."""
+        begun: Message = self.open_request
+        if begun is not None:
+            self.open_request = None
+            if not begun.expects_reply:
+                return self._unanswered(begun, None, OUTCOME_LOST, ts_ns)
         return 0
 
     def _refuse(self, piece: Message) -> cython.int:
@@ -364,7 +373,7 @@ class Matcher:
             return 0
         self.uncertain = True
         if direction == TO_SERVER:
-            self.open_request = None
+            self._abandon(ts_ns)
             return 0
         if self.open_response is not None:
             partial: Message = self.open_response
@@ -383,14 +392,15 @@ class Matcher:
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """Give up what has waited for longer than the timeout.
 
-        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one.
+        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one. Nothing expires
+        that may wait for ever, nor, in order, what waits behind it.
         """
         limit: cython.longlong = now_ns - self.pairing.timeout_ns
         if self.by_key is not None:
             late: list[Message] = []
             for request in self.by_key.values():
                 waits: Message = request
-                if waits.last_ns < limit:
+                if waits.last_ns < limit and not waits.patient:
                     late.append(waits)
             for request in late:
                 answer: Message | None = self.answers.get(request.key)
@@ -409,7 +419,7 @@ class Matcher:
                 self._release()
                 self.uncertain = True  # rest shows that nothing was left over, not that the next order is right
         waiting: Message = self.head
-        while waiting is not None and waiting.last_ns < limit:
+        while waiting is not None and waiting.last_ns < limit and not waiting.patient:
             if waiting.state != GONE:
                 waiting.state = GONE
                 self._unanswered(waiting, None, OUTCOME_TIMEOUT, now_ns)

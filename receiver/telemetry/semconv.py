@@ -32,6 +32,7 @@ CLIENT_ADDRESS = "client.address"
 URL_PATH = "url.path"
 URL_QUERY = "url.query"
 URL_FULL = "url.full"
+DB_SYSTEM_NAME = "db.system.name"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
 REPEATS = "pcap_receiver.request.repeats"
@@ -150,7 +151,53 @@ def _dns(vantage: Literal["server", "client"]) -> Shape:
     )
 
 
-SHAPES: tuple[Shape, ...] = (_http("server"), _http("client"), _dns("server"), _dns("client"))
+def _database(
+    system: str, vantage: Literal["server", "client"], slots: tuple[SlotDef, ...], default_port: int, peer: bool
+) -> Shape:
+    """A family of docs/db/database-spans.md, named as its `db.system.name`.
+
+    The conventions know the client's side alone: what the server's side emits has a metric of our own, and is off unless asked for.
+    """
+    server = vantage == "server"
+    system_name: tuple[tuple[str, str], ...] = ((DB_SYSTEM_NAME, system),)
+    return Shape(
+        family=system,
+        vantage=vantage,
+        kind=KIND_SERVER if server else KIND_CLIENT,
+        slots=slots,
+        metric=MetricDef(
+            name="pcap_receiver.db.server.operation.duration" if server else "db.client.operation.duration",
+            unit="s",
+            description=f"Duration of database {vantage} operations.",
+            kind="histogram",
+            stability="development" if server else "stable",
+            bounds=D9,
+        ),
+        fallback=system,
+        named_by_summary=True,
+        system=(*system_name, (VANTAGE, vantage)) if server else system_name,
+        server_in_metric=not server,
+        default_port=default_port,
+        client_address=server,
+        peer=peer,
+        emitted=not server,
+    )
+
+
+_REDIS = (
+    SlotDef("operation", "db.operation.name"),
+    SlotDef("namespace", "db.namespace"),
+    SlotDef("status", "db.response.status_code"),
+)
+
+SHAPES: tuple[Shape, ...] = (
+    _http("server"),
+    _http("client"),
+    _dns("server"),
+    _dns("client"),
+    _database("redis", "server", _REDIS, 6379, peer=True),
+    _database("redis", "client", _REDIS, 6379, peer=True),
+)
 
 ATTRIBUTES: frozenset[str] = frozenset(
     {
@@ -164,6 +211,9 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "http.request.body.size",
         "http.response.body.size",
         CLIENT_ADDRESS,
+        "db.query.text",
+        "db.operation.batch.size",
+        "db.stored_procedure.name",
     }
 )
 """Names that decoders put on a Message besides the slots; header names are added to two prefixes."""

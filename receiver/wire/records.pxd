@@ -66,6 +66,7 @@ cdef class Message:
     cdef public long long last_ns
     cdef public long long size
     cdef public bint expects_reply
+    cdef public bint patient
     cdef public int fault
     cdef public str operation
     cdef public str target

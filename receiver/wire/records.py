@@ -108,6 +108,7 @@ class Message:
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
     text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
     means in order.
+    `patient`: it may wait for its answer as long as the connection lives (a blocking command, a long poll).
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
@@ -130,6 +131,7 @@ class Message:
         self.repeats = 0
         if not cython.compiled:
             # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
+            self.patient = False
             self.operation: str | None = None
             self.target: str | None = None
             self.namespace: str | None = None
