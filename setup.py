@@ -16,9 +16,12 @@ DIRECTIVES = {
     "infer_types": True,
 }
 
+# PCAP_RECEIVER_PLAIN installs without compiling: what a plain interpreter runs, or what is compiled in place already.
+PLAIN = bool(os.environ.get("PCAP_RECEIVER_PLAIN"))
+
 setup(
     ext_modules=cythonize(
-        sorted(str(path.with_suffix(".py")) for path in Path("receiver").rglob("*.pxd")),
+        sorted(str(path.with_suffix(".py")) for path in Path("receiver").rglob("*.pxd") if not PLAIN),
         compiler_directives=DIRECTIVES,
         build_dir="build/cython",
         nthreads=os.cpu_count() or 1,

@@ -149,7 +149,7 @@ def _components(_: argparse.Namespace) -> int:
 def _health(arguments: argparse.Namespace) -> int:
     from receiver.health import ask
 
-    endpoint = arguments.endpoint or _load(arguments, check_filter=False).config.extensions.health_check.endpoint
+    endpoint = arguments.endpoint or _load(arguments, check_user_filter=False).config.extensions.health_check.endpoint
     try:
         well, answer = ask(endpoint, arguments.timeout)
     except ValueError as error:
@@ -160,7 +160,8 @@ def _health(arguments: argparse.Namespace) -> int:
 
 
 def _interfaces(_: argparse.Namespace) -> int:
-    from receiver.interface import interfaces, may_capture
+    from receiver.interface import interfaces
+    from receiver.privileges import explain_denied, may_capture
 
     found = interfaces()
     width = max(len(interface.name) for interface in found)
@@ -170,8 +171,7 @@ def _interfaces(_: argparse.Namespace) -> int:
     if may_capture():
         print("\ncapture: permitted")
     else:
-        print("\ncapture: not permitted, CAP_NET_RAW is missing. Run as root, or give it to the interpreter:")
-        print(f"  sudo setcap cap_net_raw+ep {os.path.realpath(sys.executable)}")
+        print(f"\ncapture: {explain_denied()}")
     return EXIT_OK
 
 
@@ -233,7 +233,7 @@ COMMANDS = {
 # -- what commands share ---------------------------------------------------------------------------------------------
 
 
-def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_filter: bool = True) -> Loaded:
+def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user_filter: bool = True) -> Loaded:
     """The configuration by the command line. Raises ConfigError."""
     from receiver.config import ConfigError, Fault
     from receiver.settings.loader import load
@@ -242,12 +242,13 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_filt
         [*(arguments.config or ()), *(getattr(arguments, "config_after", None) or ())],
         [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets],
     )
-    if check_filter and loaded.config.receivers.pcap.filter:
-        from receiver.interface import filter_problem
+    if check_user_filter and loaded.config.receivers.pcap.filter:
+        from receiver.pcap.source import FilterError, check_filter
 
-        problem = filter_problem(loaded.config.receivers.pcap.filter)
-        if problem:
-            raise ConfigError((Fault("receivers.pcap.filter", problem),))
+        try:
+            check_filter(loaded.config.receivers.pcap.filter)
+        except FilterError as error:
+            raise ConfigError((Fault("receivers.pcap.filter", str(error)),)) from error
     return loaded
 
 

@@ -152,6 +152,10 @@ class Http(Section, frozen=True):
     headers: tuple[str, ...] = ()  # names that spans may carry; empty, because headers hold secrets
 
 
+class Dns(Section, frozen=True):
+    lookup_duration: bool = False  # the metric dns.lookup.duration: one series for each name that is asked for
+
+
 class Layer4(Section, frozen=True):
     enabled: bool = True
     # Each makes series: `client.address` one for every peer, so there are none unless asked for.
@@ -190,6 +194,7 @@ class PcapReceiver(Section, frozen=True):
     flows: Flows = Flows()
     request_timeout: Wait = Duration(30)  # until a request counts as unanswered; most clients give up by then
     http: Http = Http()
+    dns: Dns = Dns()
     layer4: Layer4 = Layer4()
     sampling: Sampling = Sampling()
     limits: Limits = Limits()

@@ -5,7 +5,7 @@ from receiver.pcap.link cimport DECODED, ODD
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_LOST
 from receiver.wire.sequence cimport Sequence
 
 cimport cython
@@ -14,6 +14,7 @@ cdef int FIN
 cdef int SYN
 cdef int RST
 cdef int ACK
+cdef long long SWEEP_NS
 
 @cython.final
 cdef class Engine:

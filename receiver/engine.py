@@ -16,12 +16,12 @@ from receiver.pcap.flow import Flow, FlowTable
 from receiver.pcap.link import VERDICTS, Link
 from receiver.pcap.stream import Stream
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Segment
+from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
     from receiver.pcap.link import DECODED, ODD
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_RESET, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET
 
 FIN = 0x01
 SYN = 0x02
@@ -115,7 +115,7 @@ class Engine:
             flow = stream.owner
             if seg.flags & SYN and seg.is_tcp and not seg.flags & ACK:
                 # The same ports again: another connection, unless it is the handshake's own SYN once more.
-                if stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0 or flow.over:
+                if (stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0) or flow.over:
                     if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
                         self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
                         table.remove(flow)
@@ -128,7 +128,7 @@ class Engine:
             return self._datagram(flow, stream, seg, buf)
         if seg.flags & RST:
             return self._reset(flow, stream, seg)
-        consumer: Conversation = flow.consumer
+        consumer: Consumer = flow.consumer
         if consumer is None:
             if seg.wire_length == 0 and not seg.flags & FIN:
                 if seg.flags & SYN:
@@ -145,7 +145,7 @@ class Engine:
         return 0
 
     def _datagram(self, flow: Flow, stream: Stream, seg: Segment, buf: bytes) -> cython.int:
-        consumer: Conversation = flow.consumer
+        consumer: Consumer = flow.consumer
         stream.packets += 1
         if seg.end <= seg.start:
             return 0
@@ -169,7 +169,7 @@ class Engine:
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:
         if flow.over:
             return 0
-        consumer: Conversation = flow.consumer
+        consumer: Consumer = flow.consumer
         if consumer is not None:
             flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
@@ -186,7 +186,7 @@ class Engine:
             flow: Flow = entry
             if flow.table is None:
                 continue
-            consumer: Conversation = flow.consumer
+            consumer: Consumer = flow.consumer
             if flow.to_server.held is not None or flow.to_client.held is not None:
                 flow.to_server.settle(consumer, now_ns, False)
             held: cython.bint = flow.to_server.held is not None or flow.to_client.held is not None
@@ -198,7 +198,7 @@ class Engine:
         self.table.sweep(now_ns)
 
     def finish(self) -> None:
-        """The input ends: what is held is read, what waits is given up as it would be in time."""
+        """The input ends: what is held is read; what became of requests that wait still is not known."""
         seen: set[int] = set()
         for entry in self.table.streams():
             stream: Stream = entry
@@ -206,10 +206,11 @@ class Engine:
             if id(flow) in seen:
                 continue
             seen.add(id(flow))
-            consumer: Conversation = flow.consumer
+            consumer: Consumer = flow.consumer
             if consumer is not None and not flow.over:
                 flow.to_server.settle(consumer, self.now_ns, True)
-                consumer.end(OUTCOME_CLOSED, self.now_ns)
+                consumer.expire(self.now_ns)
+                consumer.end(OUTCOME_LOST, self.now_ns)
 
     def skipped_packets(self) -> dict[str, int]:
         """Packets that were not parsed, by reason; packets = parsed + the sum of these."""

@@ -1,6 +1,6 @@
-"""What this machine lets us capture on: interfaces, their addresses, the permission, and whether a filter compiles.
+"""The interfaces of this network namespace, and their addresses.
 
-Room: cli. Opens no capture; pcapy is asked for names and to compile, and imported only then.
+Room: service. Asks the kernel, and opens nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import msgspec
 
 SIOCGIFCONF = 0x8912  # linux/sockios.h
 IFREQ_BYTES = 40 if struct.calcsize("P") == 8 else 32  # sizeof(struct ifreq)
-CAP_NET_RAW = 13  # linux/capability.h
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -28,44 +27,12 @@ class Interface(msgspec.Struct, frozen=True):
 
 
 def interfaces() -> tuple[Interface, ...]:
-    """All that can be captured on, `any` first, as libpcap and the kernel list them.
-
-    What libpcap offers beside network interfaces (netfilter's log, D-Bus, Bluetooth) carries nothing we decode.
-    """
-    import pcapy
-
-    network = {name for _, name in socket.if_nameindex()}
+    """All that can be captured on, `any` first."""
     found: dict[str, list[str]] = {}
     for name, address in [*_ipv4_addresses(), *_ipv6_addresses()]:
         found.setdefault(name, []).append(address)
-    try:
-        names = [name for name in pcapy.findalldevs() if name == "any" or name in network]
-    except pcapy.PcapError:  # without any permission libpcap may refuse to list
-        names = ["any", *sorted(network)]
-    return tuple(Interface(name, tuple(found.get(name, ()))) for name in sorted(names, key=lambda name: name != "any"))
-
-
-def may_capture(status: Path = Path("/proc/self/status")) -> bool:
-    """Has this process CAP_NET_RAW in its effective set? `status` is as described in proc(5)."""
-    for line in status.read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> CAP_NET_RAW & 1)
-    return False
-
-
-def filter_problem(text: str) -> str:
-    """What libpcap says against a filter; "" when it compiles.
-
-    Host names in it are looked up by libpcap, and one that is not known here may be where the filter is used.
-    """
-    import pcapy
-
-    try:
-        pcapy.compile(pcapy.DLT_EN10MB, 65535, text, 1, 0xFFFFFFFF)
-    except (pcapy.BPFError, pcapy.PcapError) as error:
-        problem = str(error)
-        return "" if "unknown host" in problem else problem
-    return ""
+    names = ["any", *sorted(name for _, name in socket.if_nameindex())]
+    return tuple(Interface(name, tuple(found.get(name, ()))) for name in names)
 
 
 def _ipv4_addresses() -> Iterator[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 Room: service. Reads the counters of every room and gives them the names of `telemetry/semconv.py`. All of it is read at one moment
 between two batches, so the laws of conservation hold in each snapshot:
-packets = parsed + skipped; requests = paired + one_way + unanswered + open; roundtrips = the states of `pcap_receiver.spans`.
+packets = parsed + skipped; requests = paired + one_way + unanswered + repeated + open; roundtrips = the states of
+`pcap_receiver.spans`.
 """
 
 from __future__ import annotations
@@ -74,7 +75,12 @@ class Accounts:
         out.add_each("pcap_receiver.decode.gaps", "protocol", reading.gaps)
         for (protocol, reason), count in sorted(reading.errors.items()):
             out.add("pcap_receiver.decode.errors", count, protocol=protocol, reason=reason)
-        requests = {"paired": pairing.paired, "one_way": pairing.one_way, "unanswered": pairing.unanswered}
+        requests = {
+            "paired": pairing.paired,
+            "one_way": pairing.one_way,
+            "unanswered": pairing.unanswered,
+            "repeated": pairing.repeated,
+        }
         for state, count in {**requests, "open": pairing.open}.items():
             out.add("pcap_receiver.messages", count, direction="request", state=state)
         out.add("pcap_receiver.messages", pairing.paired, direction="response", state="paired")

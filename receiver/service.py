@@ -1,7 +1,7 @@
 """Wires source -> engine -> exporters, and runs them until they end or are told to.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. A batch of spans and a snapshot of the metrics
-go from one to the other through bounded queues; nothing else is shared. `Assembly` is also what `watch` and `demo` are made of.
+Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and snapshots of the
+metrics go from one to the other through bounded queues; nothing else is shared.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 from receiver import __version__, privileges
 from receiver.config import (
     Config,
     ConfigError,
-    DebugExporter as DebugSettings,
-    Exporter as ExporterSettings,
     Fault,
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
     split_endpoint,
+)
+from receiver.config import (
+    DebugExporter as DebugSettings,
+)
+from receiver.config import (
+    Exporter as ExporterSettings,
 )
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
@@ -36,9 +41,10 @@ from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import CaptureError, FileSource, LiveSource
+from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, AnyExporter, exposition, signals_of
@@ -49,12 +55,13 @@ from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
-from receiver.wire.cursor import Cursor
+from receiver.wire.names import Names, read_hosts
 from receiver.wire.records import Protocol, Sink
 
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0
+EXIT_CONFIGURATION = 1
 EXIT_CAPTURE = 3
 
 # Live packets reach us up to the capture's timeout after their time stamps; timeouts must not run ahead of them.
@@ -70,9 +77,14 @@ def run(config: Config) -> int:
         service.open()
     except CaptureError as error:
         print(f"pcap-receiver: {error}", file=sys.stderr)
-        return EXIT_CAPTURE
+        return exit_status(error)
     with _signals(service):
         return service.run()
+
+
+def exit_status(error: CaptureError) -> int:
+    """3 when capture is not permitted or the interface is not there; what the user wrote wrongly is configuration, 1."""
+    return EXIT_CONFIGURATION if isinstance(error, (CaptureFileError, FilterError)) else EXIT_CAPTURE
 
 
 def local_addresses(config: Config) -> set[bytes]:
@@ -105,10 +117,23 @@ def pinned_ports(config: Config, protocols: Iterable[Protocol]) -> dict[int, Pro
     return pinned
 
 
+def make_names(config: Config) -> Names:
+    """The address-to-name table: the configured names, and for a live capture those of /etc/hosts; DNS answers add theirs."""
+    pcap = config.receivers.pcap
+    hosts: dict[str, str] = {}
+    if not pcap.files:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            hosts = read_hosts(Path("/etc/hosts").read_text(encoding="utf-8"))
+    return Names(pcap.names, hosts)
+
+
 def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[bytes]) -> Engine:
     """The engine by the configuration, with every roundtrip going to `sink`."""
     pcap = config.receivers.pcap
-    protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+    names = make_names(config)
+    protocols = registry.protocols(
+        pcap.http.known_methods, pcap.http.headers, propagators(), names=names, question_names=pcap.dns.lookup_duration
+    )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
     reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes)
@@ -122,7 +147,17 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         local,
         server_ports,
     )
+    table.names = names
     return Engine(table, reading, _odd_link)
+
+
+def propagators() -> tuple[str, ...]:
+    """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
+    named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
+    for name in named:
+        if name not in PROPAGATORS:
+            log.warning("OTEL_PROPAGATORS: %s is not known here, ignored", name)
+    return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
 
 
 def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
@@ -169,9 +204,13 @@ class Service:
         self._assign()
         prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
-        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers)
+        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers, propagators())
         metrics = Metrics(
-            protocols, pcap.limits.series_per_metric, any(item.histograms == "vmrange" for item in prw), (), routes
+            protocols,
+            pcap.limits.series_per_metric,
+            any(item.histograms == "vmrange" for item in prw),
+            ("dns.lookup.duration",) if pcap.dns.lookup_duration else (),
+            routes,
         )
         spans = Spans(Redactor()) if self._traces else None
         self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
@@ -202,8 +241,10 @@ class Service:
         ports: tuple[tuple[int, int], ...] | None = None
         if not pcap.detect:
             ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
+        dns = pcap.ports.get("dns", ())
         plan = FilterPlan(
             tcp_ports=ports,
+            udp_ports=tuple((port, port) for port in sorted({53, *dns})),
             layer4=pcap.layer4.enabled,
             exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
             exclude_addresses=pcap.exclude.addresses,
@@ -221,7 +262,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
         """
-        if not Cursor.__module__ or not _is_compiled():
+        if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         self._source.open()
         if not self._files:
@@ -252,7 +293,7 @@ class Service:
             self._source.run(self.engine.process_batch, self._tick, self._should_stop)
         except CaptureError as error:
             log.error("%s", error)
-            status = EXIT_CAPTURE
+            status = exit_status(error)
         self.engine.finish()
         self._source.close()
         self._flush_spans()
@@ -505,7 +546,7 @@ def _progress() -> Callable[[str, int, int], None] | None:
         share = done / whole if whole else 1.0
         filled = int(share * 30)
         end = "\n" if done >= whole else ""
-        print(f"\r{os.path.basename(name)} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
+        print(f"\r{Path(name).name} [{'=' * filled}{' ' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr)
 
     return show
 

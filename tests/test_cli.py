@@ -20,7 +20,7 @@ from receiver import __version__
 from receiver.cli import main
 from receiver.config import Config, ConfigError, Fault
 from receiver.health import PageServer, health_page
-from receiver.interface import may_capture
+from receiver.privileges import may_capture
 
 ROOT = Path(__file__).parents[1]
 Out = pytest.CaptureFixture[str]

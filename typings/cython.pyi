@@ -19,6 +19,8 @@ double: TypeAlias = builtins.float
 bint: TypeAlias = builtins.bool
 p_char: TypeAlias = Any
 p_uchar: TypeAlias = Any
+p_void: TypeAlias = Any
+NULL: Any
 
 def cast(kind: Any, value: Any, typecheck: bool = ...) -> Any: ...
 def cclass(cls: _T) -> _T: ...

@@ -16,10 +16,10 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Connection, Endpoints, Malformed, Message, Protocol
+from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, OUTCOME_CLOSED, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,10 @@ REST_UNKNOWN = -2
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
-# What detection may cost: the first segments of a flow and no more bytes than that (both directions count apart).
-DETECT_SEGMENTS = 4
+# What detection may cost, of each direction: bytes kept while they could still be something, however small the pieces in which
+# they come, and how often a flow that was nothing at its start is looked at again.
 DETECT_BYTES = 4096
+DETECT_TRIES = 4
 
 
 class Reading:
@@ -66,10 +67,10 @@ class Lane:
         self.passed = 0
         self.ending: Message | None = None
         self.resync = False
-        self.segments = 0
+        self.tries = 0
 
 
-class Conversation:
+class Conversation(Consumer):
     """The decoder's side of one flow.
 
     `from_start`: the first byte of both directions is the connection's first (SYN seen). `datagrams`: each feed is a whole
@@ -188,9 +189,10 @@ class Conversation:
             if rest < 0:
                 if rest == REST_UNKNOWN:
                     lane.resync = True
+                    # Whose message this is, is as unknown as how many are passed over with its rest.
+                    self.matcher.lost(direction, ts_ns)
                     if filled:
                         self.matcher.offer(piece)
-                    self.matcher.lost(direction, ts_ns)  # other messages may be passed over with it
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1
@@ -256,7 +258,6 @@ class Conversation:
             lane.carry_ns = ts_ns
         else:
             lane.carry = lane.carry + buf[start:end]
-        lane.segments += 1
         c.set(lane.carry, 0, len(lane.carry))
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
         if found is not None:
@@ -276,11 +277,17 @@ class Conversation:
                 self._replay(TO_SERVER, self.to_server)
                 self._replay(TO_CLIENT, self.to_client)
             return 0
-        if not detector.undecided or lane.segments >= DETECT_SEGMENTS or len(lane.carry) >= DETECT_BYTES:
+        if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
+            # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
+            other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
+            if other.carry is not None:
+                self.reading.bytes_set_aside += len(other.carry)
+                other.carry = None
+            lane.tries += 1
             self.health = SET_ASIDE
-            if lane.segments >= DETECT_SEGMENTS:
+            if lane.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 
@@ -294,6 +301,8 @@ class Conversation:
         decoder.vantage = endpoints.vantage
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
+        decoder.datagrams = self.datagrams
+        decoder.meet(endpoints)
         self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
         detected = self.reading.detected

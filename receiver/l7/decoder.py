@@ -3,6 +3,7 @@
 Room: l7. A decoder is given one connection's bytes, both directions, in order, and says what messages they are. It knows
 nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 
+- `meet` is told who talks to whom, once, before the first frame.
 - `frame` looks at what is there and says how many bytes it wants together: 0 when it cannot tell yet, -1 when this is not its
   protocol. It may ask for more than is there; it is asked again when that much has come. It allocates nothing.
 - `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report. Bytes
@@ -19,7 +20,7 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 import cython
 
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Message
+from receiver.wire.records import Endpoints, Message
 
 if not cython.compiled:
     from receiver.wire.records import VANTAGE_SERVER
@@ -29,12 +30,16 @@ DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 
 class Decoder:
     """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
-    conventions differ."""
+    conventions differ. `datagrams`: every frame is a whole datagram."""
 
     def __init__(self) -> None:
         self.detail = True
         self.skip = 0
         self.vantage = VANTAGE_SERVER
+        self.datagrams = False
+
+    def meet(self, endpoints: Endpoints) -> cython.int:
+        return 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         raise NotImplementedError

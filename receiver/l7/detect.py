@@ -43,11 +43,11 @@ class Detector:
         self.undecided = False
         if self.pinned:
             protocol: Protocol | None = self.pinned.get(connection.server_port)
-            if protocol is not None:
+            if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
                 return protocol
             if not connection.roles_known:
                 protocol = self.pinned.get(connection.client_port)
-                if protocol is not None:
+                if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
                     self.swapped = True
                     return protocol
         if not self.enabled:
@@ -62,6 +62,7 @@ class Detector:
                     continue
             elif not candidate.protocol.over_tcp:
                 continue
+            candidate.prototype.datagrams = datagram
             answer = candidate.prototype.probe(direction, c)
             if answer == 2:
                 return candidate.protocol

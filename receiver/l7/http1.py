@@ -1,25 +1,27 @@
 """HTTP/1.0 and HTTP/1.1 (RFC 9112): heads are read, bodies are skipped by count.
 
-Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the few facts
-that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and nothing is made before
-it is complete. `parse` turns those facts into a message.
+Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the
+few facts that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and
+nothing is made before it is complete. `parse` turns those facts into a message.
 
-What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT ends HTTP.
-Requests and final responses are therefore counted, and the few requests that matter so are kept with their number; a GET
-costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
+What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT
+ends HTTP. Requests and final responses are therefore counted, and the few requests that matter so are kept with their
+number; a GET costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
 
-Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines before a
-start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a request target are kept;
-`Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no coding; white space may follow a
-chunk's size.
+Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines
+before a start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a
+request target are kept; `Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no
+coding; white space may follow a chunk's size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import cython
 
 from receiver.l7.decoder import Decoder
+from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
@@ -29,6 +31,12 @@ if not cython.compiled:
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
+# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the
+# rest of one. LOCK is not among them, for it is the rest of UNLOCK.
+_RECOGNISED = tuple(
+    name.encode() + b" "
+    for name in (*KNOWN_METHODS, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH")
+)
 # Never kept, whatever the configuration asks for: they are secrets.
 SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 
@@ -54,8 +62,7 @@ LENGTH_LIMIT = 1_000_000_000_000_000
 
 # The longest method in use is UPDATEREDIRECTREF, 17; what is longer than this is not HTTP.
 METHOD_MAX = 64
-# A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
-HOST_MAX = 300
+HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
 # HEAD and CONNECT requests that wait for their answers; more than a Matcher keeps in all.
@@ -82,7 +89,8 @@ _ERROR_TYPES = [str(i) for i in range(1000)]
 class Http1Settings:
     """What a user may set, bound to the decoder's factory with functools.partial.
 
-    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`, `response_headers`: names
+    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
+    `response_headers`: names
     of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
@@ -115,9 +123,10 @@ _DEFAULT = Http1Settings()
 
 
 class Lines:
-    """One direction: what is being read, and what the lines read so far have said. All places count from the frame's first byte.
+    """One direction: what is being read, and what the lines read so far have said.
 
-    `at` is where the next line begins, 0 before the start line has ended; no LF stands in `[at:searched)`.
+    All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
+    no LF stands in `[at:searched)`.
     """
 
     def __init__(self) -> None:
@@ -211,7 +220,11 @@ class Http1Decoder(Decoder):
 
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
-        return lines.state == TUNNEL or self._starts(direction, c) == 2
+        if lines.state == TUNNEL:
+            return True
+        if self._starts(direction, c) != 2:
+            return False
+        return direction == TO_CLIENT or self._recognised(c, _skip_empty(c))
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._starts(direction, c)
@@ -389,7 +402,7 @@ class Http1Decoder(Decoder):
         return 0
 
     def _read_chunk(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
-        #  [CRLF of the chunk before] size [;extension] CRLF, data skipped; the last one: 0 CRLF trailers CRLF   RFC 9112, 7.1
+        #  [CRLF of the last chunk] size [;extension] CRLF, data skipped; at the end 0 CRLF trailers CRLF  RFC 9112, 7.1
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
         at: cython.Py_ssize_t = base
@@ -461,8 +474,8 @@ class Http1Decoder(Decoder):
         if lines.coding == CODING_OTHER:
             # RFC 9112, 6.3: the length cannot be determined; a server answers 400 and closes.
             raise Malformed("http", "request body of unknown length", 0)
-        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that there is
-        # always one that a lost request could have taken the place of.
+        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that
+        # there is always one that a lost request could have taken the place of.
         if self.requests == self.responses:
             if self.doubt and (not self.overlaps or ts_ns - self.last_ns >= REST_NS):
                 self.doubt = False
@@ -507,8 +520,7 @@ class Http1Decoder(Decoder):
         else:
             if self.doubt and self.responses >= self.certain:
                 known = False
-            if self.specials is not None:
-                kind = self._recall()
+            kind = self._recall()
             self.responses += 1
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
@@ -525,8 +537,8 @@ class Http1Decoder(Decoder):
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
-            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were passed over
-            # until then is not known.
+            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were
+            # passed over until then is not known.
             self.skip = REST_UNKNOWN
             self._void()
         elif lines.coding == CODING_CHUNKED:
@@ -562,7 +574,10 @@ class Http1Decoder(Decoder):
         return 1
 
     def _end_http(self) -> cython.int:
-        """What follows is another protocol, or none. Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done."""
+        """What follows is another protocol, or none.
+
+        Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done.
+        """
         self.request.state = TUNNEL
         self.response.state = TUNNEL
         self.connecting = False
@@ -591,7 +606,9 @@ class Http1Decoder(Decoder):
 
     def _recall(self) -> cython.int:
         """What kind of request the next response answers."""
-        specials: list[int] = self.specials
+        specials = self.specials
+        if specials is None:
+            return PLAIN
         number: cython.longlong = specials[0]
         if number != self.responses:
             return PLAIN
@@ -616,7 +633,9 @@ class Http1Decoder(Decoder):
             authority: cython.Py_ssize_t = self._authority_at(c, start, end)
             if authority >= 0:
                 scheme_end: cython.int = c.u8(authority - 4) | 0x20
-                return self._server(c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out)
+                return self._server(
+                    c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out
+                )
         if lines.host_end > 0:
             return self._server(c, base + lines.host, base + lines.host_end, 80, out)
         return 0
@@ -658,7 +677,7 @@ class Http1Decoder(Decoder):
             text: bytes = c.take(start, end)
             self.host_bytes = text
             self.host_default = default_port
-            self.host_name, self.host_port = _split_authority(text, default_port)
+            self.host_name, self.host_port = split_authority(text, default_port)
         out.server_address = self.host_name
         out.server_port = self.host_port
         return 0
@@ -705,7 +724,7 @@ class Http1Decoder(Decoder):
                 n: cython.Py_ssize_t = colon - at
                 value: cython.Py_ssize_t = colon + 1
                 b: cython.int = c.u8(at) | 0x20
-                if context is not None and context.offer(buf, at, colon, value, end):
+                if context is not None and context.offer(buf, at, colon, value, _trim_end(c, value, end)):
                     pass
                 elif b == 0x75 and n == 10 and _same(c, at, b"user-agent"):
                     out.add("user_agent.original", _value(c, value, end))
@@ -721,8 +740,20 @@ class Http1Decoder(Decoder):
                         elif n == 17 and forwarded_proto is None and _same(c, at, b"x-forwarded-proto"):
                             forwarded_proto = _value(c, value, end)
             at = end + 1
-        if forwarded is not None or forwarded_for is not None or forwarded_host is not None or forwarded_proto is not None:
-            self._describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
+        if (
+            forwarded is not None
+            or forwarded_for is not None
+            or forwarded_host is not None
+            or forwarded_proto is not None
+        ):
+            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
+            if origin.client is not None:
+                out.add("client.address", origin.client)
+            if origin.scheme is not None:
+                out.namespace = origin.scheme
+            if origin.host is not None:
+                out.server_address = origin.host
+                out.server_port = origin.port
         if context is not None and context.result():
             out.trace_id = context.trace_id
             if len(context.parent_id) > 0:
@@ -733,37 +764,6 @@ class Http1Decoder(Decoder):
         if len(settings.request_headers) > 0:
             self._keep_headers(settings.request_headers, lines, c, out)
         return 0
-
-    def _describe_origin(
-        self,
-        forwarded: bytes | None,
-        forwarded_for: bytes | None,
-        forwarded_host: bytes | None,
-        forwarded_proto: bytes | None,
-        out: Message,
-    ) -> None:
-        """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
-        client = _first(forwarded_for)
-        host = _first(forwarded_host)
-        scheme = _first(forwarded_proto)
-        if forwarded is not None:
-            said = _first_hop(forwarded)
-            client = said.get(b"for", client)
-            host = said.get(b"host", host)
-            scheme = said.get(b"proto", scheme)
-        # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
-        if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
-            address, _ = _split_authority(client, 0)
-            if address is not None:
-                out.add("client.address", address)
-        if scheme is not None and scheme.lower() in (b"http", b"https"):
-            scheme = scheme.lower()
-            out.namespace = "https" if scheme == b"https" else "http"
-        if host and len(host) <= HOST_MAX:
-            address, port = _split_authority(host, 443 if scheme == b"https" else 80)
-            if address is not None:
-                out.server_address = address
-                out.server_port = port
 
     def _keep_headers(self, wanted: dict[bytes, str], lines: Lines, c: Cursor, out: Message) -> cython.int:
         found: dict[str, tuple[str, ...]] = {}
@@ -787,9 +787,11 @@ class Http1Decoder(Decoder):
 
     def _starts(self, direction: cython.int, c: Cursor) -> cython.int:
         """2: a message begins at the cursor, 1: perhaps, 0: no."""
-        at: cython.Py_ssize_t = c.pos
+        at: cython.Py_ssize_t = _skip_empty(c)
         end: cython.Py_ssize_t = c.end
         b: cython.int
+        if at == end:
+            return 1
         if direction == TO_CLIENT:
             if not c.starts(at, b"HTTP/1."):
                 n: cython.Py_ssize_t = end - at
@@ -820,30 +822,57 @@ class Http1Decoder(Decoder):
             space += 1
         if space == end:
             return 1
+        # A target begins with a slash, an asterisk or a scheme; after a known method whatever may be one.
+        known: cython.bint = self._recognised(c, at)
+        if not known and space + 1 < end:
+            b = c.u8(space + 1)
+            if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68:
+                return 0
         eol: cython.Py_ssize_t = c.find(0x0A, space, end)
         if eol >= 0:
             if c.u8(eol - 1) == 0x0D:
                 eol -= 1
-            if eol - 9 > space + 1 and c.starts(eol - 9, b" HTTP/1."):
-                return 2
-            return 0
+            if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
+                return 0
+            return 2 if known or c.find(0x20, space + 1, eol - 9) < 0 else 0
         stop: cython.Py_ssize_t = end if end - at < LONG_LINE else at + LONG_LINE
         while space < stop:
-            if c.u8(space) < 0x20:
+            if c.u8(space) < 0x20 and (c.u8(space) != 0x0D or space + 1 < end):
                 return 0
             space += 1
-        if stop - at < LONG_LINE:
-            return 1
-        for token in self.settings.tokens:
-            known: bytes = token
-            if c.starts(at, known):
-                b = c.u8(at + len(known))
-                return 2 if b == 0x2F or b == 0x2A or _class(b) & 2 else 0
-        return 1
+        return 2 if known and stop - at == LONG_LINE else 1
+
+    def _recognised(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
+        """Whether a method that is known stands at `at`, and a target begins behind it."""
+        i: cython.Py_ssize_t
+        space: cython.Py_ssize_t = 0
+        for i in range(len(self.settings.tokens)):
+            token: bytes = self.settings.tokens[i]
+            if c.starts(at, token):
+                space = len(token)
+        if space == 0:
+            for i in range(len(_RECOGNISED)):
+                token = _RECOGNISED[i]
+                if c.starts(at, token):
+                    space = len(token)
+            if space == 0:
+                return False
+        if at + space >= c.end:
+            return True
+        b: cython.int = c.u8(at + space)
+        return b == 0x2F or b == 0x2A or b == 0x5B or _class(b) != 0
 
 
 def _class(byte: cython.int) -> cython.int:
     return _CLASSES[byte]
+
+
+def _skip_empty(c: Cursor) -> cython.Py_ssize_t:
+    """Where the first line begins that is not empty."""
+    at: cython.Py_ssize_t = c.pos
+    while at < c.end and (c.u8(at) == 0x0D or c.u8(at) == 0x0A):
+        at += 1
+    return at
 
 
 def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
@@ -861,7 +890,7 @@ def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
 def _after_name(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: bytes) -> cython.Py_ssize_t:
     """Where the value begins if the field line `[at:end)` has this name, else -1.
 
-    Raises Malformed for white space before the colon, in which some servers see another header than others (RFC 9112, 5.1).
+    Raises Malformed for white space before the colon: not all servers see the same header then (RFC 9112, 5.1).
     """
     colon: cython.Py_ssize_t = at + len(name)
     if colon >= end:
@@ -904,7 +933,7 @@ def _value(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
 
 
 def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the field line at `at` ends, with what is folded into it: the place of its LF. `at` itself at the empty line."""
+    """Where the field line at `at` ends, with what is folded into it: the place of its LF; `at` for the empty line."""
     b: cython.int = c.u8(at)
     if b == 0x0A or b == 0x0D:
         return at
@@ -915,7 +944,10 @@ def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
 
 
 def _read_length(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6). Else LENGTH_BAD."""
+    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6).
+
+    LENGTH_BAD for anything else.
+    """
     length: cython.Py_ssize_t = LENGTH_UNKNOWN
     at = _trim_start(c, at, end)
     end = _trim_end(c, at, end)
@@ -965,67 +997,3 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
-
-
-def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
-    """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
-    host = text[text.rfind(b"@") + 1 :]
-    digits = b""
-    if host.startswith(b"["):
-        close = host.find(b"]")
-        if close < 0:
-            return None, 0
-        digits = host[close + 2 :] if host[close + 1 : close + 2] == b":" else b""
-        host = host[1:close]
-    elif host.count(b":") == 1:
-        host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable():
-        return None, 0
-    port: int = default_port
-    if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
-        port = int(digits)
-    return host.decode(), port
-
-
-def _first(value: bytes | None) -> bytes | None:
-    """The first element of a comma-separated list."""
-    if value is None:
-        return None
-    return value.partition(b",")[0].strip()
-
-
-def _first_hop(forwarded: bytes) -> dict[bytes, bytes]:
-    """The parameters of the first element of a `Forwarded` header (RFC 7239, 4); of doubled ones the first."""
-    said: dict[bytes, bytes] = {}
-    name = bytearray()
-    value = bytearray()
-    in_value = quoted = escaped = False
-    for code in forwarded + b",":
-        if escaped:
-            value.append(code)
-            escaped = False
-        elif quoted:
-            if code == 0x5C:
-                escaped = True
-            elif code == 0x22:
-                quoted = False
-            else:
-                value.append(code)
-        elif code == 0x2C or code == 0x3B:
-            if in_value:
-                said.setdefault(bytes(name.strip().lower()), bytes(value.strip()))
-            if code == 0x2C:
-                break
-            name.clear()
-            value.clear()
-            in_value = False
-        elif in_value:
-            if code == 0x22 and not value.strip():
-                quoted = True
-            else:
-                value.append(code)
-        elif code == 0x3D:
-            in_value = True
-        else:
-            name.append(code)
-    return said

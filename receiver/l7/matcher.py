@@ -8,6 +8,8 @@ What a hole does to an order. After bytes of unknown meaning are gone (or before
 how many requests or responses they held, so the next answer need not belong to the next request. Pairs made then are
 tentative: they are held until a request begins with everything before it answered, which shows that the order was right, or
 until the connection ends or rests. An answer that nobody asked for shows that it was wrong: then all held pairs are given up.
+A client that sends its next request while older ones wait, answer by answer, proves nothing that way: with one request lost,
+each answer is taken for the next request's, for ever. Only a rest proves its order.
 """
 
 from __future__ import annotations
@@ -30,19 +32,21 @@ if not cython.compiled:
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
         TENTATIVE,
-        TO_CLIENT,
         TO_SERVER,
         VANTAGE_CLIENT,
     )
 
 # A connection that never rests cannot prove its order; 64 pairs x 2 messages x about 300 bytes is 40 KB at most.
 HELD_MAX = 64
+# So long without a message, and with nothing to be answered, a connection rests: an answer that is owed would have come.
+REST_NS = 1_000_000_000
 
 
 class Pairing:
     """What all matchers share: where roundtrips go, the limits, and the count of everything offered.
 
-    Conservation: requests = paired + one_way + unanswered + open; responses = paired + unmatched (+ those begun and not ended).
+    Conservation: requests = paired + one_way + unanswered + repeated + open; responses = paired + unmatched (+ those begun and
+    not ended).
     `pending_max` requests wait per connection; one more is refused, and counted in `refused` and `unanswered`.
     """
 
@@ -58,6 +62,7 @@ class Pairing:
         self.unanswered = 0
         self.unmatched = 0
         self.refused = 0
+        self.repeated = 0
         self.open = 0
 
 
@@ -78,6 +83,11 @@ class Matcher:
         self.answered: Message | None = None
         self.uncertain = uncertain
         self.held: list[Message] | None = None
+        # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
+        self.overlaps = False
+        self.several = False
+        self.answering = False
+        self.last_ns = 0
 
     def offer(self, piece: Message) -> cython.int:
         """Take a message, or a piece of one; the matcher keeps it."""
@@ -110,11 +120,21 @@ class Matcher:
             self.pairing.open += 1
             self.open_request = piece
             return 0
+        if self.answering and self.pending > 0:
+            self.overlaps = True
         if self.uncertain:
-            if self.pending == 0 and self.open_response is None and self.held is not None:
-                self._release()
+            if self.pending == 0 and self.open_response is None:
+                rested: cython.bint = self.last_ns > 0 and piece.first_ns - self.last_ns >= REST_NS
+                if self.held is not None:
+                    if rested or not self.overlaps:
+                        self._release()
+                elif rested:
+                    self.uncertain = False
             if self.uncertain:
                 piece.state = TENTATIVE
+                self.several = self.overlaps or self.pending > 0
+        self.answering = False
+        self.last_ns = piece.last_ns
         if self.pending >= self.pairing.pending_max:
             return self._refuse(piece)
         if self.tail is None:
@@ -136,6 +156,8 @@ class Matcher:
         return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
 
     def _response(self, piece: Message) -> cython.int:
+        self.answering = True
+        self.last_ns = piece.last_ns
         if not piece.piece & BEGINS:
             if self.open_response is not None:
                 self._merge(self.open_response, piece)
@@ -180,7 +202,7 @@ class Matcher:
         if self.by_key is None:
             self.by_key = {}
             self.answers = {}
-        key: object = piece.key
+        key: int = piece.key
         request: Message | None = self.by_key.get(key)
         if piece.direction == TO_SERVER:
             if not piece.piece & BEGINS:
@@ -188,6 +210,12 @@ class Matcher:
                     self._merge(request, piece)
                 return 0
             self.pairing.requests += 1
+            if request is not None and self.protocol.repeats:
+                self.pairing.repeated += 1
+                request.repeats += 1
+                request.last_ns = piece.last_ns
+                request.size += piece.size
+                return 0
             if piece.trace_id is not None:
                 self.pairing.sink.begins(self.endpoints, piece)
             if not piece.expects_reply:
@@ -288,6 +316,7 @@ class Matcher:
         held: list[Message] = self.held
         self.held = None
         self.uncertain = False
+        self.several = False
         i: cython.Py_ssize_t = 0
         while i < len(held):
             request: Message = held[i]
@@ -388,7 +417,11 @@ class Matcher:
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
         """The connection is over, or nothing can be read on it any more: nothing stays behind."""
         if self.held is not None:
-            self._release()
+            # Of several requests at once the last answer may be owed, unless it had its time.
+            if self.several and ts_ns - self.last_ns < REST_NS:
+                self._void()
+            else:
+                self._release()
         if self.by_key is not None:
             waiting_by_key: list[Message] = list(self.by_key.values())
             self.by_key.clear()

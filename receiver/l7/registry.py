@@ -1,7 +1,7 @@
 """The table of protocols.
 
-Room: l7. A protocol is a row here; the engine, detection and telemetry read the rows and know no protocol by name. The number
-of a row is its place.
+Room: l7. A protocol is a row here; the engine, detection and telemetry read the rows and know no protocol by name. The
+number of a row is its place.
 """
 
 from __future__ import annotations
@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
+from receiver.wire.names import Names
 from receiver.wire.records import Protocol
 
 
 def protocols(
-    methods: Iterable[str] = (), headers: Iterable[str] = (), propagators: Iterable[str] = ("tracecontext",)
+    methods: Iterable[str] = (),
+    headers: Iterable[str] = (),
+    propagators: Iterable[str] = ("tracecontext",),
+    names: Names | None = None,
+    question_names: bool = False,
 ) -> tuple[Protocol, ...]:
-    """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry.
+    """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry. `names`
+    learns addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration`).
 
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
     wanted = tuple(headers)
     http1 = Http1Settings(tuple(methods) or KNOWN_METHODS, wanted, wanted, propagators)
-    return (Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),)
+    dns = DnsSettings(names, question_names)
+    return (
+        Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
+        Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
+    )
 
 
 PROTOCOLS = protocols()

@@ -37,7 +37,7 @@ _ODD_ETHERNET = (
     " and (ether[20:2] = 0x0800 or ether[20:2] = 0x86dd))"
 )
 _TAGGED_COOKED = "ether proto 0x8100 or ether proto 0x88a8"
-# The header is the address family, and AF_INET6 differs: 10 on Linux, which libpcap compiles in, 24, 28 and 30 elsewhere.
+# The header is the address family, and AF_INET6 differs: libpcap compiles Linux's 10 in, others write 24, 28 or 30.
 _FOREIGN_FAMILY = "not (ip or ip6)"
 # Later fragments have no ports, and with layer 4 off no flags either.
 _IP_FRAGMENT = "(ip proto 6 and ip[6:2] & 0x1fff != 0)"

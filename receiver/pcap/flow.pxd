@@ -1,5 +1,6 @@
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
+from receiver.wire.names cimport Names
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT, OUTCOME_LOST
 
@@ -44,6 +45,7 @@ cdef class FlowTable:
     cdef object done
     cdef set local
     cdef public set excluded
+    cdef public Names names
     cdef set server_ports
     cdef readonly int vantage
     cdef Cursor cursor

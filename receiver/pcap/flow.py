@@ -15,6 +15,7 @@ import cython
 
 from receiver.pcap.stream import Limits, Stream
 from receiver.wire.cursor import Cursor
+from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Segment
 
 if not cython.compiled:
@@ -29,7 +30,7 @@ LINGER_NS = 2_000_000_000
 EVICT_STEPS = 32
 
 
-class Flow:
+class Flow(Connection):
     """Two streams, and the consumer of what they carry (None until there is a payload)."""
 
     def __init__(self, table: FlowTable, client_key: bytes, server_key: bytes, is_tcp: cython.bint) -> None:
@@ -81,7 +82,8 @@ class FlowTable:
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on. `excluded` has endpoints (packed address and port) whose flows are ignored: what our
+    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address and
+    port) whose flows are ignored: what our
     own exporters talk to, else a capture that sees them feeds itself.
     """
 
@@ -109,6 +111,7 @@ class FlowTable:
         self.done: deque[Flow] = deque()
         self.local = set(local)
         self.excluded: set[bytes] = set()
+        self.names: Names | None = None
         self.server_ports = set(server_ports)
         self.vantage = vantage
         self.cursor = Cursor(b"")
@@ -276,6 +279,7 @@ class FlowTable:
             "tcp" if flow.is_tcp else "udp",
             vantage,
             server not in self.local and client not in self.local,
+            self.names.name_of(server, flow.last_ns) if self.names is not None else None,
         )
 
     def streams(self) -> list[Stream]:

@@ -61,6 +61,10 @@ _META_BYTES = 16
 _U32 = 1 << 32
 
 _SOL_PACKET = 263
+_SO_ATTACH_FILTER = 26  # and the same number, SO_GET_FILTER, reads it back
+_SO_GET_FILTER = 26
+_SKF_AD_OFF = 0xFFFFF000  # linux/filter.h: loads from here on are about the packet, not of it
+_BPF_MAXINSNS = 4096
 _PACKET_IGNORE_OUTGOING = 23  # since Linux 4.20
 # What pcap_activate answers (pcap/pcap.h); pcapy passes the number on without libpcap's text.
 _PCAP_ERRORS = {
@@ -106,9 +110,10 @@ class FilterError(CaptureError, ValueError):
 class CaptureStats:
     """Counters since open(), over all interfaces or files.
 
-    `received` is what the capture was offered after the filter. On `any` the kernel counts loopback packets twice,
-    once for each direction, and libpcap gives each once: there it is no packet count. `dropped_kernel` found the ring
-    full, `dropped_interface` is the interface's own count. `truncated_files` broke off inside a packet.
+    `received` is what the capture was offered after the filter, what it then dropped included. On `any` it is no packet
+    count where the kernel does not let us refuse the loopback's outgoing half: that is counted and then left out.
+    `dropped_kernel` found the ring full, `dropped_interface` is the interface's own count. `truncated_files` broke off
+    inside a packet.
     """
 
     received: int = 0
@@ -241,7 +246,9 @@ class LiveSource:
             reader.close()
             raise FilterError(_explain(expression, link_type, str(error))) from None
         capture = _Capture(name, reader, link_type)
-        if _is_loopback(name):
+        if name == ANY:
+            _halve_loopback(capture.fd)
+        elif _is_loopback(name):
             _ignore_outgoing(capture.fd)
         return capture
 
@@ -546,6 +553,46 @@ def _ignore_outgoing(fd: int) -> None:
             packet_socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     except OSError as error:
         log.debug("PACKET_IGNORE_OUTGOING: %s", error)
+
+
+class _SockFilter(ctypes.Structure):
+    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_uint16), ("filter", ctypes.POINTER(_SockFilter)))
+
+
+def _halve_loopback(fd: int) -> None:
+    """On `any`, do for the loopback what PACKET_IGNORE_OUTGOING does on `lo`: refuse the outgoing half uncopied.
+
+    The filter that libpcap gave to the kernel is read back and put behind a question that libpcap's language does not
+    have. Without it everything works as well, at twice the cost; so whatever is in the way is left alone.
+    """
+    try:
+        loopback = socket.if_nametoindex("lo")
+        libc = ctypes.CDLL(None, use_errno=True)
+        program = (_SockFilter * _BPF_MAXINSNS)()
+        count = ctypes.c_uint32(_BPF_MAXINSNS)  # of instructions, not bytes: only for this option
+        if libc.getsockopt(fd, socket.SOL_SOCKET, _SO_GET_FILTER, program, ctypes.byref(count)) != 0 or not count.value:
+            return
+        question = (
+            _SockFilter(0x20, 0, 0, _SKF_AD_OFF + 4),  # A = packet type
+            _SockFilter(0x15, 0, 3, 4),  # PACKET_OUTGOING?
+            _SockFilter(0x20, 0, 0, _SKF_AD_OFF + 8),  # A = interface index
+            _SockFilter(0x15, 0, 1, loopback),
+            _SockFilter(0x06, 0, 0, 0),  # refuse
+        )
+        length = len(question) + count.value
+        if length > _BPF_MAXINSNS:
+            return
+        longer = (_SockFilter * length)(*question, *program[: count.value])
+        # Jumps are relative: the old program may stand anywhere.
+        attach = _SockFprog(length, longer)
+        if libc.setsockopt(fd, socket.SOL_SOCKET, _SO_ATTACH_FILTER, ctypes.byref(attach), ctypes.sizeof(attach)) != 0:
+            log.debug("loopback filter: %s", os.strerror(ctypes.get_errno()))
+    except (OSError, AttributeError) as error:
+        log.debug("loopback filter: %s", error)
 
 
 def _tune_allocator() -> None:

@@ -14,6 +14,8 @@ and goes on after them. All by packet time; sequence arithmetic is modular; what
 
 from __future__ import annotations
 
+from typing import Any
+
 import cython
 
 from receiver.wire.cursor import Cursor
@@ -21,7 +23,7 @@ from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
-    from receiver.wire.records import TO_CLIENT, TO_SERVER
+    pass
 
 FIN = 0x01
 SYN = 0x02
@@ -70,7 +72,7 @@ class Held:
 class Stream:
     """One direction. `next_seq` is -1 until the first segment; `acked` is the highest that the peer acknowledged, or -1."""
 
-    def __init__(self, owner: object, direction: cython.int, limits: Limits) -> None:
+    def __init__(self, owner: Any, direction: cython.int, limits: Limits) -> None:
         self.owner = owner
         self.direction = direction
         self.peer: Stream | None = None

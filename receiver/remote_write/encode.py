@@ -121,7 +121,7 @@ class _Series:
     """One point of the snapshot as it is on the wire: the heads of its time series, or the reason why there are
     none."""
 
-    __slots__ = ("attributes", "heads", "labels", "ranges", "reason", "size", "start", "start_ns")
+    __slots__ = ("attributes", "heads", "labels", "ranges", "reason", "sent", "size", "start", "start_ns")
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes  # holds the tuple alive, so that its id stays its own
@@ -130,6 +130,7 @@ class _Series:
         self.reason = ""
         self.labels: tuple[bytes, bytes, bytes] = (b"", b"", b"")  # before `__name__`, between, behind `vmrange`
         self.ranges: dict[int, bytes] = {}  # heads of the `vmrange` buckets that have been sent
+        self.sent = False
         self.start_ns = -1
         self.start = b""
 
@@ -486,6 +487,8 @@ class WriteRequests:
                 continue
             if self._wire2 is not None:
                 tail = time_part + self._start(entry, point.start_ns)
+            if metric.kind == "sum" and metric.monotonic:
+                self._write_zeros(entry, point.start_ns, time_ms, request)
             request.add((entry.heads[0], _pack(point.value), tail), entry.size, 1, 1)
 
     def _write_buckets(
@@ -499,9 +502,21 @@ class WriteRequests:
                 continue
             if self._wire2 is not None:
                 tail = time_part + self._start(entry, point.start_ns)
+            self._write_zeros(entry, point.start_ns, time_ms, request)
             values = chain(accumulate(point.bucket_counts), (point.sum, point.count))
             parts = chain.from_iterable(zip(entry.heads, map(_pack, values), repeat(tail), strict=False))
             request.add(parts, entry.size, len(entry.heads), 1)
+
+    def _write_zeros(self, entry: _Series, start_ns: int, time_ms: int, request: _Request) -> None:
+        """A new counter's 0 at the time when it began to count: `increase` and `rate` know no other beginning, and would
+        leave out whatever was counted until the first sample. Version 2.0 says that time in each sample instead."""
+        start_ms = start_ns // 1_000_000
+        if entry.sent or self._wire2 is not None or not 0 < start_ms < time_ms:
+            return
+        entry.sent = True
+        zero = _pack(0.0) + encode_time(2, start_ms)
+        for head in entry.heads:
+            request.add((head, zero), len(head) + self._sample_size, 1, 0)
 
     def _write_ranges(
         self, metric: Metric, series: dict[int, _Series], time_ms: int, request: _Request, dropped: dict[str, int]

@@ -6,6 +6,7 @@ from receiver.wire.records cimport OUTCOME_LOST, OUTCOME_ERROR, VANTAGE_CLIENT, 
 cimport cython
 
 cdef Py_ssize_t NEAR
+cdef object NOT_FOUND
 
 @cython.final
 cdef class Form:
@@ -17,9 +18,11 @@ cdef class Form:
     cdef readonly bint client_address
     cdef readonly bint peer
     cdef readonly bint emitted
+    cdef readonly bint measured
     cdef readonly bint client
     cdef readonly bint routed
     cdef readonly dict series
+    cdef readonly dict owners
     cdef Series overflow
 
 @cython.final

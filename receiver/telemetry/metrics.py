@@ -2,7 +2,8 @@
 
 Room: telemetry. A series is found by the identity of the values that split it: decoders hand over the same str and int objects
 again and again, so a small cache answers most look-ups with a few pointer comparisons; the dict behind it is asked otherwise. As
-a series also fixes most of a span (name, kind, status, attributes), it carries those bytes ready-made. Beyond `series_max` series of
+a series also fixes most of a span (name, kind, status, attributes), it carries those bytes ready-made. Beyond `series_max`
+series of
 a metric all goes to one with the attribute `otel.metric.overflow` (metrics SDK specification, "Cardinality limits").
 """
 
@@ -16,13 +17,13 @@ import cython
 
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
+from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.telemetry.routes import Route, RouteTable
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
-from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
-    from receiver.wire.records import FAULT_BOTH, FAULT_NONE, OUTCOME_ERROR, OUTCOME_LOST, VANTAGE_CLIENT
+    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
@@ -30,11 +31,18 @@ NEAR = 512
 # Whoever tries out paths must not use up the guessed routes.
 NOT_FOUND = 404
 
+# So many combinations that spans tell apart are kept ready for each one that the metric does: types and response codes of DNS.
+FORMS_PER_SERIES = 4
+
 
 class Form:
-    """A Shape made ready: its histogram and its series."""
+    """A Shape made ready: its histogram and its series.
 
-    def __init__(self, shape: semconv.Shape, vmrange: bool, emitted: cython.bint) -> None:
+    `series` has one Series for each combination of slots, `owners` those that have a row of counters: what only spans show
+    does not split the metric, so several Series may count in one row. `measured`: the metric is counted.
+    """
+
+    def __init__(self, shape: semconv.Shape, vmrange: bool, emitted: cython.bint, measured: cython.bint) -> None:
         self.shape = shape
         self.buckets = Buckets(shape.metric.bounds if shape.metric is not None else (), vmrange)
         self.by_server = shape.server_in_metric
@@ -43,9 +51,11 @@ class Form:
         self.client_address = shape.client_address
         self.peer = shape.peer
         self.emitted = emitted
+        self.measured = measured
         self.client = shape.vantage == "client"
         self.routed = shape.routed
         self.series: dict[tuple[Any, ...], Series] = {}
+        self.owners: dict[Attributes, Series] = {}
         self.overflow: Series | None = None
 
 
@@ -93,11 +103,12 @@ class Series:
 def _name(shape: semconv.Shape, operation: str | None, target: str | None, summary: str | None) -> str:
     if shape.named_by_summary and summary:
         return summary
-    if operation == "_OTHER" or not (operation or target):
-        operation = shape.fallback
-    name = shape.prefix + (operation or "")
+    if operation == "_OTHER" or not (operation or (target and shape.target_in_name)):
+        name = shape.fallback
+    else:
+        name = shape.prefix + (operation or "")
     if shape.target_in_name and target:
-        name = f"{name} {target}" if operation else target
+        name = f"{name} {target}" if name else target
     return name or shape.fallback
 
 
@@ -124,7 +135,7 @@ class Metrics:
     """All series of all protocols, and the roundtrips by outcome.
 
     `protocols` are the rows of the registry; a row's number is its place. `emitted`: families whose shape is off unless
-    asked for, as `family/vantage`.
+    asked for, as `family/vantage`; a metric that is off unless asked for stands there by its own name.
     """
 
     def __init__(
@@ -142,7 +153,9 @@ class Metrics:
         by_shape: dict[str, Form] = {}
         for shape in semconv.SHAPES:
             key = f"{shape.family}/{shape.vantage}"
-            by_shape[key] = Form(shape, vmrange, shape.emitted or key in emitted)
+            on = shape.emitted or key in emitted
+            measured = on and shape.metric is not None and (not shape.metric_opt_in or shape.metric.name in emitted)
+            by_shape[key] = Form(shape, vmrange, on, measured)
         self.forms: list[Form] = []
         for protocol in protocols:
             self.forms.append(by_shape[f"{protocol.family}/server"])
@@ -176,7 +189,7 @@ class Metrics:
         elif outcome > 2 and outcome != OUTCOME_LOST:
             error_type = semconv.UNANSWERED_ERROR[outcome]
         if form.routed and self.routes is not None and request.path is not None:
-            route: Route | None = self.routes.find(request.path, status != NOT_FOUND)
+            route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND)
             if route is not None:
                 if route.configured:
                     request.target = route.text
@@ -188,7 +201,7 @@ class Metrics:
             server_address = request.server_address
             server_port = request.server_port
             if server_address is None:
-                server_address = endpoints.server_address
+                server_address = endpoints.server_name
                 server_port = endpoints.server_port
         series: Series = self._find(
             form,
@@ -203,7 +216,7 @@ class Metrics:
             server_port,
             request.first_ns,
         )
-        if outcome != OUTCOME_LOST:
+        if outcome != OUTCOME_LOST and form.measured:
             form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
         return series
 
@@ -269,15 +282,24 @@ class Metrics:
         series: Series | None = form.series.get(key)
         if series is not None:
             return series
-        if len(form.series) >= self.series_max - 1:
-            self.overflowed += 1
-            if form.overflow is None:
-                form.overflow = Series(form, key, form.buckets.add_row(), ((semconv.OVERFLOW, True),), ts_ns)
-            # Its own span is told in full; only the counters are shared.
-            return Series(form, key, form.overflow.row, form.overflow.attributes, form.overflow.start_ns)
-        labels = _labels(form.shape, key)
-        series = Series(form, key, form.buckets.add_row(), labels, ts_ns)
-        form.series[key] = series
+        if not form.measured:
+            series = Series(form, key, 0, (), ts_ns)
+        else:
+            labels = _labels(form.shape, key)
+            owner: Series | None = form.owners.get(labels)
+            if owner is not None:
+                series = Series(form, key, owner.row, owner.attributes, owner.start_ns)
+            elif len(form.owners) >= self.series_max - 1:
+                self.overflowed += 1
+                if form.overflow is None:
+                    form.overflow = Series(form, key, form.buckets.add_row(), ((semconv.OVERFLOW, True),), ts_ns)
+                # Its own span is told in full; only the counters are shared.
+                return Series(form, key, form.overflow.row, form.overflow.attributes, form.overflow.start_ns)
+            else:
+                series = Series(form, key, form.buckets.add_row(), labels, ts_ns)
+                form.owners[labels] = series
+        if len(form.series) < FORMS_PER_SERIES * self.series_max:
+            form.series[key] = series
         return series
 
     def durations(self) -> list[Metric]:
@@ -288,7 +310,7 @@ class Metrics:
             form: Form = each
             if form.shape.metric is None:
                 continue
-            every = list(form.series.values())
+            every = list(form.owners.values())
             if form.overflow is not None:
                 every.append(form.overflow)
             for series in every:

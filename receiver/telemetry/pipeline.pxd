@@ -7,6 +7,8 @@ from receiver.wire.records cimport VANTAGE_SERVER
 cimport cython
 
 cdef Py_ssize_t INBOUND_MAX
+cdef int HAS_IS_REMOTE
+cdef int IS_REMOTE
 
 @cython.final
 cdef class Telemetry(Sink):

@@ -36,7 +36,7 @@ class Telemetry(Sink):
         spans: Spans | None,
         sampler: Sampler,
         identities: Identities,
-        batch_max: cython.Py_ssize_t = 262_144,
+        batch_max: cython.Py_ssize_t = 1_048_576,
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self.metrics = metrics
@@ -92,12 +92,15 @@ class Telemetry(Sink):
                 if own is not None:
                     parent_id = own
                     flags &= ~IS_REMOTE
-        if not self.sampler.should_export(trace_id, decided, flags, request.tracestate or b""):
+        tracestate: bytes | None = request.tracestate
+        if tracestate is None:
+            tracestate = b""
+        if not self.sampler.should_export(trace_id, decided, flags, tracestate):
             self.not_sampled += 1
             return 0
         if span_id is None:
             span_id = self.identities.take(8)
-        if self.spans.write(roundtrip, series, trace_id, span_id, parent_id, flags, request.tracestate):
+        if self.spans.write(roundtrip, series, trace_id, span_id, parent_id, flags, tracestate):
             self.written += 1
         else:
             self.not_emitted += 1

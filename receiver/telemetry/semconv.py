@@ -34,6 +34,7 @@ URL_QUERY = "url.query"
 URL_FULL = "url.full"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
+REPEATS = "pcap_receiver.request.repeats"
 
 UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "")
 """error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error."""
@@ -68,7 +69,7 @@ class Shape(msgspec.Struct, frozen=True):
     The span's name is `prefix` + operation + ` ` + target, of what there is; `summary` alone when `named_by_summary`; `fallback`
     when nothing is known or the operation is `_OTHER`. `server_in_metric`: server.address and server.port split the
     metric. `default_port` is left out of server.port where the convention says so (0: never). `emitted`: whether spans
-    and the metric are on unless asked for.
+    and the metric are on unless asked for; `metric_opt_in`: the metric alone is off unless asked for.
     """
 
     family: str
@@ -88,6 +89,7 @@ class Shape(msgspec.Struct, frozen=True):
     routed: bool = False
     peer: bool = True
     emitted: bool = True
+    metric_opt_in: bool = False
 
 
 def _http(vantage: Literal["server", "client"]) -> Shape:
@@ -120,10 +122,43 @@ def _http(vantage: Literal["server", "client"]) -> Shape:
     )
 
 
-SHAPES: tuple[Shape, ...] = (_http("server"), _http("client"))
+def _dns(vantage: Literal["server", "client"]) -> Shape:
+    """docs/dns/dns-metrics.md knows one metric of the client, split by the name, which anybody can make up: opt-in. There is no
+    convention for spans; a name in the span's own would make as many names as questions."""
+    server = vantage == "server"
+    return Shape(
+        family="dns",
+        vantage=vantage,
+        kind=KIND_SERVER if server else KIND_CLIENT,
+        slots=(
+            SlotDef("target", "dns.question.name", metric=not server),
+            SlotDef("operation", "pcap_receiver.dns.question.type", metric=server),
+            SlotDef("status", "pcap_receiver.dns.response_code", metric=server),
+        ),
+        metric=MetricDef(
+            name="pcap_receiver.dns.server.lookup.duration" if server else "dns.lookup.duration",
+            unit="s",
+            description="Duration of DNS lookups, as the server sees them." if server else "Duration of DNS lookups.",
+            kind="histogram",
+            bounds=H14,
+        ),
+        fallback="DNS",
+        prefix="DNS ",
+        target_in_name=False,
+        client_address=server,
+        metric_opt_in=not server,
+    )
+
+
+SHAPES: tuple[Shape, ...] = (_http("server"), _http("client"), _dns("server"), _dns("client"))
 
 ATTRIBUTES: frozenset[str] = frozenset(
     {
+        "dns.question.name",
+        "dns.answers",
+        "pcap_receiver.dns.question.class",
+        "pcap_receiver.dns.edns.udp_size",
+        "pcap_receiver.dns.truncated",
         "user_agent.original",
         "http.request.method_original",
         "http.request.body.size",

@@ -2,23 +2,29 @@ from receiver.telemetry.metrics cimport Form, Series
 from receiver.telemetry.redact cimport Redactor
 from receiver.wire.records cimport Endpoints, Message, Roundtrip
 from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_ONE_WAY
+from receiver.wire.cursor cimport Cursor
 from receiver.wire.writer cimport Writer
 
 cimport cython
 
 cdef Py_ssize_t TEXT_MAX
 cdef str CLIENT
+cdef bytes KEY_PATH
+cdef bytes KEY_QUERY
+cdef bytes KEY_FULL
 
 @cython.final
 cdef class Identities:
     cdef bytes _pool
     cdef Py_ssize_t _at
+    cdef Cursor _cursor
     cdef object _source
     cdef bytes take(self, Py_ssize_t n)
 
 @cython.final
 cdef class Encoded:
     cdef bytes peer
+    cdef bytes client
     cdef str server_address
     cdef int server_port
     cdef bytes server

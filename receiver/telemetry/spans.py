@@ -17,17 +17,21 @@ import cython
 from receiver.telemetry import otlp, semconv
 from receiver.telemetry.metrics import Form, Series
 from receiver.telemetry.redact import Redactor
+from receiver.wire.cursor import Cursor
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Roundtrip
 from receiver.wire.writer import Writer
 
 if not cython.compiled:
-    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_OK, OUTCOME_ONE_WAY
+    from receiver.wire.records import OUTCOME_ONE_WAY
 
 # Longer text is cut: a header may have 64 KiB, and backends refuse or drop such attributes anyway.
 TEXT_MAX = 4096
 
 # Typed here once: an attribute of another module is looked up in a dict each time.
 CLIENT = semconv.CLIENT_ADDRESS
+KEY_PATH = otlp.key(semconv.URL_PATH)
+KEY_QUERY = otlp.key(semconv.URL_QUERY)
+KEY_FULL = otlp.key(semconv.URL_FULL)
 
 
 class Identities:
@@ -37,12 +41,14 @@ class Identities:
         self._source = source
         self._pool = b""
         self._at = 0
+        self._cursor = Cursor(b"")
 
     def take(self, n: cython.Py_ssize_t) -> bytes:
         if self._at + n > len(self._pool):
             self._pool = self._source(4096)
             self._at = 0
-        piece: bytes = self._pool[self._at : self._at + n]
+            self._cursor.set(self._pool, 0, len(self._pool))
+        piece: bytes = self._cursor.take(self._at, self._at + n)
         self._at += n
         return piece
 
@@ -52,6 +58,7 @@ class Encoded:
 
     def __init__(self) -> None:
         self.peer = b""
+        self.client = b""
         self.server_address: str | None = None
         self.server_port = -1
         self.server = b""
@@ -111,13 +118,15 @@ class Spans:
             self._server(encoded, request, endpoints, form)
         w.put(encoded.server)
         w.put(encoded.peer)
-        client_known: cython.bint = self._message(request, form)
+        client_known: cython.int = self._message(request, form)
         if response is not None:
             self._message(response, form)
         if form.client_address and not client_known:
-            self._attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
+            w.put(encoded.client)
         if request.path is not None:
             self._url(request, endpoints, form)
+        if request.repeats > 0:
+            self._attribute(semconv.REPEATS, request.repeats)
         if roundtrip.outcome > OUTCOME_ONE_WAY:
             self._attribute(semconv.OUTCOME, OUTCOMES[roundtrip.outcome])
         size: cython.Py_ssize_t = w.size - begin - 4
@@ -141,6 +150,7 @@ class Spans:
                 parts.append(otlp.span_attribute(semconv.NETWORK_PEER_PORT, port))
                 parts.append(otlp.span_attribute(semconv.NETWORK_TRANSPORT, endpoints.transport))
             encoded.peer = b"".join(parts)
+            encoded.client = otlp.span_attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
             endpoints.encoded = encoded
         return encoded
 
@@ -150,7 +160,7 @@ class Spans:
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         parts = [otlp.span_attribute(semconv.SERVER_ADDRESS, address)]
         if port and port != form.default_port:
@@ -169,7 +179,7 @@ class Spans:
             name: str = attributes[i]
             value: object = attributes[i + 1]
             i += 2
-            if name == CLIENT:
+            if name is CLIENT or name == CLIENT:
                 found = 1
             self._attribute(name, value)
         return found
@@ -180,14 +190,14 @@ class Spans:
         if request.query is not None:
             query = self.redactor.query(request.query, 0, len(request.query))
         if not form.url_full:
-            self._text(self._key(semconv.URL_PATH), path)
+            self._text(KEY_PATH, path)
             if query is not None:
-                self._text(self._key(semconv.URL_QUERY), query)
+                self._text(KEY_QUERY, query)
             return 0
         address = request.server_address
         port = request.server_port
         if address is None:
-            address = endpoints.server_address
+            address = endpoints.server_name
             port = endpoints.server_port
         scheme = request.namespace or "http"
         host = f"[{address}]" if ":" in address else address
@@ -196,7 +206,7 @@ class Spans:
         whole: bytes = f"{scheme}://{host}".encode() + path
         if query is not None:
             whole = whole + b"?" + query
-        self._text(self._key(semconv.URL_FULL), whole)
+        self._text(KEY_FULL, whole)
         return 0
 
     def _key(self, name: str) -> bytes:
@@ -206,7 +216,7 @@ class Spans:
             self._keys[name] = key
         return key
 
-    def _attribute(self, name: str, value: object) -> cython.int:
+    def _attribute(self, name: str, value: Any) -> cython.int:
         key: bytes = self._key(name)
         if isinstance(value, bytes):
             return self._text(key, value)

@@ -1,5 +1,8 @@
 cimport cython
 
+cdef long long HALF
+cdef long long WRAP
+
 @cython.final
 cdef class Cursor:
     cdef bytes buf

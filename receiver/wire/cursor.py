@@ -13,6 +13,10 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memchr, memcmp
 
+# Above 0x7FFFFFFF a literal would be a Python integer in compiled code.
+HALF = 2147483648
+WRAP = 4294967296
+
 
 class Cursor:
     """A window on bytes; nothing outside it can be read."""
@@ -76,17 +80,14 @@ class Cursor:
 
     def i32(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         value: cython.longlong = self.u32(at)
-        if value >= 0x4000_0000 + 0x4000_0000:
-            value -= 0x4000_0000
-            value -= 0x4000_0000
-            value -= 0x4000_0000
-            value -= 0x4000_0000
+        if value >= HALF:
+            value -= WRAP
         return value
 
     def i64(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         high: cython.longlong = self.i32(at)
         low: cython.longlong = self.u32(at + 4)
-        shifted: cython.longlong = high * 0x1_0000 * 0x1_0000
+        shifted: cython.longlong = high * WRAP
         return shifted + low
 
     def u16le(self, at: cython.Py_ssize_t) -> cython.int:
@@ -116,12 +117,9 @@ class Cursor:
     def i64le(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         low: cython.longlong = self.u32le(at)
         high: cython.longlong = self.u32le(at + 4)
-        if high >= 0x4000_0000 + 0x4000_0000:
-            high -= 0x4000_0000
-            high -= 0x4000_0000
-            high -= 0x4000_0000
-            high -= 0x4000_0000
-        shifted: cython.longlong = high * 0x1_0000 * 0x1_0000
+        if high >= HALF:
+            high -= WRAP
+        shifted: cython.longlong = high * WRAP
         return shifted + low
 
     def take(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
@@ -143,7 +141,8 @@ class Cursor:
             hit = cython.cast(cython.p_char, memchr(base + start, byte, end - start))
             if hit is cython.NULL:
                 return -1
-            return hit - base
+            at: cython.Py_ssize_t = hit - base
+            return at
         return self.buf.find(byte, start, end)
 
     def starts(self, at: cython.Py_ssize_t, literal: bytes) -> cython.bint:
@@ -154,5 +153,6 @@ class Cursor:
         if at > self.end - n:
             return False
         if cython.compiled:
-            return memcmp(cython.cast(cython.p_char, self.buf) + at, cython.cast(cython.p_char, literal), n) == 0
+            same: cython.bint = memcmp(cython.cast(cython.p_char, self.buf) + at, cython.cast(cython.p_char, literal), n) == 0
+            return same
         return self.buf.startswith(literal, at)

@@ -50,6 +50,7 @@ cdef class Endpoints:
     cdef readonly str client_address
     cdef readonly int client_port
     cdef readonly str server_address
+    cdef readonly str server_name
     cdef readonly int server_port
     cdef readonly str transport
     cdef public int vantage
@@ -84,6 +85,7 @@ cdef class Message:
     cdef public bytes span_id
     cdef public list attributes
     cdef public int state
+    cdef public int repeats
     cdef public Message next
     cdef int add(self, str name, object value) except -1
 
@@ -96,6 +98,7 @@ cdef class Protocol:
     cdef readonly bint over_udp
     cdef readonly bint over_tcp
     cdef readonly bint client_only
+    cdef readonly bint repeats
     cdef readonly tuple ports
     cdef readonly object decoder
 
@@ -113,7 +116,7 @@ cdef class Sink:
     cpdef int begins(self, Endpoints endpoints, Message request) except -1
 
 cdef class Connection:
-    cdef readonly bint roles_known
+    cdef public bint roles_known
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1

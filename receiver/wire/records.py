@@ -72,7 +72,8 @@ class Segment:
 
 
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
+    answer told it, its address when none did. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -83,10 +84,12 @@ class Endpoints:
         transport: str,
         vantage: cython.int,
         between: cython.bint = False,
+        server_name: str | None = None,
     ) -> None:
         self.client_address = client_address
         self.client_port = client_port
         self.server_address = server_address
+        self.server_name = server_name if server_name is not None else server_address
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
@@ -101,11 +104,13 @@ class Message:
     """A request or a response, or a piece of one.
 
     `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
-    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order.
+    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
+    means in order.
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
+    `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
     """
 
     def __init__(self) -> None:
@@ -120,6 +125,7 @@ class Message:
         self.server_port = 0
         self.trace_flags = -1
         self.state = 0
+        self.repeats = 0
         if not cython.compiled:
             # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
             self.operation: str | None = None
@@ -150,7 +156,8 @@ class Message:
 
 class Protocol:
     """One row of `l7/registry.py`. `family` names the row of `semconv.py`; `client_only`: its conventions know no server
-    side; `decoder` makes a Decoder; `ports` are a hint, no more."""
+    side; `decoder` makes a Decoder; `ports` are a hint, no more. `repeats`: a request with the key of one that waits is the same,
+    sent again."""
 
     def __init__(
         self,
@@ -163,6 +170,7 @@ class Protocol:
         over_tcp: cython.bint = True,
         over_udp: cython.bint = False,
         client_only: cython.bint = False,
+        repeats: cython.bint = False,
     ) -> None:
         self.name = name
         self.number = number
@@ -173,6 +181,7 @@ class Protocol:
         self.over_tcp = over_tcp
         self.over_udp = over_udp
         self.client_only = client_only
+        self.repeats = repeats
 
 
 class Roundtrip:

@@ -12,6 +12,7 @@ cdef class Writer:
     cpdef int fixed32(self, unsigned long long value) except -1
     cpdef int fixed64(self, unsigned long long value) except -1
     cpdef int patch3(self, Py_ssize_t at, Py_ssize_t value) except -1
+    cpdef bytes take(self)
     cpdef int rewind(self, Py_ssize_t size) except -1
     @staticmethod
     cdef int varint_size(unsigned long long value) noexcept

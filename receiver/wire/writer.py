@@ -8,6 +8,7 @@ import cython
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memcpy
 
 
@@ -44,7 +45,7 @@ class Writer:
         return 0
 
     def varint(self, value: cython.ulonglong) -> cython.int:
-        if 10 > self._room - self.size:
+        if self._room - self.size < 10:
             self._grow(10)
         at: cython.Py_ssize_t = self.size
         while value >= 0x80:
@@ -56,7 +57,7 @@ class Writer:
         return 0
 
     def fixed32(self, value: cython.ulonglong) -> cython.int:
-        if 4 > self._room - self.size:
+        if self._room - self.size < 4:
             self._grow(4)
         i: cython.Py_ssize_t
         for i in range(4):
@@ -66,7 +67,7 @@ class Writer:
         return 0
 
     def fixed64(self, value: cython.ulonglong) -> cython.int:
-        if 8 > self._room - self.size:
+        if self._room - self.size < 8:
             self._grow(8)
         i: cython.Py_ssize_t
         for i in range(8):
@@ -93,9 +94,12 @@ class Writer:
 
     def take(self) -> bytes:
         """All that was written; the writer is empty afterwards and keeps its room."""
-        whole = bytes(memoryview(self._buf)[: self.size])
+        n: cython.Py_ssize_t = self.size
         self.size = 0
-        return whole
+        if cython.compiled:
+            whole: bytes = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self._buf), n)
+            return whole
+        return bytes(self._buf[:n])
 
     @staticmethod
     def varint_size(value: cython.ulonglong) -> cython.int:

@@ -452,13 +452,12 @@ class Site(Lab):
     def wrk(self, seconds: int, connections: int = 16, pause_ms: int = 0, finish: bool = True) -> int:
         """How many responses wrk counted. With `finish` no request is in flight at the end, and the count is exact."""
         url = f"http://{APPLICATION}:8080/"
-        wrk = program("wrk")
+        wrk = [program("wrk"), "-t1", f"-c{connections}"]
         if finish:
-            threads = [f"-t{connections}", f"-c{connections}", f"-d{seconds + 2}s"]
-            arguments = [*threads, "-s", str(HERE / "wrk-finish.lua"), url, "--", str(seconds), str(pause_ms)]
+            wrk += [f"-d{seconds + 2}s", "-s", str(HERE / "wrk-finish.lua"), url, "--", str(seconds), str(pause_ms)]
         else:
-            arguments = ["-t1", f"-c{connections}", f"-d{seconds}s", url]
-        output = self.client.run(wrk, *arguments, timeout_s=seconds + 60).stdout
+            wrk += [f"-d{seconds}s", url]
+        output = self.client.run(*wrk, timeout_s=seconds + 60).stdout
         assert "Socket errors" not in output, output
         assert "Non-2xx" not in output, output
         count = re.search(r"(\d+) requests in", output)

@@ -1,18 +1,16 @@
--- Makes wrk's count exact: with one connection a thread, a thread stops after a complete response, so that no request is in
--- flight at the end. Without this wrk closes its connections wherever they are.
---   wrk -tN -cN -d(SECONDS + 2)s -s wrk-finish.lua URL -- SECONDS [MILLISECONDS between requests]
-local deadline
+-- Makes wrk's count exact: after so many seconds no connection sends another request, and what was sent is answered before wrk
+-- ends. Without this wrk closes its connections wherever they are.
+--   wrk -d(SECONDS + 2)s -s wrk-finish.lua URL -- SECONDS [MILLISECONDS between the requests of a connection]
+local deadline, pause
 
 function init(arguments)
   deadline = os.time() + tonumber(arguments[1])
-  local pause = tonumber(arguments[2] or 0)
-  if pause > 0 then
-    delay = function() return pause end
-  end
+  pause = tonumber(arguments[2] or 0)
 end
 
-function response()
+function delay()
   if os.time() >= deadline then
-    wrk.thread:stop()
+    return 3600 * 1000
   end
+  return pause
 end

@@ -1,4 +1,4 @@
-"""The generated filter, compiled by pcapy's libpcap and run on packets made here; tcpdump's libpcap is asked as well."""
+"""The generated filter, compiled by pcapy's libpcap and run on packets made here; tcpdump is asked as well."""
 
 from __future__ import annotations
 

@@ -198,11 +198,11 @@ def test_a_packet_of_impossible_length_ends_the_file(tmp_path: Path) -> None:
 
 
 def test_the_longest_packet_allowed_is_read_and_one_byte_more_is_not() -> None:
-    for length, given in ((savefile.MAX_PACKET, 1), (savefile.MAX_PACKET + 1, 0)):
+    for length, batches_given in ((savefile.MAX_PACKET, 1), (savefile.MAX_PACKET + 1, 0)):
         reader = savefile.SavefileReader(lambda _: None)
         batches = reader.feed(pcap([(0, EN10MB, b"x" * length)]))
-        assert len(batches) == given
-        assert bool(reader.broken) is not bool(given)
+        assert len(batches) == batches_given
+        assert bool(reader.broken) is not bool(batches_given)
 
 
 def test_a_block_of_the_longest_length_waits_and_one_byte_more_does_not() -> None:
@@ -227,7 +227,7 @@ def test_a_block_of_the_longest_length_waits_and_one_byte_more_does_not() -> Non
 def test_garbage_is_named_and_refused_before_anything_runs(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "notes.txt"
     file.write_bytes(content)
-    with pytest.raises(CaptureFileError, match="not a capture file: .*notes.txt") as caught:
+    with pytest.raises(CaptureFileError, match=r"not a capture file: .*notes\.txt") as caught:
         FileSource([str(file)], everything).open()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -504,7 +504,10 @@ import os, sys
 from pathlib import Path
 from receiver import privileges
 print(privileges.may_capture(), privileges.drop_capabilities(), privileges.may_capture())
-print(*[line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(("Cap", "NoNew"))])
+for line in Path("/proc/self/status").read_text().splitlines():
+    if line.startswith(("Cap", "NoNew")):
+        print(line.split()[1], end=" ")
+print()
 print(privileges.explain_denied())
 """
 

@@ -39,13 +39,13 @@ def make(**settings):
     return WriteRequests(**({"max_size": LIMIT} | settings))
 
 
-def counter(*points, name="requests"):
+def counter(*points, name="requests", start_ns=0):
     return Metric(
         name,
         "{request}",
         "All",
         "sum",
-        tuple(NumberPoint(attributes, 5_000_000, value) for attributes, value in points),
+        tuple(NumberPoint(attributes, start_ns, value) for attributes, value in points),
     )
 
 
@@ -412,8 +412,25 @@ def series2(read, made):
     return out
 
 
+def test_new_counter_begins_with_zero_when_it_began_to_count(read_v1):
+    """Otherwise `increase` leaves out all that was counted before the first sample."""
+    requests = make(target_info=False)
+    made, dropped = requests.encode(snapshot(counter((GET, 7), start_ns=5_000_000)))
+    assert [(sample.value, sample.timestamp) for _, sample in series(read_v1, made)] == [(0.0, 5), (7.0, MS)]
+    assert sum(points for _, points in made) == 1 and not dropped
+    made, _ = requests.encode(snapshot(counter((GET, 9), start_ns=5_000_000), ns=NS + 10**9))
+    assert [sample.value for _, sample in series(read_v1, made)] == [9.0]
+
+
+def test_new_histogram_begins_with_zero_in_every_series(read_v1):
+    point = HistogramPoint(GET, 5_000_000, 6, 4.5, (1, 2, 3))
+    made, _ = make(target_info=False).encode(snapshot(histogram(point)))
+    zeros = [labels for labels, sample in series(read_v1, made) if (sample.value, sample.timestamp) == (0.0, 5)]
+    assert len(zeros) == 5  # three buckets, sum and count
+
+
 def test_v2_counter(read_v2):
-    made, _ = make(version=2, target_info=False).encode(snapshot(counter((GET, 7))))
+    made, _ = make(version=2, target_info=False).encode(snapshot(counter((GET, 7), start_ns=5_000_000)))
     ((labels, about, ts),) = series2(read_v2, made)
     assert labels == COMMON | {
         "__name__": "requests_total",

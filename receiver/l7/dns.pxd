@@ -1,0 +1,126 @@
+from receiver.l7.decoder cimport Decoder
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.names cimport Names
+from receiver.wire.records cimport Endpoints, Message
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH
+
+cimport cython
+
+cdef str PROTOCOL
+cdef Py_ssize_t WINDOW
+cdef Py_ssize_t HEADER
+cdef Py_ssize_t NAME_MAX
+cdef int ANSWERS_MAX
+cdef Py_ssize_t TEXT_MAX
+cdef int TRANSFERS_MAX
+cdef unsigned long long FNV_BASIS
+cdef unsigned long long FNV_PRIME
+cdef unsigned long long LOW_64
+cdef unsigned long long LOW_47
+cdef int SLOTS
+cdef int FLAG_RESPONSE
+cdef int FLAG_AUTHORITATIVE
+cdef int FLAG_TRUNCATED
+cdef int FLAG_AVAILABLE
+cdef int FLAG_ZERO
+cdef int OPCODE_QUERY
+cdef int OPCODE_NOTIFY
+cdef int OPCODE_UPDATE
+cdef int OPCODE_DSO
+cdef int RCODE_NOERROR
+cdef int TYPE_A
+cdef int TYPE_NS
+cdef int TYPE_CNAME
+cdef int TYPE_SOA
+cdef int TYPE_PTR
+cdef int TYPE_MX
+cdef int TYPE_TXT
+cdef int TYPE_AAAA
+cdef int TYPE_NIMLOC
+cdef int TYPE_SRV
+cdef int TYPE_OPT
+cdef int TYPE_SVCB
+cdef int TYPE_HTTPS
+cdef int TYPE_IXFR
+cdef int TYPE_AXFR
+cdef int CLASS_IN
+cdef int SECTION_QUERY
+cdef int SECTION_ANSWER
+cdef int SECTION_OTHER
+cdef int NO, PERHAPS, YES
+cdef Py_ssize_t APART
+cdef Py_ssize_t CUT
+cdef Py_ssize_t BROKEN
+cdef dict _TYPES
+cdef dict _RCODES
+cdef tuple _OPCODES
+cdef dict _CLASSES
+cdef dict _SVC_KEYS
+cdef bytes _PLAIN
+
+@cython.final
+@cython.no_gc
+cdef class Question:
+    cdef bytes wire
+    cdef str text
+    cdef bint host
+
+@cython.final
+cdef class DnsSettings:
+    cdef readonly Names names
+    cdef readonly bint questions
+    cdef list near
+    cdef dict known
+    cdef dict types
+    cdef dict rcodes
+    cdef Question question(self, Cursor c, Py_ssize_t at, Py_ssize_t end, unsigned long long digest)
+    cdef str type_name(self, int kind)
+    cdef str rcode_name(self, int rcode)
+
+cdef DnsSettings _DEFAULT
+
+@cython.final
+@cython.no_gc
+cdef class Transfer:
+    cdef long long key
+    cdef Py_ssize_t serial
+    cdef int kind
+    cdef Py_ssize_t records
+    cdef int boundaries
+    cdef bint incremental
+    cdef bint over
+
+@cython.final
+cdef class DnsDecoder(Decoder):
+    cdef readonly DnsSettings settings
+    cdef readonly bint multicast
+    cdef long long recent_0
+    cdef long long recent_1
+    cdef long long recent_2
+    cdef long long recent_3
+    cdef dict transfers
+    cdef Py_ssize_t announced_query
+    cdef Py_ssize_t announced_answer
+    cdef unsigned long long digest
+    cdef Py_ssize_t name_end
+    cdef int kind
+    cdef int klass
+    cdef int extended
+    cdef int edns_size
+    cdef list texts
+    cdef int _response(self, Cursor c, Py_ssize_t base, Py_ssize_t at, int flags, bint whole, long long ts_ns, Message out) except -1
+    cdef Py_ssize_t _question(self, Cursor c, Py_ssize_t base, int opcode) except -2
+    cdef Py_ssize_t _records(self, Cursor c, Py_ssize_t base, Py_ssize_t at, int count, int section, Question asked, Transfer transfer, long long ts_ns) except -3
+    cdef int _soa(self, Cursor c, Py_ssize_t base, Py_ssize_t rdata, Py_ssize_t end, Transfer transfer) except -1
+    cdef int _ended(self, int identity) except -1
+    cdef int _describe(self, Message out, Question asked, int flags) except -1
+    cdef Py_ssize_t _recall(self, int identity, Py_ssize_t otherwise) except -2
+    cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
+    cdef int _looks(self, int direction, Cursor c) except -1
+    cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
+
+cdef Py_ssize_t _skip_name(Cursor c, Py_ssize_t base, Py_ssize_t at) except -3
+cdef str _name(Cursor c, Py_ssize_t base, Py_ssize_t at)
+cdef str _escaped(bytes label, bint dots)
+cdef str _service(Cursor c, Py_ssize_t base, Py_ssize_t at, Py_ssize_t end)
+cdef str _strings(Cursor c, Py_ssize_t at, Py_ssize_t end)

@@ -1,0 +1,851 @@
+"""DNS over UDP and TCP (RFC 1035, 7766, 6891).
+
+Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each.
+Messages pair by
+id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
+name in random case (0x20) finds its answer, and an answer to another question finds nothing.
+
+    [u16 id][u16 flags][u16 questions][u16 answers][u16 authorities][u16 additionals]                     RFC 1035, 4.1.1
+     flags: QR 8000  opcode 7800  AA 0400  TC 0200  RD 0100  RA 0080  Z 0040  AD 0020  CD 0010  rcode 000F
+    question: [name][u16 type][u16 class]     record: [name][u16 type][u16 class][u32 ttl][u16 length][data]  4.1.2, 4.1.3
+    name: labels [u8 1..63][bytes] up to a 0, or up to a pointer [u16 C000 + place in the message]             4.1.4
+
+A pointer must point backwards, each further than the one before, so following them ends; where no text is wanted none is
+followed. Only in the question, which is hashed, there is none: nothing but the header stands before it.
+
+Not paired: multicast DNS and LLMNR, whose answers come from elsewhere, or from nobody.
+"""
+
+from __future__ import annotations
+
+from socket import AF_INET6, inet_ntop
+
+import cython
+
+from receiver.l7.decoder import Decoder
+from receiver.wire.cursor import Cursor
+from receiver.wire.names import Names, is_host_name
+from receiver.wire.records import Endpoints, Malformed, Message
+
+if not cython.compiled:
+    from receiver.wire.records import ENDS, FAULT_BOTH, TO_CLIENT
+
+PROTOCOL = "dns"
+
+# Of a message on TCP so much is read, the rest is passed over: only zone transfers and a few TXT answers are longer.
+WINDOW = 16384
+HEADER = 12
+NAME_MAX = 255  # RFC 1035, 2.3.4, with all length bytes
+# Of a span; an answer of more is a set of addresses to choose from, or an attack.
+ANSWERS_MAX = 64
+TEXT_MAX = 255
+# Zone transfers under way on one connection; BIND runs 10 with one primary.
+TRANSFERS_MAX = 64
+# Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB.
+QUESTIONS_MAX = 4096
+# Types and response codes that nobody has given a name, kept by number; more of them is somebody playing: `_OTHER`.
+NUMBERS_MAX = 256
+
+# FNV-1a, 64 bits (draft-eastlake-fnv). It need not resist an attacker: a collision mixes up two questions of one id on one
+# connection, which is between those who made it.
+FNV_BASIS = 14695981039346656037
+FNV_PRIME = 1099511628211
+LOW_64 = (1 << 64) - 1
+LOW_47 = (1 << 47) - 1
+SLOTS = 256
+
+FLAG_RESPONSE = 0x8000
+FLAG_AUTHORITATIVE = 0x0400
+FLAG_TRUNCATED = 0x0200
+FLAG_AVAILABLE = 0x0080
+FLAG_ZERO = 0x0040
+
+OPCODE_QUERY = 0
+OPCODE_NOTIFY = 4
+OPCODE_UPDATE = 5
+OPCODE_DSO = 6
+_OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO", *(f"OPCODE{i}" for i in range(7, 16)))
+
+# IANA "Domain Name System (DNS) Parameters", resource record types; others are TYPEnnn (RFC 3597, 5).
+TYPE_A = 1
+TYPE_NS = 2
+TYPE_CNAME = 5
+TYPE_SOA = 6
+TYPE_PTR = 12
+TYPE_MX = 15
+TYPE_TXT = 16
+TYPE_AAAA = 28
+TYPE_NIMLOC = 32
+TYPE_SRV = 33
+TYPE_OPT = 41
+TYPE_SVCB = 64
+TYPE_HTTPS = 65
+TYPE_IXFR = 251
+TYPE_AXFR = 252
+_TYPES: dict[int, str] = {
+    1: "A", 2: "NS", 3: "MD", 4: "MF", 5: "CNAME", 6: "SOA", 7: "MB", 8: "MG", 9: "MR", 10: "NULL", 11: "WKS", 12: "PTR",
+    13: "HINFO", 14: "MINFO", 15: "MX", 16: "TXT", 17: "RP", 18: "AFSDB", 19: "X25", 20: "ISDN", 21: "RT", 22: "NSAP",
+    23: "NSAP-PTR", 24: "SIG", 25: "KEY", 26: "PX", 27: "GPOS", 28: "AAAA", 29: "LOC", 30: "NXT", 33: "SRV", 35: "NAPTR",
+    36: "KX", 37: "CERT", 38: "A6", 39: "DNAME", 41: "OPT", 42: "APL", 43: "DS", 44: "SSHFP", 45: "IPSECKEY", 46: "RRSIG",
+    47: "NSEC", 48: "DNSKEY", 49: "DHCID", 50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS",
+    60: "CDNSKEY", 61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", 64: "SVCB", 65: "HTTPS", 99: "SPF", 104: "NID", 105: "L32",
+    106: "L64", 107: "LP", 108: "EUI48", 109: "EUI64", 249: "TKEY", 250: "TSIG", 251: "IXFR", 252: "AXFR", 253: "MAILB",
+    254: "MAILA", 255: "ANY", 256: "URI", 257: "CAA", 258: "AVC",
+}  # fmt: skip
+
+# The same registry, RCODEs: 4 bits of the header and 8 of the OPT record above them (RFC 6891, 6.1.3).
+RCODE_NOERROR = 0
+_RCODES: dict[int, str] = {
+    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
+    8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI", 16: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
+    20: "BADNAME", 21: "BADALG", 22: "BADTRUNC", 23: "BADCOOKIE",
+}  # fmt: skip
+
+CLASS_IN = 1
+_CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
+
+# RFC 9460, 14.3.2
+_SVC_KEYS = {0: "mandatory", 1: "alpn", 2: "no-default-alpn", 3: "port", 4: "ipv4hint", 5: "ech", 6: "ipv6hint", 7: "dohpath"}
+
+SECTION_QUERY = 0
+SECTION_ANSWER = 1
+SECTION_OTHER = 2
+
+# What `announced_` says of a side that sends lengths by themselves; otherwise the last two bytes that came alone.
+APART = -1
+
+# Answers of `probe`, as `decoder.py` says.
+NO = 0
+PERHAPS = 1
+YES = 2
+
+# Places that are none: the window ends first; the bytes break a rule.
+CUT = -1
+BROKEN = -2
+
+# 1: a byte that a name in use can have; the rest may occur, but not in what is to be recognised as DNS.
+_PLAIN = bytes(1 if 0x21 <= i <= 0x7E else 0 for i in range(256))
+
+
+class Question:
+    """A name that was asked for: as on the wire, folded, and as text; `host`: it can be a host's name."""
+
+    def __init__(self, wire: bytes, text: str) -> None:
+        self.wire = wire
+        self.text = text
+        self.host = is_host_name(text)
+
+
+class DnsSettings:
+    """What all DNS decoders share; bound to the decoder's factory with functools.partial.
+
+    `names` learns the addresses in answers. `questions`: the question's name goes into the message's `target`, because a metric
+    is split by it; otherwise it is an attribute, where there are attributes.
+    """
+
+    def __init__(self, names: Names | None = None, questions: cython.bint = False) -> None:
+        self.names = names
+        self.questions = questions
+        self.near: list[Question | None] = [None] * SLOTS
+        self.known: dict[bytes, Question] = {}
+        self.types: dict[int, str] = dict(_TYPES)
+        self.rcodes: dict[int, str] = dict(_RCODES)
+
+    def question(
+        self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, digest: cython.ulonglong
+    ) -> Question:
+        """The Question whose name, without pointers, stands in `[at:end)`; `digest` is any hash of it."""
+        slot: cython.Py_ssize_t = digest & 0xFF
+        found: Question | None = self.near[slot]
+        if found is not None and len(found.wire) == end - at and c.starts(at, found.wire):
+            return found
+        # Label lengths are below 64 and no letters: the whole name can be folded at once.
+        wire: bytes = c.take(at, end).lower()
+        found = self.known.get(wire)
+        if found is None:
+            if len(self.known) >= QUESTIONS_MAX:
+                self.known.clear()
+            folded = Cursor(wire)
+            found = Question(wire, _name(folded, 0, 0) or ".")
+            self.known[wire] = found
+        self.near[slot] = found
+        return found
+
+    def type_name(self, kind: cython.int) -> str:
+        name: str | None = self.types.get(kind)
+        if name is None:
+            name = "_OTHER"
+            if len(self.types) < NUMBERS_MAX:
+                name = f"TYPE{kind}"
+                self.types[kind] = name
+        return name
+
+    def rcode_name(self, rcode: cython.int) -> str:
+        name: str | None = self.rcodes.get(rcode)
+        if name is None:
+            name = "_OTHER"
+            if len(self.rcodes) < NUMBERS_MAX:
+                name = f"RCODE{rcode}"
+                self.rcodes[rcode] = name
+        return name
+
+
+_DEFAULT = DnsSettings()
+
+
+class Transfer:
+    """A zone transfer under way: many messages answer one question, until the first SOA record comes again.
+
+    AXFR (RFC 5936, 2.2): SOA, the zone, the same SOA. IXFR (RFC 1995, 4): a single SOA when there is nothing new, the zone as
+    for AXFR,
+    or new SOA, then pieces that begin with an old SOA and one of the new, the last piece with the newest; then the newest
+    once more.
+    """
+
+    def __init__(self, key: cython.longlong, kind: cython.int) -> None:
+        self.key = key
+        self.kind = kind
+        self.serial = -1
+        self.records = 0
+        self.boundaries = 0
+        self.incremental = False
+        self.over = False
+
+
+class DnsDecoder(Decoder):
+    def __init__(self, settings: DnsSettings | None = None) -> None:
+        Decoder.__init__(self)
+        self.settings = settings if settings is not None else _DEFAULT
+        self.multicast = False
+        # Keys of the last queries, for answers that do not repeat their question (some FORMERR and NOTIMP do not).
+        self.recent_0 = -1
+        self.recent_1 = -1
+        self.recent_2 = -1
+        self.recent_3 = -1
+        self.transfers: dict[int, Transfer] | None = None
+        self.announced_query = 0
+        self.announced_answer = 0
+        self.digest = 0
+        self.name_end = 0
+        self.kind = 0
+        self.klass = 0
+        self.extended = 0
+        self.edns_size = 0
+        self.texts: list[str] | None = None
+
+    def meet(self, endpoints: Endpoints) -> cython.int:
+        # Port 5353 on one side alone is no sign: cluster DNS servers listen there.
+        self.multicast = endpoints.transport == "udp" and (
+            (endpoints.server_port == 5353 and endpoints.client_port == 5353)
+            or _is_group(endpoints.server_address)
+            or _is_group(endpoints.client_address)
+        )
+        return 0
+
+    def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
+        n: cython.Py_ssize_t = c.end - c.pos
+        if self.datagrams:
+            return n if n >= HEADER else -1
+        if n < 2:
+            return 0
+        n = c.u16(c.pos)
+        if n < HEADER:
+            return -1
+        if n > WINDOW:
+            n = WINDOW
+        return n + 2
+
+    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+        base: cython.Py_ssize_t = c.pos
+        whole: cython.bint = True
+        if not self.datagrams:
+            base += 2
+            rest: cython.Py_ssize_t = c.u16(c.pos) - (c.end - base)
+            if rest > 0:
+                self.skip = rest
+                whole = False
+        if self.multicast:
+            return 0
+        flags: cython.int = c.u16(base + 2)
+        response: cython.bint = flags & FLAG_RESPONSE != 0
+        if response != (direction == TO_CLIENT):
+            raise Malformed(PROTOCOL, "query from the server" if direction == TO_CLIENT else "answer from the client", 2)
+        opcode: cython.int = flags >> 11 & 15
+        at: cython.Py_ssize_t = self._question(c, base, opcode)
+        identity: cython.longlong = c.u16(base)
+        key: cython.longlong = self.digest & LOW_47
+        key |= identity << 47
+        self.extended = 0
+        self.edns_size = -1
+        self.texts = None
+        out.key = key
+        if response:
+            return self._response(c, base, at, flags, whole, ts_ns, out)
+        count: cython.int = c.u16(base + 6) + c.u16(base + 8) + c.u16(base + 10)
+        at = self._records(c, base, at, count, SECTION_QUERY, None, None, ts_ns)
+        if at == BROKEN or (at == CUT and whole):
+            raise Malformed(PROTOCOL, "record cut short" if at == CUT else "name broken", c.end - base)
+        self.recent_3 = self.recent_2
+        self.recent_2 = self.recent_1
+        self.recent_1 = self.recent_0
+        self.recent_0 = key
+        if opcode != OPCODE_QUERY:
+            out.operation = _OPCODES[opcode]
+            # RFC 8490, 5.4: a DSO message with the id 0 wants no answer.
+            out.expects_reply = opcode != OPCODE_DSO or identity != 0
+        elif self.kind >= 0:
+            out.operation = self.settings.type_name(self.kind)
+        if self.kind >= 0 and (self.settings.questions or self.detail):
+            asked: Question = self.settings.question(c, base + HEADER, self.name_end, self.digest)
+            if self.settings.questions:
+                out.target = asked.text
+            if self.detail:
+                self._describe(out, asked, flags)
+        if self.kind >= TYPE_IXFR and self.kind <= TYPE_AXFR and opcode == OPCODE_QUERY and not self.datagrams:
+            if self.transfers is None:
+                self.transfers = {}
+            if len(self.transfers) < TRANSFERS_MAX:
+                self.transfers[identity] = Transfer(key, self.kind)
+        return 1
+
+    def _response(
+        self,
+        c: Cursor,
+        base: cython.Py_ssize_t,
+        at: cython.Py_ssize_t,
+        flags: cython.int,
+        whole: cython.bint,
+        ts_ns: cython.longlong,
+        out: Message,
+    ) -> cython.int:
+        settings: DnsSettings = self.settings
+        identity: cython.int = c.u16(base)
+        asked: Question | None = None
+        transfer: Transfer | None = None
+        if self.transfers is not None:
+            transfer = self.transfers.get(identity)
+            if transfer is not None and transfer.key != out.key and self.kind >= 0:
+                transfer = None
+        if self.kind < 0:
+            out.key = transfer.key if transfer is not None else self._recall(identity, out.key)
+        elif (
+            settings.names is not None
+            and (self.kind == TYPE_A or self.kind == TYPE_AAAA)
+            and flags & 0x780F == 0
+            and self.klass == CLASS_IN
+        ):
+            asked = settings.question(c, base + HEADER, self.name_end, self.digest)
+            if not asked.host:
+                asked = None
+        first: cython.bint = transfer is None or transfer.records == 0
+        at = self._records(c, base, at, c.u16(base + 6), SECTION_ANSWER, asked, transfer, ts_ns)
+        if at >= 0:
+            at = self._records(c, base, at, c.u16(base + 8) + c.u16(base + 10), SECTION_OTHER, None, None, ts_ns)
+        if at == BROKEN or (at == CUT and whole and flags & FLAG_TRUNCATED == 0):
+            raise Malformed(PROTOCOL, "record cut short" if at == CUT else "name broken", c.end - base)
+        rcode: cython.int = flags & 15 | self.extended << 4
+        if transfer is not None:
+            if not first:
+                out.piece = 0
+            if transfer.over or rcode != RCODE_NOERROR or (first and transfer.records == 0):
+                out.piece |= ENDS
+                self._ended(identity)
+            else:
+                out.piece &= ~ENDS
+            if not first and rcode == RCODE_NOERROR:
+                return 1
+        name: str = settings.rcode_name(rcode)
+        out.status = name
+        if rcode != RCODE_NOERROR:
+            out.error_type = name
+            out.fault = FAULT_BOTH
+        if self.detail:
+            if self.texts is not None:
+                out.add("dns.answers", tuple(self.texts))
+            if flags & FLAG_TRUNCATED:
+                out.add("pcap_receiver.dns.truncated", True)
+        return 1
+
+    def _ended(self, identity: cython.int) -> cython.int:
+        if self.transfers is not None:
+            del self.transfers[identity]
+        return 0
+
+    def _describe(self, out: Message, asked: Question, flags: cython.int) -> cython.int:
+        if not self.settings.questions:
+            out.add("dns.question.name", asked.text)
+        if self.klass != CLASS_IN:
+            out.add("pcap_receiver.dns.question.class", _CLASSES.get(self.klass) or f"CLASS{self.klass}")
+        if self.edns_size >= 0:
+            out.add("pcap_receiver.dns.edns.udp_size", self.edns_size)
+        return 0
+
+    def _recall(self, identity: cython.int, otherwise: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """The key of the last query with this id."""
+        if self.recent_0 >> 47 == identity:
+            return self.recent_0
+        if self.recent_1 >> 47 == identity:
+            return self.recent_1
+        if self.recent_2 >> 47 == identity:
+            return self.recent_2
+        if self.recent_3 >> 47 == identity:
+            return self.recent_3
+        return otherwise
+
+    def _question(self, c: Cursor, base: cython.Py_ssize_t, opcode: cython.int) -> cython.Py_ssize_t:
+        """Read the first question into `digest`, `name_end`, `kind` (-1: there is none) and `klass`; returns where records begin.
+
+        More than one question is not in use (RFC 9619); those after the first are passed over.
+        """
+        buf: bytes = c.buf  # read directly: this is the one loop over bytes that every message goes through
+        end: cython.Py_ssize_t = c.end
+        at: cython.Py_ssize_t = base + HEADER
+        count: cython.int = c.u16(base + 4)
+        digest: cython.ulonglong = FNV_BASIS
+        digest = (digest ^ opcode) * FNV_PRIME & LOW_64
+        self.kind = -1
+        self.klass = 0
+        self.digest = digest
+        if count == 0:
+            return at
+        byte: cython.int
+        stop: cython.Py_ssize_t
+        while True:
+            if at >= end:
+                raise Malformed(PROTOCOL, "question cut short", at - base)
+            byte = buf[at]
+            digest = (digest ^ byte) * FNV_PRIME & LOW_64
+            at += 1
+            if byte == 0:
+                break
+            if byte > 63:
+                raise Malformed(PROTOCOL, "no label in the question", at - base)
+            stop = at + byte
+            if stop >= end:
+                raise Malformed(PROTOCOL, "question cut short", at - base)
+            if stop - base - HEADER >= NAME_MAX:
+                raise Malformed(PROTOCOL, "name too long", at - base)
+            while at < stop:
+                byte = buf[at]
+                if 0x41 <= byte <= 0x5A:
+                    byte |= 0x20
+                digest = (digest ^ byte) * FNV_PRIME & LOW_64
+                at += 1
+        if at + 4 > end:
+            raise Malformed(PROTOCOL, "question cut short", at - base)
+        self.name_end = at
+        self.kind = c.u16(at)
+        self.klass = c.u16(at + 2)
+        digest = (digest ^ self.kind) * FNV_PRIME & LOW_64
+        self.digest = (digest ^ self.klass) * FNV_PRIME & LOW_64
+        at += 4
+        while count > 1:
+            at = _skip_name(c, base, at)
+            if at < 0 or at + 4 > end:
+                raise Malformed(PROTOCOL, "question cut short", end - base)
+            at += 4
+            count -= 1
+        return at
+
+    def _records(
+        self,
+        c: Cursor,
+        base: cython.Py_ssize_t,
+        at: cython.Py_ssize_t,
+        count: cython.int,
+        section: cython.int,
+        asked: Question | None,
+        transfer: Transfer | None,
+        ts_ns: cython.longlong,
+    ) -> cython.Py_ssize_t:
+        """Walk `count` records; returns where they end, CUT when the window ends first, or BROKEN.
+
+        Takes what OPT says, gives the addresses of an answer to `names` (`asked` is not None), and their text to `texts`.
+        """
+        end: cython.Py_ssize_t = c.end
+        names: Names | None = self.settings.names
+        kind: cython.int
+        data: cython.Py_ssize_t
+        ttl: cython.Py_ssize_t
+        while count > 0:
+            count -= 1
+            at = _skip_name(c, base, at)
+            if at < 0:
+                return at
+            if at + 10 > end:
+                return CUT
+            kind = c.u16(at)
+            data = at + 10
+            ttl = c.u32(at + 4)
+            at = data + c.u16(at + 8)
+            if at > end:
+                return CUT
+            if section != SECTION_ANSWER:
+                if kind == TYPE_OPT:
+                    self.extended = ttl >> 24
+                    self.edns_size = c.u16(data - 8)
+                continue
+            if transfer is not None and kind == TYPE_SOA:
+                self._soa(c, base, data, at, transfer)
+            if transfer is not None:
+                transfer.records += 1
+                if transfer.records == 2 and kind == TYPE_SOA and transfer.kind == TYPE_IXFR:
+                    transfer.incremental = not transfer.over
+                continue
+            if asked is not None and names is not None:
+                if kind == TYPE_A:
+                    if at - data == 4:
+                        names.learn(c.take(data, at), asked.text, ttl, ts_ns)
+                elif kind == TYPE_AAAA:
+                    if at - data == 16:
+                        names.learn(c.take(data, at), asked.text, ttl, ts_ns)
+            if self.detail:
+                if self.texts is None:
+                    self.texts = []
+                if len(self.texts) < ANSWERS_MAX:
+                    self.texts.append(self._value(c, base, kind, data, at))
+        if transfer is not None and transfer.records == 1 and transfer.kind == TYPE_IXFR and section == SECTION_ANSWER:
+            transfer.over = True
+        return at
+
+    def _soa(
+        self, c: Cursor, base: cython.Py_ssize_t, data: cython.Py_ssize_t, end: cython.Py_ssize_t, transfer: Transfer
+    ) -> cython.int:
+        """Take note of a SOA record of a transfer: [name][name][u32 serial][u32 refresh][u32 retry][u32 expire][u32 minimum]"""
+        if end - data < 22:
+            return 0
+        serial: cython.Py_ssize_t = c.u32(end - 20)
+        if transfer.records == 0:
+            transfer.serial = serial
+        elif serial == transfer.serial:
+            transfer.boundaries += 1
+            # The newest SOA stands once more before the last additions of an incremental transfer.
+            if transfer.boundaries == (2 if transfer.incremental else 1):
+                transfer.over = True
+        return 0
+
+    def _value(
+        self, c: Cursor, base: cython.Py_ssize_t, kind: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> str:
+        """A record's data as text, as zone files have it, without the dot behind names; TYPEnnn for types not listed here, and
+        for data that does not fit its type."""
+        n: cython.Py_ssize_t = end - at
+        text: str | None = None
+        if kind == TYPE_A:
+            if n == 4:
+                text = f"{c.u8(at)}.{c.u8(at + 1)}.{c.u8(at + 2)}.{c.u8(at + 3)}"
+        elif kind == TYPE_AAAA:
+            if n == 16:
+                text = inet_ntop(AF_INET6, c.take(at, end))
+        elif kind == TYPE_CNAME or kind == TYPE_NS or kind == TYPE_PTR:
+            if _skip_name(c, base, at) == end:
+                text = _name(c, base, at)
+        elif kind == TYPE_MX:
+            if n > 2 and _skip_name(c, base, at + 2) == end:
+                name = _name(c, base, at + 2)
+                text = None if name is None else f"{c.u16(at)} {name}"
+        elif kind == TYPE_SRV:
+            if n > 6 and _skip_name(c, base, at + 6) == end:
+                name = _name(c, base, at + 6)
+                text = None if name is None else f"{c.u16(at)} {c.u16(at + 2)} {c.u16(at + 4)} {name}"
+        elif kind == TYPE_SOA:
+            second: cython.Py_ssize_t = _skip_name(c, base, at)
+            if second >= 0 and _skip_name(c, base, second) == end - 20 and end - 20 >= second:
+                primary = _name(c, base, at)
+                mailbox = _name(c, base, second)
+                if primary is not None and mailbox is not None:
+                    at = end - 20
+                    numbers = f"{c.u32(at)} {c.u32(at + 4)} {c.u32(at + 8)} {c.u32(at + 12)} {c.u32(at + 16)}"
+                    text = f"{primary} {mailbox} {numbers}"
+        elif kind == TYPE_TXT:
+            text = _strings(c, at, end)
+        elif kind == TYPE_SVCB or kind == TYPE_HTTPS:
+            text = _service(c, base, at, end)
+        if text is None:
+            text = f"TYPE{kind}"
+        return text if len(text) <= TEXT_MAX else text[:TEXT_MAX]
+
+    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+        if direction == TO_CLIENT:
+            self.transfers = None
+        return 0
+
+    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+        if self.datagrams:
+            return True
+        # Servers exist that send the length by itself. Two bytes may as well be the rest of what a hole took, so they are believed
+        # only when it has been seen that the message of that length follows.
+        n: cython.Py_ssize_t = c.end - c.pos
+        announced: cython.Py_ssize_t = self.announced_answer if direction == TO_CLIENT else self.announced_query
+        if n == 2:
+            if announced == APART:
+                return c.u16(c.pos) >= HEADER
+            announced = c.u16(c.pos)
+        elif announced != APART:
+            apart: cython.bint = n == announced and n >= HEADER and self._fits(direction, c, c.pos, n) == YES
+            announced = APART if apart else 0
+        if direction == TO_CLIENT:
+            self.announced_answer = announced
+        else:
+            self.announced_query = announced
+        return n != 2 and self._looks(direction, c) == YES
+
+    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
+        return self._looks(direction, c)
+
+    def _looks(self, direction: cython.int, c: Cursor) -> cython.int:
+        base: cython.Py_ssize_t = c.pos
+        end: cython.Py_ssize_t = c.end
+        if self.datagrams:
+            if end - base < HEADER + 5:
+                return NO
+            return self._fits(direction, c, base, end - base)
+        if end - base < 2:
+            return PERHAPS
+        n: cython.Py_ssize_t = c.u16(base)
+        base += 2
+        if n < HEADER:
+            return NO
+        if end - base < HEADER:
+            return PERHAPS
+        answer: cython.int
+        if n > end - base:
+            return self._fits(direction, c, base, n)
+        c.clamp(base + n)
+        answer = self._fits(direction, c, base, n)
+        c.clamp(end)
+        return answer
+
+    def _fits(
+        self, direction: cython.int, c: Cursor, base: cython.Py_ssize_t, size: cython.Py_ssize_t
+    ) -> cython.int:
+        """Whether the bytes from `base` are a message of `size` bytes, or its beginning, such as real programs send: no flag that
+        contradicts another, one question of printable labels, records that fill the size to the last byte."""
+        end: cython.Py_ssize_t = c.end
+        whole: cython.bint = end - base >= size
+        flags: cython.int = c.u16(base + 2)
+        response: cython.bint = flags & FLAG_RESPONSE != 0
+        opcode: cython.int = flags >> 11 & 15
+        # RFC 6762, 18.1: multicast DNS has the id 0; one in 65 536 of the others has it as well.
+        multicast: cython.bint = self.datagrams and c.u16(base) == 0
+        if response != (direction == TO_CLIENT):
+            return NO
+        if opcode != OPCODE_QUERY and opcode != OPCODE_NOTIFY and opcode != OPCODE_UPDATE:
+            return NO
+        if flags & FLAG_ZERO:
+            return NO
+        questions: cython.int = c.u16(base + 4)
+        answers: cython.int = c.u16(base + 6)
+        records: cython.int = answers + c.u16(base + 8) + c.u16(base + 10)
+        if not response and not multicast:
+            if flags & (0x000F | FLAG_AVAILABLE | FLAG_TRUNCATED) or c.u16(base + 10) > 2:
+                return NO
+            if opcode == OPCODE_QUERY and (flags & FLAG_AUTHORITATIVE or answers or c.u16(base + 8) > 1):
+                return NO
+        if questions != 1 and not multicast:
+            return NO
+        if questions > 255 or (questions == 0 and not (response and answers)):
+            return NO
+        if questions * 5 + records * 11 > size - HEADER:
+            return NO
+        at: cython.Py_ssize_t = base + HEADER
+        stop: cython.Py_ssize_t
+        length: cython.int
+        encoded: cython.bint
+        asked: cython.int
+        for asked in range(questions):
+            start: cython.Py_ssize_t = at
+            encoded = False
+            while True:
+                if at >= end:
+                    return NO if whole else PERHAPS
+                length = c.u8(at)
+                at += 1
+                if length == 0:
+                    break
+                if length > 63:
+                    if asked == 0 or length < 0xC0:
+                        return NO
+                    at += 1
+                    break
+                stop = at + length
+                if stop - start >= NAME_MAX:
+                    return NO
+                encoded = length == 32 and start == at - 1
+                while at < stop:
+                    if at >= end:
+                        return NO if whole else PERHAPS
+                    length = c.u8(at)
+                    if _PLAIN[length] == 0:
+                        return NO
+                    if length < 0x41 or length > 0x50:
+                        encoded = False
+                    at += 1
+            if at + 4 > end:
+                return NO if whole else PERHAPS
+            kind: cython.int = c.u16(at)
+            klass: cython.int = c.u16(at + 2)
+            # NetBIOS has this very format, names of 32 letters A to P (RFC 1002, 4.2.1) and types that mean something else.
+            if (kind == TYPE_NIMLOC or kind == TYPE_SRV) and encoded:
+                return NO
+            if kind == 0 or (kind > 264 and kind < 32768) or kind == TYPE_OPT:
+                return NO
+            if multicast:
+                klass &= 0x7FFF
+            if (klass != CLASS_IN and klass != 3 and klass != 4 and klass < 254) or klass > 255:
+                return NO
+            at += 4
+        if not whole:
+            return YES
+        at = self._records(c, base, at, records, SECTION_OTHER, None, None, 0)
+        return YES if at == end else NO
+
+
+def _is_group(address: str) -> bool:
+    """Whether an address, as text, is a multicast group or the broadcast address (224.0.0.0/4 and above, ff00::/8)."""
+    if ":" in address:
+        return address.startswith("ff")
+    return int(address.partition(".")[0]) >= 224
+
+
+def _skip_name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the name at `at` ends; CUT when the window ends first, BROKEN when a pointer leads forward, or it is no name. Follows
+    no pointer."""
+    buf: bytes = c.buf
+    end: cython.Py_ssize_t = c.end
+    start: cython.Py_ssize_t = at
+    byte: cython.int
+    low: cython.int
+    while at < end:
+        byte = buf[at]
+        if byte == 0:
+            return at + 1
+        if byte >= 0xC0:
+            if at + 2 > end:
+                return CUT
+            low = buf[at + 1]
+            if (byte & 0x3F) << 8 | low >= start - base:
+                return BROKEN
+            return at + 2
+        if byte > 63:
+            return BROKEN
+        at += byte + 1
+        if at - start >= NAME_MAX:
+            return BROKEN
+    return CUT
+
+
+def _name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> str | None:
+    """The name at `at` as text, lower case, without the last dot (the root is `.`); None when it is not one.
+
+    Every pointer leads to a place before all that was read so far, so they end; the text is at most 255 bytes of labels.
+    """
+    labels: list[str] = []
+    bound: cython.Py_ssize_t = at
+    size: cython.Py_ssize_t = 1
+    byte: cython.int
+    target: cython.Py_ssize_t
+    while True:
+        if at >= c.end:
+            return None
+        byte = c.u8(at)
+        if byte == 0:
+            break
+        if byte >= 0xC0:
+            if at + 2 > c.end:
+                return None
+            target = base + ((byte & 0x3F) << 8 | c.u8(at + 1))
+            if target >= bound or target < base + HEADER:
+                return None
+            at = target
+            bound = target
+            continue
+        size += byte + 1
+        if byte > 63 or size > NAME_MAX or at + 1 + byte > c.end:
+            return None
+        labels.append(_escaped(c.take(at + 1, at + 1 + byte).lower(), True))
+        at += byte + 1
+    return ".".join(labels) if labels else "."
+
+
+def _escaped(piece: bytes, dots: cython.bint) -> str:
+    """Text as zone files have it (RFC 1035, 5.1): a backslash before what would be taken for something else, \\DDD for what cannot
+    be shown."""
+    if piece.isalnum() or piece.replace(b"-", b"").replace(b"_", b"").isalnum():
+        return piece.decode("ascii")
+    special = b".\\" if dots else b'"\\'
+    shown: list[str] = []
+    for byte in piece:
+        if byte in special:
+            shown.append("\\" + chr(byte))
+        elif 0x21 <= byte <= 0x7E or (byte == 0x20 and not dots):
+            shown.append(chr(byte))
+        else:
+            shown.append(f"\\{byte:03d}")
+    return "".join(shown)
+
+
+def _strings(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
+    """The strings of a TXT record, each in quotes; None when their lengths do not fit."""
+    shown: list[str] = []
+    size: cython.Py_ssize_t = 0
+    while at < end:
+        length: cython.Py_ssize_t = c.u8(at)
+        if at + 1 + length > end:
+            return None
+        if size <= TEXT_MAX:
+            shown.append(f'"{_escaped(c.take(at + 1, at + 1 + length), False)}"')
+        size += length + 3
+        at += 1 + length
+    return " ".join(shown) if shown else None
+
+
+def _service(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
+    """SVCB and HTTPS (RFC 9460, 2.1 and 2.2): [u16 priority][name, not compressed] and parameters [u16 key][u16 length][value]"""
+    if end - at < 3:
+        return None
+    shown: list[str] = [str(c.u16(at))]
+    place: cython.Py_ssize_t = _skip_name(c, base, at + 2)
+    name = _name(c, base, at + 2)
+    if name is None or place < 0 or place > end:
+        return None
+    shown.append(name)
+    while place < end:
+        if place + 4 > end:
+            return None
+        key: cython.int = c.u16(place)
+        start: cython.Py_ssize_t = place + 4
+        place = start + c.u16(place + 2)
+        if place > end:
+            return None
+        if len(shown) > ANSWERS_MAX:
+            continue
+        label = _SVC_KEYS.get(key) or f"key{key}"
+        value = _parameter(key, c.take(start, place))
+        shown.append(label if value is None else f'{label}="{value}"')
+    return " ".join(shown)
+
+
+def _parameter(key: int, value: bytes) -> str | None:
+    """The value of a parameter as text; None when it has none, is not one that is shown (ech), or does not fit its key."""
+    if key == 1:
+        names: list[str] = []
+        while value:
+            length = value[0]
+            if length == 0 or length >= len(value):
+                return None
+            names.append(_escaped(value[1 : 1 + length], False).replace(",", "\\\\,"))
+            value = value[1 + length :]
+        return ",".join(names) or None
+    if key == 0 and value and len(value) % 2 == 0:
+        keys = [int.from_bytes(value[i : i + 2], "big") for i in range(0, len(value), 2)]
+        return ",".join(_SVC_KEYS.get(one) or f"key{one}" for one in keys)
+    if key == 3 and len(value) == 2:
+        return str(int.from_bytes(value, "big"))
+    if key == 4 and value and len(value) % 4 == 0:
+        return ",".join(".".join(map(str, value[i : i + 4])) for i in range(0, len(value), 4))
+    if key == 6 and value and len(value) % 16 == 0:
+        return ",".join(inet_ntop(AF_INET6, value[i : i + 16]) for i in range(0, len(value), 16))
+    if key == 7 and value:
+        return _escaped(value, False)
+    return None

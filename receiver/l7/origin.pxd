@@ -1,0 +1,1 @@
+# Compiled for speed alone: nothing here is called from C.

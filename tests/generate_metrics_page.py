@@ -1,0 +1,95 @@
+"""Writes docs/metrics.md from the table of names, so that the page cannot say what the program does not.
+
+python -m tests.generate_metrics_page
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from receiver.remote_write.name import metric_name
+from receiver.telemetry import semconv
+from receiver.telemetry.snapshot import Metric
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
+
+HEAD = """\
+<!-- Generated from receiver/telemetry/semconv.py: python -m tests.generate_metrics_page. A test fails when stale. -->
+# Metrics
+
+All sums are cumulative. Over OTLP the names are the dotted ones. Over Prometheus remote write and on our own metrics
+page they are those with underscores, of attributes too, and a histogram adds `_bucket`, `_sum` and `_count` (with
+`histograms: vmrange`, buckets in VictoriaMetrics' form). Beyond `receivers.pcap.limits.series_per_metric` series of a
+metric, the rest is counted in one with `otel.metric.overflow=true`. Every roundtrip is counted, sampled or not; one
+whose answer the capture lost has no duration.
+"""
+
+DURATIONS = """\
+## Durations of roundtrips
+
+From the request's first byte to the response's last one, by the packets' own clock. `server`: the observed side was
+called; `client`: it called.
+"""
+
+ITSELF = """\
+## About itself
+
+Exported with the other metrics, and as text on `service.telemetry.metrics.endpoint`. At any moment packets = parsed +
+skipped; requests = paired + one_way + unanswered + open; roundtrips = the states of `pcap_receiver.spans`.
+"""
+
+
+def prometheus(definition: semconv.MetricDef) -> str:
+    """The Prometheus name of a metric's family."""
+    return metric_name(
+        Metric(
+            name=definition.name,
+            unit=definition.unit,
+            description="",
+            kind=definition.kind,
+            points=(),
+            monotonic=definition.monotonic,
+        )
+    )
+
+
+def attributes_of(shape: semconv.Shape) -> list[str]:
+    """What splits a shape's metric, in the table's order."""
+    names = [name for name, _ in shape.system]
+    names += [slot.attribute for slot in shape.slots if slot.metric]
+    names.append(semconv.ERROR_TYPE)
+    if shape.server_in_metric:
+        names += [semconv.SERVER_ADDRESS, semconv.SERVER_PORT]
+    return names
+
+
+def page() -> str:
+    lines = [HEAD, DURATIONS]
+    for shape in semconv.SHAPES:
+        metric = shape.metric
+        if metric is None:
+            continue
+        bounds = ", ".join(f"{bound:g}" for bound in metric.bounds)
+        lines += [
+            f"### `{metric.name}`",
+            "",
+            f"`{prometheus(metric)}` - {metric.kind}, unit `{metric.unit}`, {metric.stability.replace('_', ' ')}"
+            + ("" if shape.emitted else ", off unless asked for"),
+            "",
+            metric.description,
+            "",
+            f"- attributes: {', '.join(f'`{name}`' for name in attributes_of(shape))}",
+            f"- buckets: {bounds}",
+            "",
+        ]
+    lines += [ITSELF, "| metric | kind | unit | attributes | what |", "|---|---|---|---|---|"]
+    for metric in semconv.SELF.values():
+        names = ", ".join(f"`{name}`" for name in metric.attributes)
+        name = f"`{metric.name}`<br>`{prometheus(metric)}`"
+        lines.append(f"| {name} | {metric.kind} | `{metric.unit}` | {names} | {metric.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())
