@@ -45,9 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     chosen = sorted((load(name) for name in args.rows or available), key=lambda module: int(module.ORDER))
     idle = machine.await_idle(5.0)
-    report = Report(
-        {**machine.facts(), "busy_share_at_start": round(idle, 3), "quick": args.quick, "noisy": args.noisy}
-    )
+    report = Report({**machine.facts(), "busy_share_at_start": round(idle, 3), "quick": args.quick, "noisy": args.noisy})
     try:
         with Bench(report, args.quick, args.noisy, args.only) as bench:
             for module in chosen:

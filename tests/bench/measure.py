@@ -93,11 +93,7 @@ class Bench:
 
     def chosen(self, kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
         """Those of the row's observers that were asked for and that can be started."""
-        return [
-            kind
-            for kind in kinds
-            if (not self._observers or kind.name in self._observers) and kind.name not in self._broken
-        ]
+        return [kind for kind in kinds if (not self._observers or kind.name in self._observers) and kind.name not in self._broken]
 
     def say(self, what: str) -> None:
         print(f"  {what}", file=sys.stderr, flush=True)
@@ -146,8 +142,8 @@ class Bench:
             faults += watch.faults()
             if not faults:
                 return answer, True
-            kept = " (kept: no quiet moment came)" if attempt == attempts else ""
-            self.report.void.append(f"{what}: {', '.join(faults)}{kept}")
+            kept = "kept, no quiet moment came: " if attempt == attempts else "repeated: "
+            self.report.void.append(f"{kept}{what}: {', '.join(faults)}")
             if attempt == attempts:
                 return answer, False
 

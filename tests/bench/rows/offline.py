@@ -112,10 +112,7 @@ def replays(bench: Bench, directory: Path, files: Files) -> None:
             configuration = directory / "replay.yaml"
             text = CONFIGURATION.format(file=files[which][0], metrics=metrics, **ports) + traces
             configuration.write_text(text)
-            return (
-                bench.quietly(f"replay, {which}", lambda: whole_program(configuration))[0]
-                / files["whole"][1].roundtrips
-            )
+            return bench.quietly(f"replay, {which}", lambda: whole_program(configuration))[0] / files["whole"][1].roundtrips
 
         for what, metrics, traces, bars in (
             ("all in, metrics", "debug", "", Bars(1, None, 15.6)),
