@@ -294,9 +294,9 @@ def test_victoria_metrics_stores_counters_histograms_and_stale_markers(tmp_path)
         assert one["values"] == [0, 7, 9, None]  # begins where it began to count
         assert one["timestamps"] == [(now - 25) * 1000, (now - 20) * 1000, (now - 10) * 1000, (now - 10) * 1000 + 1]
         assert two["values"] == [0, 1, None]
-        assert two["timestamps"] == [(now - 20) * 1000, (now - 10) * 1000]
+        assert two["timestamps"] == [(now - 25) * 1000, (now - 20) * 1000, (now - 10) * 1000]
         buckets = {s["metric"]["le"]: s["values"] for s in exported(url, "real_duration_seconds_bucket")}
-        assert buckets == {"0.5": [1, 1, None], "1": [3, 3, None], "+Inf": [6, 6, None]}
+        assert buckets == {"0.5": [0, 1, 1, None], "1": [0, 3, 3, None], "+Inf": [0, 6, 6, None]}
         (info,) = exported(url, "target_info")
         assert (info["metric"]["host_name"], info["values"]) == ("h", [1, 1, None])
         ignored = [line for line in get(f"{url}/metrics").splitlines() if line.startswith("vm_rows_ignored_total")]
