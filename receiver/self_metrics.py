@@ -16,17 +16,12 @@ import msgspec
 
 from receiver.config import Config
 from receiver.engine import Engine
-from receiver.export.debug import DebugExporter
-from receiver.export.queue import QueueStats
-from receiver.otlp_out.client import OtlpExporter
+from receiver.export.exporter import Exporter
 from receiver.pcap.source import CaptureStats
-from receiver.remote_write.client import RemoteWriteExporter
 from receiver.remote_write.name import label_name, label_value, metric_name, number_text
 from receiver.telemetry import semconv
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.snapshot import Attributes, Metric, NumberPoint
-
-AnyExporter = OtlpExporter | RemoteWriteExporter | DebugExporter
 
 _PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -47,7 +42,7 @@ class Accounts:
         self.start_ns = start_ns
         self.began_s = time.monotonic()
         self.spans = SpanCounts()
-        self.exporters: dict[str, AnyExporter] = {}
+        self.exporters: dict[str, Exporter] = {}
 
     def metrics(self, capture: CaptureStats) -> list[Metric]:
         """All self-metrics that have a value."""
@@ -111,8 +106,8 @@ class Accounts:
         out.add("pcap_receiver.process.memory_rss", resident_bytes())
         return out.metrics
 
-    def _exporter(self, out: _Collector, name: str, exporter: AnyExporter) -> None:
-        for signal, items, stats in signals_of(exporter):
+    def _exporter(self, out: _Collector, name: str, exporter: Exporter) -> None:
+        for signal, items, stats in exporter.signals():
             out.add(f"pcap_receiver.exporter.sent_{items}", stats.sent, exporter=name)
             failed = dict(stats.send_failed)
             if stats.rejected:
@@ -123,17 +118,6 @@ class Accounts:
             out.add("pcap_receiver.exporter.queue_size", stats.size_bytes, exporter=name, signal=signal)
             out.add("pcap_receiver.exporter.queue_capacity", stats.capacity_bytes, exporter=name, signal=signal)
             out.add("pcap_receiver.exporter.queue_items", stats.queued, exporter=name, signal=signal)
-
-
-def signals_of(exporter: AnyExporter) -> list[tuple[str, str, QueueStats]]:
-    """(signal, what its items are called, counters) for each signal of an exporter."""
-    if isinstance(exporter, OtlpExporter):
-        both = exporter.stats()
-        return [("traces", "spans", both.spans), ("metrics", "metric_points", both.metric_points)]
-    if isinstance(exporter, RemoteWriteExporter):
-        return [("metrics", "metric_points", exporter.stats().metric_points)]
-    spans, points = exporter.stats()
-    return [("traces", "spans", spans), ("metrics", "metric_points", points)]
 
 
 class _Collector:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from receiver import __version__, privileges
 from receiver.config import (
@@ -36,6 +37,7 @@ from receiver.config import (
 )
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
+from receiver.export.exporter import Exporter, SpanExporter
 from receiver.health import PageServer, health_page, metrics_page
 from receiver.l7 import registry
 from receiver.l7.conversation import Reading
@@ -47,7 +49,7 @@ from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
-from receiver.self_metrics import Accounts, AnyExporter, exposition, signals_of
+from receiver.self_metrics import Accounts, exposition
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -166,7 +168,7 @@ def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
     return decode(data, link_type, unwrap)
 
 
-def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> AnyExporter:
+def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> Exporter:
     """Raises ConfigError for settings that cannot be."""
     try:
         if isinstance(settings, OtlpGrpcExporter):
@@ -198,8 +200,8 @@ class Service:
         self._page_made = threading.Event()
         self._page = ""
         self.resource = _resource(config)
-        self._traces: list[AnyExporter] = []
-        self._metrics: list[tuple[AnyExporter, float]] = []
+        self._traces: list[SpanExporter] = []
+        self._metrics: list[tuple[Exporter, float]] = []
         self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
         self._assign()
         prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
@@ -226,7 +228,7 @@ class Service:
     # -- setting up ------------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
-        self._traces = [self.exporters[name] for name in self.config.exporters_of("traces")]
+        self._traces = [cast(SpanExporter, self.exporters[name]) for name in self.config.exporters_of("traces")]
         self._metrics = [
             (self.exporters[name], float(getattr(item, "interval", 60.0)))
             for name, item in self.config.exporters_of("metrics").items()
@@ -343,20 +345,17 @@ class Service:
         blob, count = spans.take()
         self.accounts.spans.taken += count
         for exporter in self._traces:
-            if isinstance(exporter, (DebugExporter,)):
-                exporter.export_spans(blob, count)
-                continue
             if self._files:
                 self._wait_for_room(exporter)
-            exporter.export_spans(blob, count)  # type: ignore[union-attr]  # the traces pipeline takes no other
+            exporter.export_spans(blob, count)
 
-    def _wait_for_room(self, exporter: AnyExporter) -> None:
+    def _wait_for_room(self, exporter: Exporter) -> None:
         """Hold the file back while the queue is more than half full, as long as it moves."""
         until_s = time.monotonic() + FILE_WAIT_S
-        _, _, before = signals_of(exporter)[0]
+        _, _, before = exporter.signals()[0]
         while not self._stop and before.size_bytes * 2 > before.capacity_bytes and time.monotonic() < until_s:
             time.sleep(0.005)
-            _, _, after = signals_of(exporter)[0]
+            _, _, after = exporter.signals()[0]
             if after.requests_sent != before.requests_sent:
                 until_s = time.monotonic() + FILE_WAIT_S
             before = after
@@ -401,7 +400,7 @@ class Service:
         deadline_s = float(self.config.service.shutdown_timeout)
         if self._files and not self._stop:
             # Whoever reads a file waits for its result, as long as the backends take it.
-            if any(stats.requests_sent for item in self.exporters.values() for _, _, stats in signals_of(item)):
+            if any(stats.requests_sent for item in self.exporters.values() for _, _, stats in item.signals()):
                 deadline_s = max(deadline_s, 60.0)
         until_s = time.monotonic() + deadline_s
         for exporter in self.exporters.values():
@@ -422,7 +421,7 @@ class Service:
         if pairing.unmatched:
             log.info("%d responses had no request in the file", pairing.unmatched)
         for name, exporter in self.exporters.items():
-            for _, items, stats in signals_of(exporter):
+            for _, items, stats in exporter.signals():
                 lost = stats.offered - stats.sent - stats.kept
                 if lost:
                     log.warning("%s: %d of %d %s were not taken", name, lost, stats.offered, items)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receiver.config import Config, ConfigError, Duration, PortRange, Size, split_endpoint
@@ -271,6 +271,7 @@ TREES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on a busy machine slow is no fault
 @given(st.dictionaries(KEYS, TREES))
 def test_any_tree_loads_or_is_a_config_error(tree: dict[str, Any]) -> None:
     try:

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from receiver.config import DebugExporter as Settings
+from receiver.export.exporter import Signals
 from receiver.export.queue import QueueStats
 from receiver.telemetry.snapshot import HistogramPoint, Resource, Snapshot
 
@@ -45,8 +46,10 @@ class DebugExporter:
         for line in describe_metrics(snapshot, full=self._verbosity == "detailed"):
             log.info("%s", line)
 
-    def stats(self) -> tuple[QueueStats, QueueStats]:
-        return (QueueStats(offered=self._spans, sent=self._spans), QueueStats(offered=self._points, sent=self._points))
+    def signals(self) -> Signals:
+        spans = QueueStats(offered=self._spans, sent=self._spans)
+        points = QueueStats(offered=self._points, sent=self._points)
+        return [("traces", "spans", spans), ("metrics", "metric_points", points)]
 
     def stop(self, deadline_s: float) -> None:
         """There is nothing that could wait."""

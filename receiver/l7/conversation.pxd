@@ -28,7 +28,6 @@ cdef class Reading:
     cdef set logged
 
 @cython.final
-@cython.no_gc
 cdef class Lane:
     cdef bytes carry
     cdef long long carry_ns
@@ -41,7 +40,6 @@ cdef class Lane:
     cdef int tries
 
 @cython.final
-@cython.no_gc
 cdef class Conversation(Consumer):
     cdef Reading reading
     cdef Connection connection

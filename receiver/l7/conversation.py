@@ -56,6 +56,8 @@ class Reading:
         self.logged: set[str] = set()
 
 
+@cython.no_gc
+@cython.cclass
 class Lane:
     """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet."""
 
@@ -71,6 +73,8 @@ class Lane:
         self.tries = 0
 
 
+@cython.no_gc
+@cython.cclass
 class Conversation(Consumer):
     """The decoder's side of one flow.
 
@@ -97,11 +101,20 @@ class Conversation(Consumer):
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
+        if end <= start:
+            return 0
         if self.health != READING:
             if self.health == SET_ASIDE and (self.from_start or direction == self.last_direction or self.faults):
                 self.reading.bytes_set_aside += end - start
                 return 0
-            return self._detect(direction, buf, start, end, ts_ns)
+            try:
+                return self._detect(direction, buf, start, end, ts_ns)
+            except Exception as bug:
+                self._report(bug)
+                key = ("unknown", "internal")
+                self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
+                self._set_aside(ts_ns)
+                return 0
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         try:
             self._read(direction, lane, buf, start, end, ts_ns)
@@ -429,7 +442,8 @@ class Conversation(Consumer):
         self.faults += 1
         self.to_server.carry = None
         self.to_client.carry = None
-        self.matcher.end(OUTCOME_LOST, ts_ns)
+        if self.matcher is not None:
+            self.matcher.end(OUTCOME_LOST, ts_ns)
         return 0
 
     def _report(self, bug: Exception) -> None:

@@ -59,7 +59,6 @@ cdef dict _SVC_KEYS
 cdef bytes _PLAIN
 
 @cython.final
-@cython.no_gc
 cdef class Question:
     cdef bytes wire
     cdef str text
@@ -80,7 +79,6 @@ cdef class DnsSettings:
 cdef DnsSettings _DEFAULT
 
 @cython.final
-@cython.no_gc
 cdef class Transfer:
     cdef long long key
     cdef Py_ssize_t serial

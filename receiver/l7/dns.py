@@ -127,6 +127,8 @@ BROKEN = -2
 _PLAIN = bytes(1 if 0x21 <= i <= 0x7E else 0 for i in range(256))
 
 
+@cython.no_gc
+@cython.cclass
 class Question:
     """A name that was asked for: as on the wire, folded, and as text; `host`: it can be a host's name."""
 
@@ -193,6 +195,8 @@ class DnsSettings:
 _DEFAULT = DnsSettings()
 
 
+@cython.no_gc
+@cython.cclass
 class Transfer:
     """A zone transfer under way: many messages answer one question, until the first SOA record comes again.
 
@@ -212,6 +216,8 @@ class Transfer:
         self.over = False
 
 
+@cython.no_gc
+@cython.cclass
 class DnsDecoder(Decoder):
     def __init__(self, settings: DnsSettings | None = None) -> None:
         Decoder.__init__(self)

@@ -25,7 +25,6 @@ cdef class Pairing:
     cdef readonly long long open
 
 @cython.final
-@cython.no_gc
 cdef class Matcher:
     cdef Pairing pairing
     cdef Protocol protocol

@@ -66,6 +66,8 @@ class Pairing:
         self.open = 0
 
 
+@cython.no_gc
+@cython.cclass
 class Matcher:
     """The requests of one connection that wait for an answer."""
 

@@ -17,6 +17,7 @@ import msgspec
 
 from receiver.config import OtlpGrpcExporter as Config
 from receiver.config import Tls
+from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
 from receiver.export.tls import check_files
@@ -129,6 +130,9 @@ class OtlpExporter:
 
     def stats(self) -> OtlpStats:
         return OtlpStats(spans=self._spans.stats(), metric_points=self._metrics.stats())
+
+    def signals(self) -> Signals:
+        return [("traces", "spans", self._spans.stats()), ("metrics", "metric_points", self._metrics.stats())]
 
     def stop(self, deadline_s: float) -> None:
         """Begin the shutdown; returns at once, so that several exporters may end together."""

@@ -10,7 +10,6 @@ cdef int SYN
 cdef int ACK
 
 @cython.final
-@cython.no_gc
 cdef class Flow(Connection):
     cdef Stream to_server
     cdef Stream to_client

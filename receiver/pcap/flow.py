@@ -30,6 +30,8 @@ LINGER_NS = 2_000_000_000
 EVICT_STEPS = 32
 
 
+@cython.no_gc
+@cython.cclass
 class Flow(Connection):
     """Two streams, and the consumer of what they carry (None until there is a payload)."""
 

@@ -47,7 +47,7 @@ FilterFor = Callable[[int], str]  # link type -> filter text, '' for everything
 OnProgress = Callable[[str, int, int], None]  # file, bytes read, bytes in all
 
 ANY = "any"
-DEFAULT_SNAPLEN = 65_535
+DEFAULT_SNAPLEN = 262_144
 DEFAULT_BUFFER_BYTES = 8 * 1024 * 1024
 DEFAULT_TIMEOUT_MS = 100  # the kernel hands over a block that is not full after this long
 BATCH_PACKETS = 256

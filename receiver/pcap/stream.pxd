@@ -24,7 +24,6 @@ cdef class Limits:
     cdef Cursor cursor
 
 @cython.final
-@cython.freelist(16)
 cdef class Held:
     cdef long long seq
     cdef long long ack
@@ -35,7 +34,6 @@ cdef class Held:
     cdef long long ts_ns
 
 @cython.final
-@cython.no_gc
 cdef class Stream:
     cdef public int direction
     cdef public object owner

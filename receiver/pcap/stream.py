@@ -56,6 +56,9 @@ class Limits:
         self.cursor = Cursor(b"")
 
 
+@cython.freelist(16)
+@cython.no_gc
+@cython.cclass
 class Held:
     """A segment that waits, with its own copy of the payload."""
 
@@ -69,6 +72,8 @@ class Held:
         self.ts_ns = 0
 
 
+@cython.no_gc
+@cython.cclass
 class Stream:
     """One direction. `next_seq` is -1 until the first segment; `acked` is the highest that the peer acknowledged, or -1."""
 

@@ -18,6 +18,7 @@ from requests.utils import check_header_validity, get_environ_proxies
 from urllib3.util import Timeout
 
 from receiver.config import PrometheusRemoteWriteExporter as Config
+from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.queue import ExportQueue, QueueStats
 from receiver.export.tls import check_files
@@ -91,6 +92,9 @@ class RemoteWriteExporter:
 
     def stats(self) -> RemoteWriteStats:
         return RemoteWriteStats(metric_points=self._queue.stats())
+
+    def signals(self) -> Signals:
+        return [("metrics", "metric_points", self._queue.stats())]
 
     def stop(self, deadline_s: float) -> None:
         """Mark every series as ended and begin the shutdown; returns at once, so that several exporters may end

@@ -26,7 +26,6 @@ cdef class Form:
     cdef Series overflow
 
 @cython.final
-@cython.no_gc
 cdef class Series:
     cdef readonly Form form
     cdef str operation

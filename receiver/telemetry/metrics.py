@@ -59,6 +59,8 @@ class Form:
         self.overflow: Series | None = None
 
 
+@cython.no_gc
+@cython.cclass
 class Series:
     """One combination of values: its row of counters, and what of a span it fixes."""
 

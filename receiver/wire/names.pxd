@@ -4,7 +4,6 @@ cdef long long _KEEP_MIN_NS
 cdef long long _KEEP_MAX_NS
 
 @cython.final
-@cython.no_gc
 cdef class Named:
     cdef str name
     cdef long long expires_ns

@@ -67,6 +67,8 @@ def read_hosts(text: str) -> dict[str, str]:
     return found
 
 
+@cython.no_gc
+@cython.cclass
 class Named:
     def __init__(self, name: str, expires_ns: cython.longlong) -> None:
         self.name = name

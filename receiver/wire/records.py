@@ -71,6 +71,8 @@ class Segment:
         self.window = 0
 
 
+@cython.no_gc
+@cython.cclass
 class Endpoints:
     """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
     answer told it, its address when none did. `encoded` is telemetry's to cache in."""

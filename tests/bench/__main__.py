@@ -12,7 +12,7 @@ from types import FrameType, ModuleType
 
 from tests.bench import machine, rows
 from tests.bench.lab import LabUnavailable
-from tests.bench.measure import Bench
+from tests.bench.measure import Bench, ObserverFailed
 from tests.bench.report import Report
 
 
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="shorter loads and less patience with a busy machine; still three repeats"
     )
+    parser.add_argument("--noisy", action="store_true", help="do not wait for a quiet machine; the figures are void")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, samples and machine facts there")
     parser.add_argument(
         "--only",
@@ -44,15 +45,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     chosen = sorted((load(name) for name in args.rows or available), key=lambda module: int(module.ORDER))
     idle = machine.await_idle(5.0)
-    report = Report({**machine.facts(), "busy_share_at_start": round(idle, 3), "quick": args.quick})
+    report = Report({**machine.facts(), "busy_share_at_start": round(idle, 3), "quick": args.quick, "noisy": args.noisy})
     try:
-        with Bench(report, args.quick, args.only) as bench:
+        with Bench(report, args.quick, args.noisy, args.only) as bench:
             for module in chosen:
                 print(f"{name_of(module)}: {summary(module)}", file=sys.stderr, flush=True)
                 try:
                     module.run(bench)
-                except LabUnavailable as error:
+                except (LabUnavailable, ObserverFailed, OSError, RuntimeError) as error:
                     report.skipped.append(f"{name_of(module)}: {error}")
+                    bench.say(f"skipped: {error}")
     finally:
         facts = report.facts
         compiled = "compiled" if facts["compiled"] else "PLAIN, not compiled"

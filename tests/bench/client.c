@@ -2,11 +2,12 @@
  * them: what it counts is the truth that observers are compared with. One thread, one epoll, one system call to send and
  * one or two to receive.
  *
- *   client HOST PORT PATH CONNECTIONS RATE TOTAL HOLD
+ *   client HOST PORT PATH CONNECTIONS RATE TOTAL SECONDS HOLD
  *
- * RATE is requests a second over all connections; 0 sends as fast as the answers come. TOTAL requests are sent, each on a
- * connection that waits for no other answer; when all are busy the request is late, not left out. HOLD 1 keeps the
- * connections open until standard input ends. Prints one line of JSON when the last answer is complete.
+ * RATE is requests a second over all connections; 0 sends as fast as the answers come. TOTAL requests are sent, or those of
+ * SECONDS where that is not 0, each on a connection that waits for no other answer; when all are busy the request is late,
+ * not left out. HOLD 1 keeps the connections open until standard input ends. Prints one line of JSON when the last answer is
+ * complete.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -88,11 +89,13 @@ static int receive(struct connection *c, long long *bytes, long long *refused) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) fail("usage: client HOST PORT PATH CONNECTIONS RATE TOTAL HOLD");
+    if (argc != 9) fail("usage: client HOST PORT PATH CONNECTIONS RATE TOTAL SECONDS HOLD");
     int connections = atoi(argv[4]);
     double rate = atof(argv[5]);
     long long total = atoll(argv[6]);
-    int hold = atoi(argv[7]);
+    long long limit_ns = (long long)(atof(argv[7]) * 1e9);
+    int hold = atoi(argv[8]);
+    if (limit_ns) total = 1LL << 62;
 
     struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2]))};
     if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1) fail("HOST is an IPv4 address");
@@ -112,6 +115,9 @@ int main(int argc, char **argv) {
         if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0) die("connect");
         int on = 1;
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        /* Held connections end by reset: 10 000 a time in TIME_WAIT would use up the ports after a few repeats. */
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        if (hold) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)i};
         if (epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &event) < 0) die("epoll_ctl");
     }
@@ -126,6 +132,7 @@ int main(int argc, char **argv) {
     struct epoll_event events[256];
     while (received < total) {
         long long now = now_ns(), due = 0;
+        if (limit_ns && now - start >= limit_ns) total = sent;
         while (sent < total && idle_count > 0) {
             due = start + (long long)((double)sent * interval);
             if (due > now) break;

@@ -75,9 +75,7 @@ def packets(workload: Workload) -> Iterator[Packet]:
     return heapq.merge(*(_connection(workload, n) for n in range(workload.connections)))
 
 
-def write_pcap(
-    path: Path | str, frames: Iterable[Packet], link_type: int = LINK_ETHERNET, nanoseconds: bool = False
-) -> int:
+def write_pcap(path: Path | str, frames: Iterable[Packet], link_type: int = LINK_ETHERNET, nanoseconds: bool = False) -> int:
     """Write a classic pcap file, little-endian, and return how many packets it has."""
     with Path(path).open("wb") as file:
         return _write(file, frames, link_type, nanoseconds)
@@ -152,10 +150,7 @@ def _connection(workload: Workload, number: int) -> Iterator[Packet]:
     ts_ns += 20_000
     yield ts_ns, client.frame(ACK, server.seq)
     body = bytes(32 + (7 * i) % 95 for i in range(workload.body_bytes))
-    answer = (
-        f"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
+    answer = f"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     headers = "".join(f"{line}\r\n" for line in ("Host: bench.test", *workload.request_headers))
     for turn in range(workload.roundtrips_each):
         ts_ns += int(rng.expovariate(1.0 / workload.mean_gap_ns)) + 1000
@@ -198,9 +193,7 @@ def _link_header(link_type: int, to_server: bool, ipv6: bool) -> bytes:
     if link_type == LINK_ETHERNET:
         return (server + client if to_server else client + server) + ethertype
     if link_type == LINK_SLL:  # [u16 packet type][u16 ARPHRD 1][u16 address length][8 address][u16 protocol]
-        return (
-            struct.pack("!HHH", 0 if to_server else 4, 1, 6) + (client if to_server else server) + b"\0\0" + ethertype
-        )
+        return struct.pack("!HHH", 0 if to_server else 4, 1, 6) + (client if to_server else server) + b"\0\0" + ethertype
     if link_type == LINK_RAW:
         return b""
     raise ValueError(f"link type {link_type}")

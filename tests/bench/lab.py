@@ -73,9 +73,7 @@ class Lab:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._take_down()
 
     def popen(
@@ -175,9 +173,7 @@ class Lab:
     def _build(self) -> None:
         for role, name in self.names.items():
             _ip("netns", "add", name)
-            self.run(
-                role, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]
-            )
+            self.run(role, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
             self.run(role, ["ip", "link", "set", "lo", "up"])
         self._join("client", CLIENT_ADDRESS, "app", APP_ADDRESS, "eth0", "eth0")
         self._join("app", APP_EXPORT_ADDRESS, "sink", SINK_ADDRESS, "eth1", "eth0")
@@ -186,14 +182,10 @@ class Lab:
             (self.directory / "htdocs" / path[1:]).write_bytes(b"0123456789abcde\n" * (size // 16) + b"." * (size % 16))
         configuration = NGINX.format(directory=self.directory, address=APP_ADDRESS, port=PORT, body="x" * 200)
         (self.directory / "nginx.conf").write_text(configuration)
-        nginx = self.popen(
-            "app", ["nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"), "-e", "stderr"]
-        )
+        nginx = self.popen("app", ["nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"), "-e", "stderr"])
         self.await_answer("client", f"http://{APP_ADDRESS}:{PORT}/200", nginx)
 
-    def _join(
-        self, left: str, left_address: str, right: str, right_address: str, left_name: str, right_name: str
-    ) -> None:
+    def _join(self, left: str, left_address: str, right: str, right_address: str, left_name: str, right_name: str) -> None:
         ends = ("link", "add", left_name, "netns", self.names[left], "type", "veth", "peer", "name", right_name)
         _ip(*ends, "netns", self.names[right])
         for role, name, address in ((left, left_name, left_address), (right, right_name, right_address)):

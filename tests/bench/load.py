@@ -40,7 +40,8 @@ class Done:
 
 @dataclass(frozen=True)
 class FixedRate:
-    """`rate` requests a second, evenly spaced, until `seconds` worth are answered. rate 0: as the answers come."""
+    """`rate` requests a second, evenly spaced, until `seconds` worth are answered. Rate 0: as fast as the answers come,
+    and unlike wrk to the last answer: for counting losses."""
 
     rate: int
     seconds: float
@@ -49,12 +50,13 @@ class FixedRate:
 
     @property
     def label(self) -> str:
-        return f"{self.rate:,}/s".replace(",", " ")
+        return f"{self.rate:,}/s".replace(",", " ") if self.rate else "full speed to the last answer"
 
     def argv(self, lab: Lab, total: int | None = None, hold: bool = False) -> list[str]:
         """The command line of the client."""
         count = round(self.rate * self.seconds) if total is None else total
-        numbers = [str(self.connections), str(self.rate), str(count), str(int(hold))]
+        seconds = 0.0 if self.rate else self.seconds
+        numbers = [str(self.connections), str(self.rate), str(count), str(seconds), str(int(hold))]
         return [str(client_program(lab.directory)), APP_ADDRESS, str(PORT), self.path, *numbers]
 
     def run(self, lab: Lab) -> Done:

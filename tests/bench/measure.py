@@ -18,7 +18,6 @@ from tests.bench.report import Bars, Figure, Report
 from tests.bench.sinks import Sinks
 
 VOID_ATTEMPTS = 4
-VOID_ATTEMPTS_QUICK = 2
 WARM_UP_REQUESTS = 500
 
 ObserverKind = type[Observer]
@@ -55,15 +54,17 @@ class Run:
 class Bench:
     """What a row works with: settings, the report, and the laboratory, which is built when a row first asks for it.
 
+    `noisy` takes the machine as it is: no waiting, no repeating, and figures that say so.
     `observers` limits whom live rows measure (names as in the table); empty: all that the row has.
     """
 
-    def __init__(self, report: Report, quick: bool = False, observers: Sequence[str] = ()) -> None:
+    def __init__(self, report: Report, quick: bool = False, noisy: bool = False, observers: Sequence[str] = ()) -> None:
         self.report = report
         self.quick = quick
         self.repeats = 3
         self.seconds = 2.0 if quick else 5.0
-        self.patience_s = 20.0 if quick else machine.IDLE_PATIENCE_S
+        self.patience_s = 0.0 if noisy else 20.0 if quick else machine.IDLE_PATIENCE_S
+        self.noisy = noisy
         self._observers = observers
         self._stack = ExitStack()
         self._lab: Lab | None = None
@@ -92,11 +93,7 @@ class Bench:
 
     def chosen(self, kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
         """Those of the row's observers that were asked for and that can be started."""
-        return [
-            kind
-            for kind in kinds
-            if (not self._observers or kind.name in self._observers) and kind.name not in self._broken
-        ]
+        return [kind for kind in kinds if (not self._observers or kind.name in self._observers) and kind.name not in self._broken]
 
     def say(self, what: str) -> None:
         print(f"  {what}", file=sys.stderr, flush=True)
@@ -135,7 +132,7 @@ class Bench:
     def quietly(self, what: str, work: Callable[[], T]) -> tuple[T, bool]:
         """Do `work` on a quiet machine, and again when it was not quiet, VOID_ATTEMPTS times in all. The last answer
         is returned in any case; the second value says whether it counts."""
-        attempt, attempts = 0, VOID_ATTEMPTS_QUICK if self.quick else VOID_ATTEMPTS
+        attempt, attempts = 0, 1 if self.noisy else VOID_ATTEMPTS
         while True:
             attempt += 1
             share = machine.await_idle(self.patience_s)
@@ -145,8 +142,8 @@ class Bench:
             faults += watch.faults()
             if not faults:
                 return answer, True
-            kept = " (kept: no quiet moment came)" if attempt == attempts else ""
-            self.report.void.append(f"{what}: {', '.join(faults)}{kept}")
+            kept = "kept, no quiet moment came: " if attempt == attempts else "repeated: "
+            self.report.void.append(f"{kept}{what}: {', '.join(faults)}")
             if attempt == attempts:
                 return answer, False
 

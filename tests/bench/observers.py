@@ -67,8 +67,12 @@ class Observer:
             time.sleep(0.002)
 
     def captures(self) -> bool:
-        """Whether the namespace has a packet socket that takes packets."""
+        """Whether it is in its namespace, and that has a packet socket that takes packets."""
+        here = Path("/run/netns", self.lab.names["app"])
         try:
+            # Until `ip netns exec` has moved it there, it is among the packet sockets of this process's namespace.
+            if not Path(f"/proc/{self.started.pid}/ns/net").samefile(here):
+                return False
             # sk RefCnt Type Proto Iface R Rmem User Inode, of the namespace of the process
             lines = Path(f"/proc/{self.started.pid}/net/packet").read_text().splitlines()[1:]
         except OSError:

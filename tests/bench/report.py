@@ -80,7 +80,9 @@ class Report:
             columns = zip(line, [*widths, 0], strict=True)
             padded = [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(columns)]
             text.append("  ".join(padded).rstrip())
-        text += [f"void, repeated: {line}" for line in self.void]
+        kept = sum(line.startswith("kept") for line in self.void)
+        if self.void:
+            text.append(f"void: {len(self.void)} runs on a busy machine, of which {kept} were kept; the JSON file names them")
         text += [f"skipped: {line}" for line in self.skipped]
         return "\n".join(text)
 

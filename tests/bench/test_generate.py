@@ -60,9 +60,7 @@ def test_sequence_numbers_count_every_byte_and_flag() -> None:
 
 
 def test_no_frame_exceeds_the_mtu() -> None:
-    lengths = [
-        len(frame) for _, frame in packets(Workload(connections=1, roundtrips_each=2, body_bytes=9_000, mtu=1500))
-    ]
+    lengths = [len(frame) for _, frame in packets(Workload(connections=1, roundtrips_each=2, body_bytes=9_000, mtu=1500))]
     assert max(lengths) == 14 + 1500
 
 

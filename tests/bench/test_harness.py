@@ -83,12 +83,33 @@ def test_client_counts_what_the_server_answered(client: str) -> None:
             """Says nothing."""
 
     with serving(Server) as port:
-        argv = [client, "127.0.0.1", port, "/x", "4", "1000", "100", "0"]
+        argv = [client, "127.0.0.1", port, "/x", "4", "1000", "100", "0", "0"]
         said = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout)
     assert len(answered) == said["requests"] == said["responses"] == 100
     assert said["refused"] == 10
     assert said["bytes"] > 100 * 70_000
     assert said["elapsed_ns"] >= 99_000_000  # the last of 100 at 1 000/s is due 99 ms after the first
+
+
+def test_client_at_full_speed_finishes_what_it_sent(client: str) -> None:
+    answered = []
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            answered.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with serving(Server) as port:
+        argv = [client, "127.0.0.1", port, "/x", "8", "0", "0", "0.2", "0"]
+        said = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout)
+    assert len(answered) == said["requests"] == said["responses"] > 8
 
 
 def test_client_fails_when_the_server_closes(client: str) -> None:
@@ -102,7 +123,7 @@ def test_client_fails_when_the_server_closes(client: str) -> None:
             """Says nothing."""
 
     with serving(Server) as port:
-        argv = [client, "127.0.0.1", port, "/x", "1", "100", "10", "0"]
+        argv = [client, "127.0.0.1", port, "/x", "1", "100", "10", "0", "0"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
     assert "closed" in done.stderr

@@ -291,9 +291,9 @@ def test_victoria_metrics_stores_counters_histograms_and_stale_markers(tmp_path)
             "otel_scope_version": "1.2.3",
             "otel_scope_schema_url": SCHEMA,
         }
-        assert one["values"] == [7, 9, None]
-        assert one["timestamps"] == [(now - 20) * 1000, (now - 10) * 1000, (now - 10) * 1000 + 1]
-        assert two["values"] == [1, None]
+        assert one["values"] == [0, 7, 9, None]  # begins where it began to count
+        assert one["timestamps"] == [(now - 25) * 1000, (now - 20) * 1000, (now - 10) * 1000, (now - 10) * 1000 + 1]
+        assert two["values"] == [0, 1, None]
         assert two["timestamps"] == [(now - 20) * 1000, (now - 10) * 1000]
         buckets = {s["metric"]["le"]: s["values"] for s in exported(url, "real_duration_seconds_bucket")}
         assert buckets == {"0.5": [1, 1, None], "1": [3, 3, None], "+Inf": [6, 6, None]}

@@ -6,6 +6,7 @@ named in the test.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import struct
@@ -38,6 +39,7 @@ from receiver.pcap.stream import Limits
 from receiver.wire.names import Names
 from receiver.wire.records import Endpoints, Protocol
 from tests.l7.harness import (
+    COMPILED,
     START_NS,
     TO_CLIENT,
     TO_SERVER,
@@ -525,15 +527,8 @@ def test_data_longer_than_the_message_is_malformed() -> None:
 
 
 def test_data_that_does_not_fit_its_type_is_not_shown() -> None:
-    wrong = {
-        1: b"123",
-        28: b"1234",
-        15: b"\x00",
-        33: b"123456",
-        6: b"\x00\x00",
-        16: b"\x09abc",
-        65: b"\x00\x01\x00\x00\x01\x00\x09h",
-    }
+    wrong = {1: b"123", 28: b"1234", 15: b"\x00", 33: b"123456", 6: b"\x00\x00", 16: b"\x09abc"}
+    wrong[65] = b"\x00\x01\x00\x00\x01\x00\x09h"
     for kind, data in wrong.items():
         wire = header() + QUESTION + b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
         assert exchanged(QUERY, wire)["dns.answers"] == [f"TYPE{kind}"]
@@ -619,7 +614,7 @@ LOOK_ALIKES = {
     "netbios name service": NETBIOS,
     "memcached over udp": b"\x00\x01\x00\x00\x00\x01\x00\x00get some_key_or_other\r\n",
     "syslog": b"<34>Oct 11 22:14:15 host su: 'su root' failed for user on /dev/pts/8",
-    "ssdp": b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n\r\n',
+    "ssdp": b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n",
     "sip": b"OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/UDP nm;branch=foo\r\n\r\n",
     "ntp": b"\x23\x00\x06\xec" + bytes(44),
     "dhcp": b"\x01\x01\x06\x00\x39\x03\xf3\x26" + bytes(232) + b"\x63\x82\x53\x63\x35\x01\x01\xff",
@@ -741,6 +736,25 @@ def test_transfers_that_never_end_are_bounded() -> None:
         run.feed(TO_CLIENT, prefixed(told))
     assert len(run.seen) == 200 - 64
     run.end()
+
+
+@pytest.mark.skipif(not COMPILED, reason="plain objects are always tracked")
+def test_a_look_up_from_a_new_port_leaves_nothing_for_the_collector() -> None:
+    """Stub resolvers take a new port each time, so a look-up is a flow; tracked, all flows are walked again and again."""
+    collector = Collector()
+    table = FlowTable(Limits(), server_ports={53})
+    engine = Engine(table, Reading(Pairing(collector), Detector(PROTOCOLS)))
+    gc.collect()
+    before = {id(one) for one in gc.get_objects()}
+    for port in (40000, 40001):
+        udp = struct.pack(">4H", port, 53, 8 + len(QUERY), 0) + QUERY
+        packet = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, 17, 0) + bytes((192, 0, 2, 1, 192, 0, 2, 2)) + udp
+        engine.process_batch(packet, struct.pack("=4I", 1_700_000_000, 0, 0, len(packet)), 12)
+    assert table.open == 2
+    ours = {type(one).__module__ + "." + type(one).__name__ for one in gc.get_objects() if id(one) not in before}
+    assert {name for name in ours if name.startswith("receiver.")} == set()
+    engine.finish()
+    assert len(collector.seen) == 2
 
 
 # --- damage ---

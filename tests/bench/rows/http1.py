@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.load import FixedRate, Wrk
-from tests.bench.measure import Bench, ObserverKind, ratios
+from tests.bench.measure import Bench, ObserverKind, ratios, remarks
 from tests.bench.observers import ReceiverMetrics, ReceiverSpans, Tcpdump
 from tests.bench.report import Bars
 
@@ -30,6 +30,8 @@ def run(bench: Bench) -> None:
     for who, found in runs.items():
         if who != "nobody":
             kept = ratios([run.done.rate for run in found], alone)
-            bench.add(ROW, who, "watched program keeps", "of its throughput", kept, packetd.get(who))
+            bench.add(
+                ROW, who, "watched program keeps", "of its throughput", kept, packetd.get(who), remarks([*found, *runs["nobody"]])
+            )
             losses = [run.lost_percent for run in found if run.lost_percent is not None]
-            bench.add(ROW, who, "lost at full speed", "%", losses, Bars(0, 0))
+            bench.add(ROW, who, "lost at full speed", "%", losses, Bars(0, 0), "wrk leaves up to 32 in flight")

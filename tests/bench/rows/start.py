@@ -37,9 +37,7 @@ def run(bench: Bench) -> None:
 
     for kind in bench.chosen(OBSERVERS):
         try:
-            rests = [
-                bench.quietly(f"{kind.name}, at rest", partial(rest, bench, kind))[0] for _ in range(bench.repeats)
-            ]
+            rests = [bench.quietly(f"{kind.name}, at rest", partial(rest, bench, kind))[0] for _ in range(bench.repeats)]
         except ObserverFailed:
             continue  # said above
         bench.add(ROW, kind.name, "at rest", "ms CPU a second", rests)
