@@ -122,8 +122,8 @@ class Waiting:
 class RedisDecoder(Decoder):
     """One connection's RESP.
 
-    `words` is shared by all connections. The reply with the number of a command is its own. `subscriptions` is -1 while it is not known whether channels
-    are subscribed.
+    `words` is shared by all connections. The reply with the number of a command is its own. `subscriptions` is -1 while it
+    is not known whether channels are subscribed.
     """
 
     def __init__(self, words: Vocabulary | None = None) -> None:

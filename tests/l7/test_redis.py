@@ -1,7 +1,7 @@
 """Redis: vectors from redis-server and its clients, then each rule of RESP and each attack by name.
 
-Expected values come from the clients' own records in the vectors, hiredis as the other implementation of RESP, Zeek's logs of its own
-captures, the specification, and what redis-server 7.0 was seen to do.
+Expected values come from the clients' own records in the vectors, hiredis as the other implementation of RESP, Zeek's logs
+of its own captures, the specification, and what redis-server 7.0 was seen to do.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def test_without_detail_there_are_no_attributes() -> None:
 )
 def test_real_capture_as_zeek_says(name: str) -> None:
     """But for two things: Zeek forgets the commands beyond its limit of a pipeline, and pairs no SUBSCRIBE."""
-    files = [path for path in CAPTURES.glob(f"{name}.pcap*")]
+    files = list(CAPTURES.glob(f"{name}.pcap*"))
     if not files:
         pytest.skip(f"NOT RUN: {CAPTURES} is not there")
     log = (CAPTURES / f"{name}.zeek.log").read_text().splitlines()
@@ -556,7 +556,8 @@ STREAMED = [
     b"*?\r\n|1\r\n+ttl\r\n:3600\r\n:5\r\n.\r\n",
 ]
 WHOLE = [
-    b"+OK\r\n", b"+\r\n", b":-5\r\n", b":+5\r\n", b"$-1\r\n", b"$0\r\n\r\n", b"*-1\r\n", b"*0\r\n", b"_\r\n", b"#t\r\n", b",1.23\r\n", b",inf\r\n", b"(3492890328409238509324850943850943825024385\r\n",
+    b"+OK\r\n", b"+\r\n", b":-5\r\n", b":+5\r\n", b"$-1\r\n", b"$0\r\n\r\n", b"*-1\r\n", b"*0\r\n", b"_\r\n", b"#t\r\n",
+    b",1.23\r\n", b",inf\r\n", b"(3492890328409238509324850943850943825024385\r\n",
     b"=15\r\ntxt:Some string\r\n", b"~2\r\n+a\r\n+b\r\n", b"%2\r\n+first\r\n:1\r\n+second\r\n*2\r\n:1\r\n#f\r\n", b"%0\r\n",
     b"*3\r\n:1\r\n*2\r\n$1\r\na\r\n*1\r\n*1\r\n_\r\n%1\r\n+k\r\n~1\r\n:1\r\n", b"*2\r\n-ERR inside\r\n+OK\r\n",
     b"*3\r\n:1\r\n:2\r\n|1\r\n+ttl\r\n:3600\r\n:3\r\n", b"*1\r\n" * 500 + b":1\r\n",
@@ -707,8 +708,10 @@ def test_bad_bytes_lose_no_later_roundtrip() -> None:
             st.one_of(
                 st.binary(max_size=60),
                 values(2),
-                st.lists(st.sampled_from([b"*", b"$", b"-1", b"?", b"3", b"\r\n", b"GET", b";", b".", b">", b"|", b"!", b"%", b"PSYNC", b"CLIENT", b"REPLY", b"OFF"]), max_size=14).map(b"".join),
-                st.lists(st.sampled_from(["MULTI", "EXEC", "SUBSCRIBE", "a", "CLIENT", "REPLY", "SKIP", "RESET", "HELLO", "SELECT", "3", "SYNC"]), min_size=1, max_size=4).map(lambda w: command(*w)),
+                st.lists(st.sampled_from([b"*", b"$", b"-1", b"?", b"3", b"\r\n", b"GET", b";", b".", b">", b"|", b"!", b"%",
+                    b"PSYNC", b"CLIENT", b"REPLY", b"OFF"]), max_size=14).map(b"".join),
+                st.lists(st.sampled_from(["MULTI", "EXEC", "SUBSCRIBE", "a", "CLIENT", "REPLY", "SKIP", "RESET", "HELLO",
+                    "SELECT", "3", "SYNC"]), min_size=1, max_size=4).map(lambda w: command(*w)),
             ),
         ),
         max_size=14,
