@@ -392,9 +392,8 @@ class Matcher:
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """Give up what has waited for longer than the timeout.
 
-        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one.
-        Nothing expires
-        that may wait for ever, nor, in order, what waits behind it.
+        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one. Nothing
+        expires that may wait for ever, nor, in order, what waits behind it.
         """
         limit: cython.longlong = now_ns - self.pairing.timeout_ns
         if self.by_key is not None:

@@ -22,7 +22,7 @@ from receiver.l7.redis_names cimport (
 )
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH, VANTAGE_SERVER
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH
 
 cimport cython
 
@@ -50,7 +50,6 @@ cdef dict MESSAGES
 cdef dict CONFIRMATIONS
 cdef bytes _CLASSES
 cdef list _DATABASES
-cdef Vocabulary _WORDS
 
 @cython.final
 cdef class Waiting:
@@ -62,6 +61,7 @@ cdef class Waiting:
 
 @cython.final
 cdef class RedisDecoder(Decoder):
+    cdef Vocabulary words
     cdef long long requests
     cdef long long responses
     cdef list waiting

@@ -22,7 +22,7 @@ from __future__ import annotations
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.redis_names import VOCABULARY, Command, Vocabulary
+from receiver.l7.redis_names import Command, Vocabulary
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
 
@@ -47,7 +47,7 @@ if not cython.compiled:
         KIND_SYNC,
         KIND_UNSUBSCRIBE,
     )
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER
 
 MORE = 0
 # What a count can say besides its value.
@@ -105,9 +105,6 @@ _CLASSES = bytes(
 _DATABASES = [str(i) for i in range(DATABASES_MAX)]
 
 
-_WORDS: Vocabulary = VOCABULARY
-
-
 class Waiting:
     """A command whose reply will say something of the connection. `replies`: how many confirmations; `before`: the
     database that is selected still if it fails."""
@@ -125,14 +122,13 @@ class Waiting:
 class RedisDecoder(Decoder):
     """One connection's RESP.
 
-    The reply with the number of a command is its own. `subscriptions` is -1 while it is not known whether channels
-    are subscribed.
+    `words` is shared by all connections. The reply with the number of a command is its own. `subscriptions` is -1 while it
+    is not known whether channels are subscribed.
     """
 
-    def __init__(self) -> None:
-        self.detail = True
-        self.skip = 0
-        self.vantage = VANTAGE_SERVER
+    def __init__(self, words: Vocabulary | None = None) -> None:
+        Decoder.__init__(self)
+        self.words = words if words is not None else Vocabulary()
         self.requests = 0
         self.responses = 0
         self.waiting: list[Waiting] = []
@@ -143,7 +139,7 @@ class RedisDecoder(Decoder):
         self.piece = 0
         self.after = 0
         # The command that is being read.
-        self.command: Command = _WORDS.other
+        self.command: Command = self.words.other
         self.arguments = 0
         self.arguments_left = 0
         self.first_argument: bytes | None = None
@@ -225,6 +221,8 @@ class RedisDecoder(Decoder):
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
         if self.replication:
             return True
+        if c.pos >= c.end:
+            return False
         if direction == TO_CLIENT:
             self.subscriptions = -1
             return self._reply_starts(c)
@@ -235,6 +233,8 @@ class RedisDecoder(Decoder):
         return self._command_starts(c) > 1
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
+        if c.pos >= c.end:
+            return 1
         if direction == TO_CLIENT:
             return self._probe_reply(c)
         if _CLASSES[c.u8(c.pos)] & 2:
@@ -281,7 +281,7 @@ class RedisDecoder(Decoder):
             self.first_argument = None
             self.second_argument = None
             if size == 0 or size > NAME_MAX:
-                self.command = _WORDS.other
+                self.command = self.words.other
                 self.arguments_left = n
             else:
                 name: cython.Py_ssize_t = self.after
@@ -291,7 +291,7 @@ class RedisDecoder(Decoder):
                 if buf[at] != 0x0D or buf[at + 1] != 0x0A:
                     raise Malformed("redis", "no end of a string", at - base)
                 at += 2
-                command: Command = _WORDS.find(c, name, size)
+                command: Command = self.words.find(c, name, size)
                 if command.looks > 0 and n > 1:
                     if not self._look(c, at, n - 1, command.looks):
                         return MORE
@@ -380,7 +380,7 @@ class RedisDecoder(Decoder):
             if not Vocabulary.is_name(name):
                 raise Malformed("redis", "not a command", 0)
             self.inline_seen = True
-            self.command = _WORDS.learn(name, -1)
+            self.command = self.words.learn(name, -1)
             self.arguments = len(words) - 1
             self.first_argument = words[1] if len(words) > 1 else None
             self.second_argument = words[2] if len(words) > 2 else None
@@ -441,9 +441,6 @@ class RedisDecoder(Decoder):
             if b == 0x3E or (b == 0x2A and not self.resp3 and (self.subscriptions != 0 or len(self.waiting) > 0)):
                 if not self._recognise(c, b == 0x3E):
                     return MORE
-                if self.replication:
-                    self.told = False
-                    return 1
             elif b == 0x7C:
                 self.aside = True  # an attribute says something of the reply behind it, or of a push
             elif b == 0x2B:
@@ -674,7 +671,9 @@ class RedisDecoder(Decoder):
                 self.confirms = True
                 self.aside = True
         elif word == b"REPLCONF" and self.subscriptions < 0:
-            self.replication = True  # a replica's acknowledgement: joined late, from the other side
+            # A replica's acknowledgement: joined late, and what the master sent was taken for commands.
+            self.replication = True
+            raise Malformed("redis", "replication joined late", 0)
         return True
 
     def _claimant(self, name: str) -> Waiting | None:
@@ -850,7 +849,7 @@ class RedisDecoder(Decoder):
         stop: cython.Py_ssize_t = at
         while stop < c.end and stop - at <= CODE_MAX and c.u8(stop) > 0x20:
             stop += 1
-        code: str | None = _WORDS.code(c.take(at, stop))
+        code: str | None = self.words.code(c.take(at, stop))
         out.fault = FAULT_BOTH
         out.status = code
         out.error_type = code if code is not None else "_OTHER"
@@ -891,8 +890,11 @@ class RedisDecoder(Decoder):
             return 1
         if not c.starts(at + size, b"\r\n"):
             return 0
-        name: bytes = c.take(at, at + size).upper()
-        return 3 if name in _WORDS.built_in or b"." in name else 2
+        name: bytes = c.take(at, at + size)
+        if name in CONFIRMATIONS:
+            return 2  # in small letters, as the server says it: the other side decides
+        name = name.upper()
+        return 3 if name in self.words.built_in or b"." in name else 2
 
     def _inline_starts(self, c: Cursor) -> cython.int:
         """0: not the line of a command, 1: perhaps, 2: a whole one."""
@@ -904,8 +906,8 @@ class RedisDecoder(Decoder):
                 return 0
         name: bytes = c.take(at, stop).upper()
         if stop == c.end:
-            return 1 if any(known.startswith(name) for known in _WORDS.built_in) else 0
-        if name not in _WORDS.built_in:
+            return 1 if any(known.startswith(name) for known in self.words.built_in) else 0
+        if name not in self.words.built_in:
             return 0
         lf: cython.Py_ssize_t = c.find(0x0A, at, c.end)
         end: cython.Py_ssize_t = c.end if lf < 0 else lf
@@ -971,10 +973,12 @@ class RedisDecoder(Decoder):
                 return 1
             if _CLASSES[c.u8(following)] & 8 == 0:
                 return 0
-            # It looks like a command: then this is the client's side.
-            named: cython.int = self._name_starts(c, following) if b == 0x2A else 0
+            # What looks like a command is the client's side, seen with the roles the other way round.
+            if b == 0x2A and self._name_starts(c, following) == 3:
+                self.after = c.end
+                return 2
             self.after = following
-            return 2 if named == 3 else 3
+            return 3
         if _CLASSES[b] & 8 == 0:
             return 0
         return self._line(c, at, b)
@@ -999,7 +1003,7 @@ class RedisDecoder(Decoder):
             if not Vocabulary.is_code(word):
                 # A script may answer any text; a second dash begins lines of other things.
                 return 2 if _CLASSES[c.u8(at + 1)] & 2 else 0
-            return 3 if word in _WORDS.telling or text.startswith(TELLING_ERRORS) else 2
+            return 3 if word in self.words.telling or text.startswith(TELLING_ERRORS) else 2
         if b == 0x3A:
             digits: bytes = text[1:] if text[:1] in (b"-", b"+") else text
             return 3 if digits.isdigit() else 0

@@ -224,5 +224,3 @@ class Vocabulary:
         """Whether it may be shown as the code of an error; by custom they are capital letters."""
         return 0 < len(word) <= CODE_MAX and word[:1].isalpha() and len(word.strip(CODE_BYTES)) == 0
 
-
-VOCABULARY = Vocabulary()

@@ -12,6 +12,7 @@ from functools import partial
 from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
 from receiver.l7.redis import RedisDecoder
+from receiver.l7.redis_names import Vocabulary
 from receiver.wire.names import Names
 from receiver.wire.records import Protocol
 
@@ -34,7 +35,7 @@ def protocols(
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
         Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
-        Protocol("redis", 2, "redis", RedisDecoder, ports=(6379,), client_only=True),
+        Protocol("redis", 2, "redis", partial(RedisDecoder, Vocabulary()), ports=(6379,), client_only=True),
     )
 
 

@@ -1,0 +1,200 @@
+"""Redis between real programs in namespaces: what the clients say they did is what is read off the wire.
+
+Needs root, redis-server, redis-cli, redis-benchmark (Debian packages redis-server, redis-tools), tcpdump, redis-py and hiredis.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.engine import Engine
+from receiver.l7.conversation import Reading
+from receiver.l7.detect import Detector
+from receiver.l7.matcher import Pairing
+from receiver.l7.registry import protocols
+from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.flow import FlowTable
+from receiver.pcap.source import FileSource
+from receiver.pcap.stream import Limits
+from receiver.wire.records import Roundtrip
+from tests.integration.namespaces import APPLICATION, Namespace, available
+from tests.integration.servers import Program, Site, wait_for
+from tests.l7.harness import Collector
+
+PROGRAMS = {"redis-server": "redis-server", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools", "tcpdump": "tcpdump"}
+VECTORS = Path(__file__).resolve().parent.parent / "vectors"
+PORT = 6379
+SERVER = ["redis-server", "--port", str(PORT), "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"]
+
+# Runs inside the namespace, once for each way of reading replies; prints the local port and the account of each connection.
+WORKLOAD = r"""
+import contextlib, json, sys, threading
+sys.path.insert(0, sys.argv[1])
+import redis
+from redis._parsers import _HiredisParser, _RESP2Parser, _RESP3Parser
+from redis_account import Account, client
+told = []
+def work(protocol, parser, database):
+    account = Account()
+    r = client(6379, account, protocol=protocol, parser_class=parser, db=database)
+    connection = r.connection_pool.get_connection()
+    port = connection._sock.getsockname()[1]
+    r.connection_pool.release(connection)
+    key = f"k{protocol}{parser.__name__}"
+    for i in range(40):
+        r.set(f"{key}:{i}", b"v\r\n" * i)
+        assert r.get(f"{key}:{i}") == b"v\r\n" * i
+    r.set(key, b"x" * 3_000_000)
+    assert len(r.get(key)) == 3_000_000
+    r.rpush(key + "l", *range(5000))
+    assert len(r.lrange(key + "l", 0, -1)) == 5000
+    for wrong in (lambda: r.lpush(key, 1), lambda: r.execute_command("NOSUCH.COMMAND", 1), lambda: r.evalsha("0" * 40, 0)):
+        with contextlib.suppress(redis.ResponseError):
+            wrong()
+    with r.pipeline(transaction=False) as p:
+        for i in range(900):  # under receivers.pcap.limits.pending_requests
+            p.incr(key + "n")
+            if i % 10 == 0:
+                p.lpush(key, i)
+        p.execute(raise_on_error=False)
+    for _ in range(5):
+        with r.pipeline(transaction=True) as p:
+            p.incr(key + "n").get(key + "n").lpush(key, 1)
+            p.execute(raise_on_error=False)
+    r.blpop([key + "none"], timeout=0.2)
+    r.execute_command("COMMAND DOCS")
+    r.connection_pool.disconnect()
+    told.append([port, account.expected()])
+ways = ((2, _RESP2Parser, 0), (3, _RESP3Parser, 5), (3, _HiredisParser, 0), (2, _HiredisParser, 9))
+threads = [threading.Thread(target=work, args=one) for one in ways]
+for one in threads: one.start()
+for one in threads: one.join()
+assert len(told) == 4
+print(json.dumps(told))
+"""
+
+
+def need_programs() -> None:
+    if not available():
+        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
+    for program, package in PROGRAMS.items():
+        if not shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+            pytest.skip(f"NOT RUN: {program} is missing (Debian package {package})")
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    need_programs()
+    made = Namespace(f"pr-redis-{os.getpid()}")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def start(namespace: Namespace, folder: Path, *argv: str) -> subprocess.Popen[bytes]:
+    with (folder / f"{argv[0]}.log").open("wb") as output:
+        return subprocess.Popen(namespace.command(argv), stdout=output, stderr=output, cwd=folder)
+
+
+class ByPort(Collector):
+    """Keeps the roundtrips of each connection apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_port: dict[int, list[dict[str, Any]]] = {}
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        super().roundtrip(roundtrip)
+        assert roundtrip.endpoints is not None
+        one = self.seen[-1]
+        told = {"operation": one["operation"], "status": one["status"], "outcome": one.outcome}
+        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(told)
+        return 0
+
+
+def read(capture: Path) -> tuple[ByPort, Reading]:
+    collector = ByPort()
+    reading = Reading(Pairing(collector), Detector(protocols()))
+    engine = Engine(FlowTable(Limits(), local=(bytes((127, 0, 0, 1)),)), reading)
+    source = FileSource((os.fspath(capture),), partial(build_filter, FilterPlan()))
+    source.open()
+    source.run(engine.process_batch, lambda now: None, lambda: False)
+    source.close()
+    engine.finish()
+    return collector, reading
+
+
+def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path) -> None:
+    capture = tmp_path / "redis.pcap"
+    started = [start(namespace, tmp_path, *SERVER)]
+    try:
+        wait_for(lambda: "PONG" in namespace.run("redis-cli", "ping", check=False).stdout, "redis-server")
+        started.append(
+            start(namespace, tmp_path, "tcpdump", "-i", "lo", "-B", "65536", "-U", "-w", os.fspath(capture), "port", str(PORT))
+        )
+        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
+        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), timeout_s=120)
+        told: list[tuple[int, list[dict[str, Any]]]] = json.loads(done.stdout)
+        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
+    finally:
+        for program in reversed(started):
+            program.terminate()
+            program.wait(20)
+    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
+    collector, reading = read(capture)
+    assert not reading.errors
+    assert reading.pairing.unmatched == 0
+    assert collector.by_port.keys() == {port for port, _ in told}
+    for port, account in told:
+        assert len(account) > 1100
+        assert collector.by_port[port] == account
+
+
+def test_pipelines_at_full_speed_are_counted_one_by_one(site: Site, tmp_path: Path) -> None:
+    """redis-benchmark -P 16: its count is ours, live."""
+    need_programs()
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = Program(SERVER, site.application, folder)
+    site.programs.append(server)
+    server.start()
+
+    def calls() -> int:
+        """Commands that the server has carried out, by its own count; INFO counts itself."""
+        said = site.application.run("redis-cli", "info", "commandstats", check=False).stdout
+        return sum(int(n) for name, n in re.findall(r"cmdstat_(\w+):calls=(\d+)", said) if name in ("set", "get"))
+
+    wait_for(lambda: "PONG" in site.application.run("redis-cli", "ping", check=False).stdout, "redis-server")
+    receiver = site.receiver("receivers.pcap.interfaces=[eth0]")
+    count = 400_000
+    site.client.run(
+        "redis-benchmark", "-h", APPLICATION, "-P", "16", "-c", "8", "-q", "-n", str(count), "-t", "set,get", timeout_s=120
+    )
+
+    def seen() -> int:
+        return receiver.own("roundtrips_total", protocol="redis", outcome="ok")
+
+    def at_rest() -> bool:
+        before = seen()
+        time.sleep(1.5)  # libpcap hands a block over up to its timeout late
+        return before == seen() > 0
+
+    wait_for(at_rest, "the count", timeout_s=60)
+    assert calls() == 2 * count
+    # redis-benchmark asks for two settings first, each by CONFIG GET.
+    assert seen() == 2 * count + 2
+    assert receiver.packets_dropped() == 0
+    assert receiver.own("roundtrips_total", protocol="redis") == 2 * count + 2
