@@ -1,0 +1,125 @@
+"""Captures that others made, read by the whole receiver, beside what Zeek saw in them.
+
+The captures lie in `../shared/pcaps` where the project is developed, and are not part of it; each test says so when they are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from receiver.config import Config
+from receiver.engine import Engine
+from receiver.l7 import registry
+from receiver.pcap.source import FileSource
+from receiver.service import make_engine
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.routes import RouteTable
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.records import OUTCOMES, Roundtrip, Sink
+
+PCAPS = Path(__file__).resolve().parent.parent.parent / "shared" / "pcaps"
+KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+
+pytestmark = pytest.mark.skipif(not PCAPS.is_dir(), reason="NOT RUN: the captures are not beside the project (../shared/pcaps)")
+
+
+class Kept(Sink):
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, str | None, str | None, str]] = []
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        request, response = roundtrip.request, roundtrip.response
+        assert roundtrip.protocol and roundtrip.endpoints and request
+        status = None if response is None else str(response.status)
+        outcome = OUTCOMES[roundtrip.outcome]
+        self.rows.append((roundtrip.protocol.name, roundtrip.endpoints.client_port, request.operation, status, outcome))
+        return 0
+
+
+def read(capture: Path, engine: Engine) -> None:
+    source = FileSource([str(capture)], lambda link_type: "")
+    source.open()
+    source.run(engine.process_batch, engine.tick, lambda: False)
+    engine.finish()
+    source.close()
+
+
+def seen(capture: Path) -> Kept:
+    kept = Kept()
+    engine = make_engine(Config(), kept, detail=True, local=())
+    read(capture, engine)
+    pairing = engine.reading.pairing
+    assert engine.packets == engine.parsed + sum(engine.skipped_packets().values())
+    known = pairing.paired + pairing.one_way + pairing.unanswered + pairing.repeated + pairing.open
+    assert (pairing.open, pairing.requests) == (0, known)
+    assert not [key for key in engine.reading.errors if key[1] == "internal"]
+    return kept
+
+
+def logged(capture: Path) -> Iterator[dict[str, str]]:
+    """The rows of the log beside a capture: `#fields` names the columns."""
+    log = capture.with_name(capture.name.rsplit(".", 1)[0] + ".zeek.log")
+    fields: list[str] = []
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith("#fields"):
+            fields = line.split("\t")[1:]
+        elif line and not line.startswith("#") and fields:
+            yield dict(zip(fields, line.split("\t"), strict=False))
+
+
+def captures(folder: str) -> list[Path]:
+    return sorted((PCAPS / folder).glob("*.pcap*")) if PCAPS.is_dir() else []
+
+
+@pytest.mark.parametrize("capture", captures("http"), ids=lambda path: path.stem)
+def test_http_transactions_are_those_of_the_log(capture: Path) -> None:
+    """What differs by intent: a line that breaks the grammar is `_OTHER` here, `-` there; HTTP/0.9, whose answers have no status,
+    is no HTTP any more (RFC 9112), so a server's own status counts where there is one."""
+    rows = [row for row in logged(capture) if "method" in row]
+    if not rows:
+        pytest.skip(f"the log of {capture.name} has no HTTP transactions")
+    ours = sorted((port, method, status) for protocol, port, method, status, _ in seen(capture).rows if protocol == "http")
+    theirs = sorted((int(row["id.orig_p"]), row["method"], row["status_code"]) for row in rows)
+    assert [port for port, *_ in ours] == [port for port, *_ in theirs]
+    for (port, method, status), (_, zeek_method, zeek_status) in zip(ours, theirs, strict=True):
+        if zeek_status != "0":
+            assert status == zeek_status, port
+        if method != "_OTHER":
+            assert method == zeek_method, port
+        else:
+            assert zeek_method not in KNOWN or zeek_status in ("0", "400"), port
+
+
+@pytest.mark.parametrize("capture", captures("redis"), ids=lambda path: path.stem)
+def test_redis_commands_are_as_many_as_in_the_log(capture: Path) -> None:
+    assert len([row for row in seen(capture).rows if row[0] == "redis"]) == len(list(logged(capture)))
+
+
+@pytest.mark.parametrize("capture", captures("http"), ids=lambda path: path.stem)
+def test_twice_read_is_byte_for_byte_the_same(capture: Path) -> None:
+    def spans() -> bytes:
+        protocols = registry.protocols()
+        telemetry = Telemetry(
+            Metrics(protocols, 2000, False, (), RouteTable()), Spans(Redactor()), Sampler(), Identities(lambda n: b"\x07" * n)
+        )
+        read(capture, make_engine(Config(), telemetry, detail=True, local=()))
+        return telemetry.spans.take()[0]
+
+    first = spans()
+    assert first
+    assert spans() == first
+
+
+@pytest.mark.parametrize("capture", [path for folder in ("mysql", "postgresql", "http2") for path in captures(folder)], ids=lambda p: p.stem)
+def test_what_is_not_decoded_yet_is_named_nothing_else(capture: Path) -> None:
+    """Protocols that have no decoder must not be taken for one that has."""
+    decoded = {protocol.name for protocol in registry.PROTOCOLS}
+    if capture.parent.name in decoded:
+        pytest.skip("it is decoded, and has tests of its own")
+    assert {row[0] for row in seen(capture).rows} <= {"dns", "http"} & decoded
