@@ -1,6 +1,6 @@
 """Captures that others made, read by the whole receiver, beside what Zeek saw in them.
 
-The captures lie in `../shared/pcaps` where the project is developed, and are not part of it; each test says so when they are absent.
+The captures lie in `../shared/pcaps` where the project is developed, and are no part of it; each test says so when they are absent.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def test_twice_read_is_byte_for_byte_the_same(capture: Path) -> None:
     assert spans() == first
 
 
-@pytest.mark.parametrize("capture", [path for folder in ("mysql", "postgresql", "http2") for path in captures(folder)], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "capture", [path for folder in ("mysql", "postgresql", "http2") for path in captures(folder)], ids=lambda path: path.stem
+)
 def test_what_is_not_decoded_yet_is_named_nothing_else(capture: Path) -> None:
     """Protocols that have no decoder must not be taken for one that has."""
     decoded = {protocol.name for protocol in registry.PROTOCOLS}
