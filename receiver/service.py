@@ -264,6 +264,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
         """
+        _say_without_effect(self.config)
         if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         self._source.open()
@@ -473,6 +474,18 @@ def _fixed(config: Config) -> object:
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
             pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.limits, pcap.local_addresses)  # fmt: skip
+
+
+def _say_without_effect(config: Config) -> None:
+    """Keys that are accepted and do nothing yet: whoever sets one must be told."""
+    pcap = config.receivers.pcap
+    for key, given in (
+        ("receivers.pcap.traces.when_instrumented", pcap.traces.when_instrumented != "emit"),
+        ("receivers.pcap.traces.context", pcap.traces.context != "parent"),
+        ("receivers.pcap.layer4.labels", bool(pcap.layer4.labels)),
+    ):
+        if given:
+            log.warning("%s: has no effect in this version", key)
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:
