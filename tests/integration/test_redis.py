@@ -178,8 +178,9 @@ def test_pipelines_at_full_speed_are_counted_one_by_one(site: Site, tmp_path: Pa
         return sum(int(n) for name, n in re.findall(r"cmdstat_(\w+):calls=(\d+)", said) if name in ("set", "get"))
 
     wait_for(lambda: "PONG" in site.application.run("redis-cli", "ping", check=False).stdout, "redis-server")
-    receiver = site.receiver("receivers.pcap.interfaces=[eth0]")
-    count = 400_000
+    # A ring that holds the whole load: what is tested is the count, not whether a busy machine gives us a turn in time.
+    receiver = site.receiver("receivers.pcap.interfaces=[eth0]", "receivers.pcap.buffer_size=64MiB")
+    count = 100_000
     site.client.run(
         "redis-benchmark", "-h", APPLICATION, "-P", "16", "-c", "8", "-q", "-n", str(count), "-t", "set,get", timeout_s=120
     )
