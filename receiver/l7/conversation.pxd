@@ -11,6 +11,8 @@ cdef int READING
 cdef int DETECTING
 cdef int SET_ASIDE
 cdef Py_ssize_t REST_UNKNOWN
+cdef Py_ssize_t DETECT_BYTES
+cdef int DETECT_TRIES
 
 @cython.final
 cdef class Reading:
@@ -35,7 +37,7 @@ cdef class Lane:
     cdef long long passed
     cdef Message ending
     cdef bint resync
-    cdef int segments
+    cdef int tries
 
 @cython.final
 @cython.no_gc

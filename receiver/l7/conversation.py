@@ -32,9 +32,10 @@ REST_UNKNOWN = -2
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
-# What detection may cost: the first segments of a flow and no more bytes than that (both directions count apart).
-DETECT_SEGMENTS = 4
+# What detection may cost, of each direction: bytes kept while they could still be something, however small the pieces in which
+# they come, and how often a flow that was nothing at its start is looked at again.
 DETECT_BYTES = 4096
+DETECT_TRIES = 4
 
 
 class Reading:
@@ -66,7 +67,7 @@ class Lane:
         self.passed = 0
         self.ending: Message | None = None
         self.resync = False
-        self.segments = 0
+        self.tries = 0
 
 
 class Conversation:
@@ -256,7 +257,6 @@ class Conversation:
             lane.carry_ns = ts_ns
         else:
             lane.carry = lane.carry + buf[start:end]
-        lane.segments += 1
         c.set(lane.carry, 0, len(lane.carry))
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
         if found is not None:
@@ -276,11 +276,12 @@ class Conversation:
                 self._replay(TO_SERVER, self.to_server)
                 self._replay(TO_CLIENT, self.to_client)
             return 0
-        if not detector.undecided or lane.segments >= DETECT_SEGMENTS or len(lane.carry) >= DETECT_BYTES:
+        if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
+            lane.tries += 1
             self.health = SET_ASIDE
-            if lane.segments >= DETECT_SEGMENTS:
+            if lane.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 

@@ -29,6 +29,7 @@ cdef long long REST_NS
 cdef Py_ssize_t SKIP_TO_END
 cdef Py_ssize_t REST_UNKNOWN
 cdef bytes _CLASSES
+cdef tuple _RECOGNISED
 cdef list _STATUSES
 cdef list _ERROR_TYPES
 
@@ -101,9 +102,11 @@ cdef class Http1Decoder(Decoder):
     cdef int _server(self, Cursor c, Py_ssize_t start, Py_ssize_t end, int default_port, Message out) except -1
     cdef int _target(self, Lines lines, Cursor c, Message out) except -1
     cdef int _describe_request(self, Lines lines, Cursor c, Message out) except -1
+    cdef bint _recognised(self, Cursor c, Py_ssize_t at) except -1
     cdef int _starts(self, int direction, Cursor c) except -1
 
 cdef int _class(int byte) except -1
+cdef Py_ssize_t _skip_empty(Cursor c) except -1
 cdef bint _same(Cursor c, Py_ssize_t at, bytes name) except -1
 cdef Py_ssize_t _after_name(Cursor c, Py_ssize_t at, Py_ssize_t end, bytes name) except -2
 cdef bint _blank(int byte) noexcept

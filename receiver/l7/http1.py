@@ -29,6 +29,12 @@ if not cython.compiled:
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
+# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the rest of one.
+# LOCK is not among them, for it is the rest of UNLOCK.
+_RECOGNISED = tuple(
+    name.encode() + b" "
+    for name in (*KNOWN_METHODS, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH")
+)
 # Never kept, whatever the configuration asks for: they are secrets.
 SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 
@@ -211,7 +217,11 @@ class Http1Decoder(Decoder):
 
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
-        return lines.state == TUNNEL or self._starts(direction, c) == 2
+        if lines.state == TUNNEL:
+            return True
+        if self._starts(direction, c) != 2:
+            return False
+        return direction == TO_CLIENT or self._recognised(c, _skip_empty(c))
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._starts(direction, c)
@@ -705,7 +715,7 @@ class Http1Decoder(Decoder):
                 n: cython.Py_ssize_t = colon - at
                 value: cython.Py_ssize_t = colon + 1
                 b: cython.int = c.u8(at) | 0x20
-                if context is not None and context.offer(buf, at, colon, value, end):
+                if context is not None and context.offer(buf, at, colon, value, _trim_end(c, value, end)):
                     pass
                 elif b == 0x75 and n == 10 and _same(c, at, b"user-agent"):
                     out.add("user_agent.original", _value(c, value, end))
@@ -787,9 +797,11 @@ class Http1Decoder(Decoder):
 
     def _starts(self, direction: cython.int, c: Cursor) -> cython.int:
         """2: a message begins at the cursor, 1: perhaps, 0: no."""
-        at: cython.Py_ssize_t = c.pos
+        at: cython.Py_ssize_t = _skip_empty(c)
         end: cython.Py_ssize_t = c.end
         b: cython.int
+        if at == end:
+            return 1
         if direction == TO_CLIENT:
             if not c.starts(at, b"HTTP/1."):
                 n: cython.Py_ssize_t = end - at
@@ -829,21 +841,42 @@ class Http1Decoder(Decoder):
             return 0
         stop: cython.Py_ssize_t = end if end - at < LONG_LINE else at + LONG_LINE
         while space < stop:
-            if c.u8(space) < 0x20:
+            if c.u8(space) < 0x20 and (c.u8(space) != 0x0D or space + 1 < end):
                 return 0
             space += 1
-        if stop - at < LONG_LINE:
+        if stop - at < LONG_LINE or not self._recognised(c, at):
             return 1
-        for token in self.settings.tokens:
-            known: bytes = token
-            if c.starts(at, known):
-                b = c.u8(at + len(known))
-                return 2 if b == 0x2F or b == 0x2A or _class(b) & 2 else 0
-        return 1
+        return 2
+
+    def _recognised(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
+        """Whether a method that is known stands at `at`, and a target begins behind it."""
+        i: cython.Py_ssize_t
+        space: cython.Py_ssize_t = 0
+        for i in range(len(self.settings.tokens)):
+            token: bytes = self.settings.tokens[i]
+            if c.starts(at, token):
+                space = len(token)
+        if space == 0:
+            for i in range(len(_RECOGNISED)):
+                token = _RECOGNISED[i]
+                if c.starts(at, token):
+                    space = len(token)
+            if space == 0:
+                return False
+        b: cython.int = c.u8(at + space)
+        return b == 0x2F or b == 0x2A or b == 0x5B or _class(b) != 0
 
 
 def _class(byte: cython.int) -> cython.int:
     return _CLASSES[byte]
+
+
+def _skip_empty(c: Cursor) -> cython.Py_ssize_t:
+    """Where the first line begins that is not empty."""
+    at: cython.Py_ssize_t = c.pos
+    while at < c.end and (c.u8(at) == 0x0D or c.u8(at) == 0x0A):
+        at += 1
+    return at
 
 
 def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:

@@ -113,7 +113,7 @@ cdef class Sink:
     cpdef int begins(self, Endpoints endpoints, Message request) except -1
 
 cdef class Connection:
-    cdef readonly bint roles_known
+    cdef public bint roles_known
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1

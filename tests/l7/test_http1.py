@@ -1,0 +1,783 @@
+"""HTTP/1: vectors from real servers through the harness, then each rule of RFC 9112 and each attack by name."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
+from receiver.l7.registry import PROTOCOLS
+from receiver.wire.records import Protocol
+from tests.l7.harness import (
+    CLIENT_SIDE,
+    TO_CLIENT,
+    TO_SERVER,
+    Run,
+    Seen,
+    Vector,
+    check_vector,
+    exchange,
+    feed_recorded,
+    load_all,
+)
+
+HTTP = next(protocol for protocol in PROTOCOLS if protocol.name == "http")
+ECHOED = Http1Settings(request_headers=("x-id",), response_headers=("X-Id",))
+# The servers of the vectors send back the X-Id that they got, so that each pair can be told from every other.
+PAIRED = (Protocol("http", 1, "http", partial(Http1Decoder, ECHOED)),)
+VECTORS = load_all("http1")
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def get(path: str, *headers: str, method: str = "GET") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: a.test", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def talk(*turns: tuple[int, bytes | None], run: Run | None = None) -> list[Seen]:
+    run = run or Run(PROTOCOLS)
+    for event in exchange(*turns):
+        run.event(event)
+    return run.end()
+
+
+def with_settings(chosen: Http1Settings, **more: object) -> Run:
+    return Run((Protocol("http", 1, "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]
+
+
+def one(request: bytes, response: bytes = OK, run: Run | None = None) -> Seen:
+    seen = talk((TO_SERVER, request), (TO_CLIENT, response), run=run)
+    assert len(seen) == 1
+    return seen[0]
+
+
+def answers(*responses: bytes, requests: bytes) -> list[tuple[str, int | None]]:
+    """The outcome and status of each request, all sent before the first answer."""
+    turns: list[tuple[int, bytes | None]] = [(TO_SERVER, requests)]
+    turns.extend((TO_CLIENT, response) for response in responses)
+    return [(seen.outcome, seen["status"]) for seen in talk(*turns)]
+
+
+def errors(run: Run) -> list[str]:
+    return [what for _, what in run.reading.errors]
+
+
+# --- vectors ---
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_vector(vector: Vector) -> None:
+    # A word that is no known method could be the rest of one, so a request with it is nothing to resume at.
+    check_vector(PAIRED, vector, lambda seen: seen.request.operation != "_OTHER")
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_answer_carries_its_requests_id(vector: Vector) -> None:
+    seen = feed_recorded(lambda: Run(PAIRED), vector)
+    ids = [
+        (dict(s.request.attributes).get("http.request.header.x-id"), dict(s.response.attributes).get("http.response.header.x-id"))
+        for s in seen
+        if s.response is not None
+    ]
+    assert all(asked == answered for asked, answered in ids if answered is not None)
+    assert vector.name in ("node-connect", "node-connect-refused") or any(answered for _, answered in ids)
+
+
+# --- where a message ends: RFC 9112, 6.3, in its order ---
+
+
+def test_head_is_answered_without_a_body() -> None:
+    requests = get("/a", method="HEAD") + get("/b")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    assert answers(head + OK, requests=requests) == [("ok", 200), ("ok", 200)]
+
+
+def test_head_among_a_thousand_gets() -> None:
+    requests = b"".join(get("/", method="HEAD" if i % 7 == 3 else "GET") for i in range(1000))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    responses = b"".join(head if i % 7 == 3 else head + b"ok" for i in range(1000))
+    assert answers(responses, requests=requests) == [("ok", 200)] * 1000
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_status_without_a_body(status: int) -> None:
+    bare = f"HTTP/1.1 {status} x\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    assert answers(bare + OK, requests=get("/a") + get("/b")) == [("ok", status), ("ok", 200)]
+
+
+@pytest.mark.parametrize("interim", [100, 102, 103, 199])
+def test_interim_response_does_not_end_the_roundtrip(interim: int) -> None:
+    first = f"HTTP/1.1 {interim} x\r\nLink: </s>\r\n\r\n".encode()
+    assert answers(first * 3 + OK, requests=get("/a")) == [("ok", 200)]
+
+
+def test_times_are_those_of_first_and_last_bytes() -> None:
+    seen = talk(
+        (TO_SERVER, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"),
+        (TO_SERVER, b"\r\nbo"),
+        (TO_SERVER, b"dy"),
+        (TO_CLIENT, b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"),
+        (TO_CLIENT, b"k"),
+    )
+    began = seen[0].times[0]
+    assert [t - began for t in seen[0].times] == [0, 2_000_000, 4_000_000, 5_000_000]
+    assert seen[0].sizes == (51, 40)
+
+
+def test_chunked_with_extensions_trailers_and_several_chunks() -> None:
+    body = b"1;a=b;c\r\nx\r\nA \t;q=\"0\"\r\n0123456789\r\n000\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + body
+    seen = talk((TO_SERVER, get("/a") + get("/b")), (TO_CLIENT, response + OK))
+    assert [s["http.response.body.size"] for s in seen] == [11, 2]
+    assert seen[0].sizes[1] == len(response)
+
+
+def test_transfer_encoding_in_several_lines() -> None:
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTRANSFER-ENCODING: Chunked\r\n\r\n0\r\n\r\n"
+    assert answers(response + OK, requests=get("/a") + get("/b")) == [("ok", 200)] * 2
+
+
+def test_bare_lf_ends_chunk_lines_too() -> None:
+    response = b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n"
+    assert answers(response + OK, requests=get("/a") + get("/b")) == [("ok", 200)] * 2
+
+
+def test_body_whose_last_coding_is_not_chunked_ends_with_the_connection() -> None:
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 1\r\n\r\n"
+    seen = talk((TO_SERVER, get("/a")), (TO_CLIENT, response), (TO_CLIENT, OK), (TO_CLIENT, None))
+    assert [(s.outcome, s.sizes[1]) for s in seen] == [("ok", len(response + OK))]
+
+
+def test_identity_is_no_coding() -> None:
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok"
+    assert answers(response + OK, requests=get("/a") + get("/b")) == [("ok", 200)] * 2
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_close_delimited_body_ends_with_fin(version: str) -> None:
+    head = f"HTTP/{version} 200 OK\r\n\r\n".encode()
+    seen = talk((TO_SERVER, get("/a")), (TO_CLIENT, head), (TO_CLIENT, b"x" * 100), (TO_CLIENT, None))
+    assert [(s.outcome, s["version"], s.sizes[1]) for s in seen] == [("ok", version, len(head) + 100)]
+
+
+def test_close_delimited_body_cut_by_the_end_is_no_answer() -> None:
+    seen = talk((TO_SERVER, get("/a")), (TO_CLIENT, b"HTTP/1.0 200 OK\r\n\r\nxxx"))
+    assert [s.outcome for s in seen] == ["closed"]
+
+
+def test_http_1_0_keep_alive_has_lengths() -> None:
+    keep = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+    requests = b"GET /a HTTP/1.0\r\n\r\nGET /b HTTP/1.0\r\n\r\n"
+    assert answers(keep, keep, requests=requests) == [("ok", 200)] * 2
+
+
+def test_repeated_equal_lengths_are_one() -> None:
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\nContent-Length: 02\r\n\r\nok"
+    assert answers(response + OK, requests=get("/a") + get("/b")) == [("ok", 200)] * 2
+
+
+def test_early_answer_pairs_before_the_request_ends() -> None:
+    post = get("/up", "Content-Length: 10", method="POST")
+    seen = talk(
+        (TO_SERVER, post + b"01234"),
+        (TO_CLIENT, b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
+        (TO_SERVER, b"56789" + get("/next")),
+        (TO_CLIENT, OK),
+    )
+    assert [(s["operation"], s["status"]) for s in seen] == [("POST", 413), ("GET", 200)]
+
+
+def test_five_megabytes_are_skipped_and_counted() -> None:
+    size = 5 << 20
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+    piece = b"HTTP/1.1 200 no\r\n\r\n".ljust(65536, b"x")
+    for _ in range(size // len(piece)):
+        assert not run.seen
+        run.feed(TO_CLIENT, piece)
+    assert [(s["status"], s["http.response.body.size"]) for s in run.seen] == [(200, size)]
+
+
+def test_gap_inside_skipped_body_keeps_sync() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a") + get("/b"))
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 100)
+    run.gap(TO_CLIENT, 800).feed(TO_CLIENT, b"x" * 100 + OK)
+    assert [(s.outcome, s["http.response.body.size"]) for s in run.end()] == [("ok", 1000), ("ok", 2)]
+
+
+def test_gap_inside_a_chunk_keeps_sync() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a") + get("/b"))
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123")
+    run.gap(TO_CLIENT, 10).feed(TO_CLIENT, b"ef\r\n0\r\n\r\n" + OK)
+    assert [(s.outcome, s["http.response.body.size"]) for s in run.end()] == [("ok", 16), ("ok", 2)]
+
+
+# --- what ends HTTP on a connection ---
+
+
+def test_upgrade_ends_http_in_both_directions() -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    run = Run(PROTOCOLS)
+    seen = talk(
+        (TO_SERVER, get("/chat", "Connection: Upgrade", "Upgrade: websocket")),
+        (TO_CLIENT, switch),
+        (TO_SERVER, get("/not-http")),
+        (TO_CLIENT, OK),
+        run=run,
+    )
+    assert [(s["url.path"], s["status"], s.outcome) for s in seen] == [("/chat", 101, "ok")]
+    assert not run.reading.errors
+
+
+def test_upgrade_insecure_requests_is_no_upgrade() -> None:
+    requests = get("/a", "Upgrade-Insecure-Requests: 1", "Connection: Upgrade-Insecure-Requests") + get("/b")
+    assert answers(OK + OK, requests=requests) == [("ok", 200)] * 2
+
+
+def test_refused_upgrade_goes_on_as_http() -> None:
+    requests = get("/a", "Connection: Upgrade", "Upgrade: h2c, websocket") + get("/b")
+    assert answers(OK + OK, requests=requests) == [("ok", 200)] * 2
+
+
+def test_connect_answered_with_success_is_a_tunnel() -> None:
+    run = Run(PROTOCOLS)
+    seen = talk(
+        (TO_SERVER, b"CONNECT [2001:db8::1]:8443 HTTP/1.1\r\nHost: other\r\n\r\n"),
+        (TO_SERVER, b"\x16\x03\x01 sent before the answer"),
+        (TO_CLIENT, b"HTTP/1.1 200 Connected\r\nContent-Length: 7\r\n\r\n"),
+        (TO_CLIENT, OK),
+        (TO_SERVER, get("/inside")),
+        run=run,
+    )
+    assert [(s["operation"], s["server_address"], s["server_port"]) for s in seen] == [("CONNECT", "2001:db8::1", 8443)]
+    assert not run.reading.errors
+
+
+def test_connect_refused_goes_on_as_http() -> None:
+    refused = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno"
+    connect = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n"
+    seen = talk((TO_SERVER, connect), (TO_CLIENT, refused), (TO_SERVER, get("/b")), (TO_CLIENT, OK))
+    assert [(s["operation"], s["status"]) for s in seen] == [("CONNECT", 407), ("GET", 200)]
+
+
+# --- lines ---
+
+
+def test_obs_fold_continues_a_value() -> None:
+    request = b"POST / HTTP/1.1\r\nHost:\r\n\ta.test\r\nContent-Length:\r\n  1\r\n 0\r\nUser-Agent: one\r\n  two\r\n\r\n"
+    run = Run(PROTOCOLS)
+    talk((TO_SERVER, request), run=run)
+    assert errors(run) == ["content-length is no number"]
+    request = request.replace(b"  1\r\n 0", b"  10")
+    seen = talk((TO_SERVER, request + b"0123456789" + get("/b")), (TO_CLIENT, OK + OK))
+    assert [s["server_address"] for s in seen] == ["a.test", "a.test"]
+    assert seen[0]["user_agent.original"] == "one two"
+
+
+def test_empty_lines_before_a_request_are_skipped() -> None:
+    assert answers(b"\r\n" + OK, b"\n" + OK, requests=b"\r\n\n\r\n" + get("/a") + b"\r\n" + get("/b")) == [("ok", 200)] * 2
+
+
+def test_header_names_have_any_case() -> None:
+    response = b"hTTP".upper() + b"/1.1 200 OK\r\ncOnTeNt-LeNgTh:2\r\n\r\nok"
+    assert answers(response + OK, requests=get("/a") + get("/b")) == [("ok", 200)] * 2
+
+
+@pytest.mark.parametrize("method", KNOWN_METHODS)
+def test_known_methods_have_their_names(method: str) -> None:
+    target = "a.test:80" if method == "CONNECT" else "/"
+    seen = one(f"{method} {target} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode(), b"HTTP/1.1 405 no\r\nContent-Length: 0\r\n\r\n")
+    assert (seen["operation"], seen["http.request.method_original"]) == (method, None)
+
+
+@pytest.mark.parametrize("method", ["get", "PROPFIND", "GETX", "GE", "M-SEARCH"])
+def test_unknown_methods_are_other(method: str) -> None:
+    seen = one(get("/", method=method))
+    assert (seen["operation"], seen["http.request.method_original"]) == ("_OTHER", method)
+
+
+def test_known_methods_are_a_setting() -> None:
+    seen = one(get("/", method="PURGE"), run=with_settings(Http1Settings(methods=("PURGE",))))
+    assert seen["operation"] == "PURGE"
+    seen = one(get("/"), run=with_settings(Http1Settings(methods=("PURGE",))))
+    assert (seen["operation"], seen["http.request.method_original"]) == ("_OTHER", "GET")
+
+
+def test_head_is_head_even_when_not_among_the_known_methods() -> None:
+    run = with_settings(Http1Settings(methods=("GET",)))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"
+    seen = talk((TO_SERVER, get("/a", method="HEAD") + get("/b")), (TO_CLIENT, head + OK), run=run)
+    assert [s["operation"] for s in seen] == ["_OTHER", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "address", "port", "path", "query"),
+    [
+        ("/a?b=c&d", "a.test", "a.test", 80, "/a", "b=c&d"),
+        ("/a?", "a.test:8080", "a.test", 8080, "/a", ""),
+        ("/?u=http://b.test/", "a.test", "a.test", 80, "/", "u=http://b.test/"),
+        ("http://b.test/a?b", "a.test", "b.test", 80, "/a", "b"),
+        ("HTTPS://user:pass@b.test:8443?b", "a.test", "b.test", 8443, "/", "b"),
+        ("https://[2001:db8::1]", "a.test", "2001:db8::1", 443, "/", None),
+        ("*", "[::1]:81", "::1", 81, "*", None),
+        ("/a b c", " a.test\t", "a.test", 80, "/a b c", None),
+        ("/", "a.test:99999", "a.test", 80, "/", None),
+        ("/", "a.test:http", "a.test", 80, "/", None),
+        ("/", "", None, 0, "/", None),
+        ("/", "x" * 400, None, 0, "/", None),
+        ("/", "b\x00c", None, 0, "/", None),
+    ],
+)
+def test_targets_and_hosts(target: str, host: str, address: str | None, port: int, path: str, query: str | None) -> None:
+    seen = one(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+    assert (seen["server_address"], seen.request.server_port) == (address, port)
+    assert (seen["url.path"], seen["url.query"]) == (path, query)
+
+
+def test_host_that_changes_is_read_again() -> None:
+    requests = b"".join(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for host in ("a", "b", "a:80", "a"))
+    seen = talk((TO_SERVER, requests), (TO_CLIENT, OK * 4))
+    assert [(s["server_address"], s["server_port"]) for s in seen] == [("a", 80), ("b", 80), ("a", 80), ("a", 80)]
+
+
+@pytest.mark.parametrize(
+    ("status", "vantage", "outcome", "error_type"),
+    [
+        (399, CLIENT_SIDE, "ok", None),
+        (404, CLIENT_SIDE, "error", "404"),
+        (404, 0, "ok", "404"),
+        (500, CLIENT_SIDE, "error", "500"),
+        (599, 0, "error", "599"),
+    ],
+)
+def test_faults_by_side(status: int, vantage: int, outcome: str, error_type: str | None) -> None:
+    response = f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n".encode()
+    seen = one(get("/"), response, Run(PROTOCOLS, vantage=vantage))
+    assert (seen.outcome, seen["status"], seen["error_type"]) == (outcome, status, error_type)
+
+
+# --- what only spans need ---
+
+
+def test_metrics_alone_need_no_attributes() -> None:
+    run = Run(PROTOCOLS, detail=False)
+    seen = one(get("/a?b", "traceparent: 00-" + "1" * 32 + "-" + "2" * 16 + "-01", "X-Forwarded-Host: c"), run=run)
+    assert seen.request.attributes == () and seen.request.trace_id is None
+    assert (seen["operation"], seen["server_address"], seen["status"]) == ("GET", "a.test", 200)
+
+
+def test_trace_context_is_read_in_any_case() -> None:
+    seen = one(get("/", "TraceParent: 00-" + "1" * 32 + "-" + "2" * 16 + "-01 ", "TRACESTATE: a=1", "tracestate: b=2"))
+    said = seen.request
+    assert (said.trace_id, said.parent_id, said.trace_flags) == (b"\x11" * 16, b"\x22" * 8, 1)
+    assert said.tracestate == b"a=1,b=2"
+
+
+def test_trace_context_does_not_pass_on_to_the_next_request() -> None:
+    requests = get("/", "traceparent: 00-" + "1" * 32 + "-" + "2" * 16 + "-01") + get("/")
+    seen = talk((TO_SERVER, requests), (TO_CLIENT, OK + OK))
+    assert [s.request.trace_id for s in seen] == [b"\x11" * 16, None]
+    assert seen[1].request.trace_flags == -1
+
+
+def test_trace_context_of_a_response_is_not_looked_at() -> None:
+    response = b"HTTP/1.1 200 OK\r\ntraceparent: 00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01\r\nContent-Length: 0\r\n\r\n"
+    seen = one(get("/"), response)
+    assert seen.request.trace_id is None and seen.response is not None and seen.response.trace_id is None
+
+
+def test_propagators_are_a_setting() -> None:
+    run = with_settings(Http1Settings(propagators=("b3",)))
+    seen = one(get("/", "b3: " + "1" * 32 + "-" + "2" * 16 + "-1"), run=run)
+    assert seen.request.trace_id == b"\x11" * 16
+
+
+@pytest.mark.parametrize(
+    ("headers", "client", "scheme", "server"),
+    [
+        (["X-Forwarded-For: 192.0.2.7, 10.0.0.1"], "192.0.2.7", None, ("a.test", 80)),
+        (["x-forwarded-for: [2001:db8::7]:4711"], "2001:db8::7", None, ("a.test", 80)),
+        (["X-Forwarded-Proto: HTTPS", "X-Forwarded-Host: w.test"], None, "https", ("w.test", 443)),
+        (["X-Forwarded-Host: w.test:8443, b.test"], None, None, ("w.test", 8443)),
+        (['Forwarded: for="[2001:db8::7]:4711";proto=https;host="w.test:99", for=x'], "2001:db8::7", "https", ("w.test", 99)),
+        (["Forwarded: For=192.0.2.8; by=203.0.113.4", "X-Forwarded-For: 192.0.2.7"], "192.0.2.8", None, ("a.test", 80)),
+        (['Forwarded: for="_hid;den, x";host=w.test'], None, None, ("w.test", 80)),
+        (["Forwarded: for=unknown"], None, None, ("a.test", 80)),
+        (["X-Forwarded-Proto: gopher", "X-Forwarded-For: "], None, None, ("a.test", 80)),
+    ],
+)
+def test_forwarded_facts(headers: list[str], client: str | None, scheme: str | None, server: tuple[str, int]) -> None:
+    seen = one(get("/", *headers))
+    assert (seen["client.address"], seen["url.scheme"]) == (client, scheme)
+    assert (seen["server_address"], seen["server_port"]) == server
+
+
+def test_forwarded_facts_are_not_the_clients_own() -> None:
+    seen = one(get("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: w.test"), run=Run(PROTOCOLS, vantage=CLIENT_SIDE))
+    assert (seen["client.address"], seen["server_address"]) == (None, "a.test")
+
+
+def test_headers_that_are_asked_for() -> None:
+    chosen = Http1Settings(request_headers=("X-Tenant", "Accept"), response_headers=("x-cache",))
+    response = b"HTTP/1.1 200 OK\r\nX-CACHE: HIT\r\nX-Cache:  \xff \r\nContent-Length: 0\r\n\r\n"
+    seen = one(get("/", "x-tenant: one", "Accept: a", "X-TENANT: two", "X-Other: 3"), response, with_settings(chosen))
+    assert seen["http.request.header.x-tenant"] == ["one", "two"]
+    assert seen["http.request.header.accept"] == ["a"]
+    assert seen["http.request.header.x-other"] is None
+    assert seen["http.response.header.x-cache"] == ["HIT", "\ufffd"]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "cookie", "Set-Cookie", "proxy-authorization"])
+def test_secrets_are_never_kept(name: str) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        Http1Settings(request_headers=(name,))
+    with pytest.raises(ValueError, match="secret"):
+        Http1Settings(response_headers=(name,))
+
+
+def test_routes_give_the_target() -> None:
+    class Routes:
+        def template(self, path: bytes) -> str:
+            return "/users/{id}" if path.startswith(b"/users/") else "/*"
+
+    for detail in (True, False):
+        run = with_settings(Http1Settings(routes=Routes()), detail=detail)
+        seen = talk((TO_SERVER, get("/users/7?x") + get("http://b/x")), (TO_CLIENT, OK + OK), run=run)
+        assert [s["target"] for s in seen] == ["/users/{id}", "/*"]
+
+
+# --- joined late, and after holes ---
+
+
+def test_joined_between_request_and_answer() -> None:
+    """The answer may be to a HEAD: nothing is believed of it, and the next exchange is read."""
+    run = Run(PROTOCOLS, from_start=False)
+    seen = talk(
+        (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"),
+        (TO_SERVER, get("/b")),
+        (TO_CLIENT, OK),
+        run=run,
+    )
+    assert [(s["url.path"], s["status"], s.outcome) for s in seen] == [("/b", 200, "ok")]
+    assert run.pairing.unmatched == 1
+
+
+def test_joined_inside_a_body() -> None:
+    run = Run(PROTOCOLS, from_start=False)
+    seen = talk((TO_CLIENT, b"x" * 500), (TO_CLIENT, b"y" * 500), (TO_SERVER, get("/b")), (TO_CLIENT, OK), run=run)
+    assert [(s["url.path"], s.outcome) for s in seen] == [("/b", "ok")]
+
+
+def test_server_that_speaks_first_in_the_capture_is_the_server() -> None:
+    run = Run(PROTOCOLS, from_start=False)
+    # What the flow took for the client's direction carries responses.
+    talk((TO_SERVER, OK), (TO_CLIENT, get("/a")), (TO_SERVER, OK), run=run)
+    assert run.connection.swapped
+    assert [(s["url.path"], s["status"]) for s in run.seen] == [("/a", 200)]
+
+
+def test_request_lost_in_a_hole_may_have_been_a_head() -> None:
+    run = Run(PROTOCOLS)
+    run.feed(TO_SERVER, get("/a")).feed(TO_CLIENT, OK)
+    run.gap(TO_SERVER, 100)
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 70\r\n\r\n")
+    run.feed(TO_SERVER, get("/c")).feed(TO_CLIENT, OK)
+    assert [(s["url.path"], s.outcome) for s in run.end()] == [("/a", "ok"), ("/c", "ok")]
+
+
+def test_pipeline_with_a_lost_head_gives_no_wrong_pair() -> None:
+    """HEAD /b is lost: its answer's length must not eat the answer to /c, and /c is not paired with it."""
+    run = Run(PAIRED)
+    run.feed(TO_SERVER, get("/a", "X-Id: a")).gap(TO_SERVER, 100).feed(TO_SERVER, get("/c", "X-Id: c"))
+    to_head = b"HTTP/1.1 200 OK\r\nX-Id: b\r\nContent-Length: 55\r\n\r\n"
+    run.feed(TO_CLIENT, OK.replace(b"\r\n\r\n", b"\r\nX-Id: a\r\n\r\n"))
+    run.feed(TO_CLIENT, to_head)
+    run.feed(TO_CLIENT, OK.replace(b"\r\n\r\n", b"\r\nX-Id: c\r\n\r\n"))
+    seen = run.end()
+    assert [(s["url.path"], s.paired) for s in seen] == [("/a", True), ("/c", False)]
+
+
+def test_response_head_lost_gives_up_its_request_alone() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, OK).feed(TO_SERVER, get("/b"))
+    run.gap(TO_CLIENT, 60).feed(TO_CLIENT, b"the rest of a body")
+    run.feed(TO_SERVER, get("/c")).feed(TO_CLIENT, OK)
+    assert [(s["url.path"], s.outcome) for s in run.end()] == [("/a", "ok"), ("/b", "lost"), ("/c", "ok")]
+
+
+def test_hole_of_unknown_size_inside_a_body_is_a_loss() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a"))
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx").gap(TO_CLIENT, 0)
+    run.feed(TO_CLIENT, b"x" * 500).feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    assert ("/b", "ok") in [(s["url.path"], s.outcome) for s in run.end()]
+
+
+# --- what is not HTTP ---
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"GET key\r\n",
+        b"SET a /b HTTP/9\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"OPTIONS rtsp://a.test RTSP/1.0\r\n",
+        b"INVITE sip:a@b.test SIP/2.0\r\n",
+        b"GET /\r\n",
+        b"AMQP\x00\x00\x09\x01",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HELO a.test\r\n",
+        b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+        b"USER a b HTTP/1.\r\n",
+    ],
+)
+def test_look_alikes_are_not_taken(start: bytes) -> None:
+    run = Run((HTTP,))
+    run.feed(TO_SERVER, start).feed(TO_CLIENT, b"220 hello\r\n").feed(TO_SERVER, start)
+    assert run.end() == [] and not run.reading.detected
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET", b"GET /", b"GET /x HTTP/1.1", b"GET /x HTTP/1.1\r", b"\r\n", b"HTTP"])
+def test_what_could_still_be_http_waits(start: bytes) -> None:
+    run = Run((HTTP,)).feed(TO_CLIENT if start == b"HTTP" else TO_SERVER, start)
+    assert run.conversation.health == 1 and not run.reading.detected
+
+
+def test_long_request_line_is_taken_before_its_end() -> None:
+    path = "/" + "x" * 20_000
+    run = Run((HTTP,))
+    request = get(path)
+    run.feed(TO_SERVER, request[:9000]).feed(TO_SERVER, request[9000:]).feed(TO_CLIENT, OK)
+    assert [s["url.path"] for s in run.end()] == [path]
+
+
+# --- attacks ---
+
+
+def refused(request: bytes) -> str:
+    """What the decoder says of a request that it does not take."""
+    run = Run(PROTOCOLS)
+    run.feed(TO_SERVER, get("/first")).feed(TO_CLIENT, OK).feed(TO_SERVER, request)
+    assert run.pairing.requests == 1
+    (what,) = errors(run)
+    # The connection goes on.
+    run.feed(TO_SERVER, get("/after")).feed(TO_CLIENT, OK)
+    assert [s["url.path"] for s in run.end()] == ["/first", "/after"]
+    return what
+
+
+def test_smuggling_cl_te_follows_transfer_encoding() -> None:
+    """RFC 9112, 6.3: Transfer-Encoding overrides Content-Length."""
+    smuggled = get("/smuggled")
+    chunked = get("/a", f"Content-Length: {len(smuggled) + 5}", "Transfer-Encoding: chunked", method="POST")
+    seen = talk((TO_SERVER, chunked + b"0\r\n\r\n" + smuggled), (TO_CLIENT, OK + OK))
+    assert [s["url.path"] for s in seen] == ["/a", "/smuggled"]
+
+
+def test_smuggling_te_cl_follows_transfer_encoding() -> None:
+    inner = get("/smuggled")
+    body = f"{len(inner):x}\r\n".encode() + inner + b"\r\n0\r\n\r\n"
+    seen = talk(
+        (TO_SERVER, get("/a", "Transfer-Encoding: chunked", "Content-Length: 4", method="POST") + body + get("/b")),
+        (TO_CLIENT, OK + OK),
+    )
+    assert [s["url.path"] for s in seen] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (["Content-Length: 5", "Content-Length: 6"], "two content-lengths"),
+        (["Content-Length: 5, 6"], "content-length is no number"),
+        (["Content-Length: -1"], "content-length is no number"),
+        (["Content-Length: +5"], "content-length is no number"),
+        (["Content-Length: 0x10"], "content-length is no number"),
+        (["Content-Length: 5 5"], "content-length is no number"),
+        (["Content-Length:"], "content-length is no number"),
+        (["Content-Length : 5"], "space before a colon"),
+        (["Transfer-Encoding : chunked"], "space before a colon"),
+        (["Transfer-Encoding\t: chunked"], "space before a colon"),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: gzip"], "coding after chunked"),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], "coding after chunked"),
+        (["Transfer-Encoding: xchunked"], "request body of unknown length"),
+        (["Transfer-Encoding: \x0bchunked"], "request body of unknown length"),
+        (["Transfer-Encoding: chunked;x"], "request body of unknown length"),
+        (["Transfer-Encoding: chunked, identity"], "request body of unknown length"),
+    ],
+)
+def test_smuggling_pairs_are_malformed(lines: list[str], what: str) -> None:
+    assert refused(get("/a", *lines, method="POST")) == what
+
+
+@pytest.mark.parametrize(
+    ("request_head", "what"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\rX: y\r\n\r\n", "CR without LF"),
+        (b"\rGET / HTTP/1.1\r\n\r\n", "CR without LF"),
+        (b"\x00\x00\x00\x00\r\n", "no method"),
+        (b" / HTTP/1.1\r\n\r\n", "no method"),
+        (b"A" * 65 + b" / HTTP/1.1\r\n\r\n", "no method"),
+        (b"GET /\r\n\r\n", "no version"),
+        (b"GET / HTTP/2.0\r\n\r\n", "no version"),
+        (b"GET  HTTP/1.1\r\n\r\n", "no version"),
+        (b"GET / HTTP/1.x\r\n\r\n", "no version"),
+    ],
+)
+def test_broken_request_lines(request_head: bytes, what: str) -> None:
+    assert refused(request_head) == what
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"\r\n", "no chunk size"),
+        (b"x\r\n", "no chunk size"),
+        (b"-1\r\n", "no chunk size"),
+        (b"0x5\r\n", "no chunk size"),
+        (b"5\rx\n", "no chunk size"),
+        (b"fffffffffffffffff\r\n", "chunk size too large"),
+        (b"1\r\nab\r\n", "chunk longer than its size"),
+        (b"1\r\na\rb", "chunk longer than its size"),
+        (b"5;" + b"x" * 4100, "chunk line too long"),
+        (b"5;" + b"x" * 4100 + b"\r\n", "chunk line too long"),
+    ],
+)
+def test_broken_chunks(body: bytes, what: str) -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a", "Transfer-Encoding: chunked", method="POST") + body)
+    assert errors(run) == [what]
+    run.feed(TO_CLIENT, OK)
+    run.feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    assert ("/b", "ok") in [(s["url.path"], s.outcome) for s in run.end()]
+
+
+@pytest.mark.parametrize("length", ["18446744073709551615", "18446744073709551616", "9" * 400])
+def test_huge_length_overflows_nothing(length: str) -> None:
+    """As RFC 9112 reads it, all that follows is body; a size that never came is not counted."""
+    run = Run(PROTOCOLS)
+    run.feed(TO_SERVER, get("/a", f"Content-Length: {length}", method="POST") + get("/smuggled"))
+    run.feed(TO_CLIENT, OK)
+    seen = run.end()
+    assert [(s["url.path"], s.outcome, s["http.request.body.size"]) for s in seen] == [("/a", "ok", None)]
+    assert seen[0].sizes[0] < 1000
+
+
+def test_leading_zeros_are_no_trick() -> None:
+    request = get("/a", "Content-Length: " + "0" * 50 + "10", method="POST") + b"0123456789"
+    seen = talk((TO_SERVER, request + get("/b")), (TO_CLIENT, OK + OK))
+    assert [s["url.path"] for s in seen] == ["/a", "/b"]
+
+
+def test_endless_head_ends_the_message_not_the_flow() -> None:
+    run = Run(PROTOCOLS, head_max=65536).feed(TO_SERVER, b"GET /endless HTTP/1.1\r\n")
+    for _ in range(200):
+        run.feed(TO_SERVER, b"X-Header: " + b"x" * 990 + b"\r\n")
+    assert errors(run) == ["head too long"]
+    run.feed(TO_CLIENT, b"HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n")
+    run.feed(TO_SERVER, get("/after")).feed(TO_CLIENT, OK)
+    assert [s["url.path"] for s in run.end()] == ["/after"]
+
+
+def test_head_of_exactly_the_limit_is_read_and_of_one_more_not() -> None:
+    for size, expected in ((4096, ["/a"]), (4097, [])):
+        run = Run(PROTOCOLS, head_max=4096)
+        head = get("/a")[:-2] + b"X: "
+        head += b"x" * (size - len(head))
+        run.feed(TO_SERVER, head).feed(TO_SERVER, b"\r\n\r\n").feed(TO_CLIENT, OK)
+        assert [s["url.path"] for s in run.end()] == expected
+
+
+def test_ten_thousand_headers() -> None:
+    request = get("/a", *(f"h{i}: {i}" for i in range(10_000)), "Content-Length: 3", method="POST") + b"abc"
+    seen = talk((TO_SERVER, request + get("/b")), (TO_CLIENT, OK + OK))
+    assert [(s["url.path"], s["status"]) for s in seen] == [("/a", 200), ("/b", 200)]
+
+
+def test_nul_bytes_in_headers_are_carried_not_obeyed() -> None:
+    seen = one(get("/\x00a", "X\x00: \x00", "Content-Length\x00: 9", "User-Agent: \x00u"))
+    assert (seen["url.path"], seen["user_agent.original"]) == ("/\x00a", "\x00u")
+
+
+def test_long_header_byte_by_byte_is_one_message() -> None:
+    run = Run(PROTOCOLS, head_max=1 << 20).feed(TO_SERVER, b"GET / HTTP/1.1\r\nX: ")
+    for _ in range(3000):
+        run.feed(TO_SERVER, b"y")
+    run.feed(TO_SERVER, b"\r\n\r\n").feed(TO_CLIENT, OK)
+    assert [s["status"] for s in run.end()] == [200]
+
+
+def test_thousands_of_heads_stay_bounded() -> None:
+    run = Run(PROTOCOLS)
+    run.feed(TO_SERVER, get("/", method="HEAD") * 5000)
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    run.end()
+    assert run.pairing.refused == 5000 - 1024
+
+
+def test_answers_nobody_asked_for() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, OK)
+    run.feed(TO_CLIENT, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    assert [(s["url.path"], s["status"]) for s in run.end()] == [("/a", 200), ("/b", 200)]
+    assert run.pairing.unmatched == 1
+
+
+def test_sixteen_broken_messages_set_the_connection_aside() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, OK)
+    for _ in range(20):
+        run.feed(TO_SERVER, get("/x", "Content-Length: x"))
+    assert sum(run.reading.errors.values()) == 16
+    before = run.reading.bytes_set_aside
+    run.feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    assert run.reading.bytes_set_aside == before + len(get("/b")) + len(OK)
+    assert [s["url.path"] for s in run.end()] == ["/a"]
+
+
+# --- any bytes ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from((TO_SERVER, TO_CLIENT)), st.binary(max_size=80)), max_size=12), st.booleans())
+def test_any_bytes_after_a_request_raise_nothing_else(turns: list[tuple[int, bytes]], from_start: bool) -> None:
+    run = Run(PROTOCOLS, from_start=from_start).feed(TO_SERVER, get("/a"))
+    for direction, payload in turns:
+        run.feed(direction, payload)
+    run.end()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(VECTORS), st.integers(0, 1 << 32))
+def test_any_mutation_of_a_vector_raises_nothing_else(vector: Vector, seed: int) -> None:
+    """Bytes changed, doubled, dropped and swapped, events lost and repeated, gaps anywhere: the books stay right."""
+    chance = random.Random(seed)
+    run = Run(PROTOCOLS, from_start=chance.random() < 0.8, head_max=chance.choice((200, 65536)))
+    for event in vector.events:
+        if event.payload is None:
+            run.event(event)
+            continue
+        payload = bytearray(event.payload)
+        for _ in range(chance.choice((0, 0, 1, 1, 5))):
+            at = chance.randrange(len(payload))
+            kind = chance.randrange(4)
+            if kind == 0:
+                payload[at] = chance.choice(b"\x00\r\n :,;0159afGHP\xff")
+            elif kind == 1:
+                del payload[at : at + chance.randrange(1, 20)]
+            elif kind == 2:
+                payload[at:at] = payload[at : at + chance.randrange(1, 40)]
+            else:
+                payload[at:at] = chance.choice((b"\r\n", b"\r\n\r\n", b"Content-Length: 7\r\n", b"Transfer-Encoding: chunked\r\n"))
+            if not payload:
+                break
+        if chance.random() < 0.1:
+            run.gap(event.direction, chance.choice((0, 1, 50, 5000)))
+        cut = chance.randrange(len(payload) + 1)
+        for piece in (bytes(payload[:cut]), bytes(payload[cut:])):
+            if piece:
+                run.feed(event.direction, piece, event.ts_ns)
+        run.check_books()
+    run.end()
