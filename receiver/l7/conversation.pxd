@@ -23,6 +23,7 @@ cdef class Reading:
     cdef readonly dict errors
     cdef readonly dict gaps
     cdef readonly dict detected
+    cdef readonly dict limits
     cdef readonly long long bytes_set_aside
     cdef Cursor cursor
     cdef set logged
@@ -60,6 +61,8 @@ cdef class Conversation(Consumer):
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
+    cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
+    cdef int _hand_over(self) except -1
     cdef int _replay(self, int direction, Lane lane) except -1
     cdef int _fault(self, int direction, str what, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1

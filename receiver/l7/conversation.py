@@ -51,6 +51,7 @@ class Reading:
         self.errors: dict[tuple[str, str], int] = {}
         self.gaps: dict[str, int] = {}
         self.detected: dict[str, int] = {}
+        self.limits: dict[str, int] = {}
         self.bytes_set_aside = 0
         self.cursor = Cursor(b"")
         self.logged: set[str] = set()
@@ -125,6 +126,8 @@ class Conversation:
         c: Cursor = self.reading.cursor
         first_ns: cython.longlong = ts_ns
         n: cython.Py_ssize_t
+        # One that a frame without a message left as it was serves the next.
+        piece: Message | None = None
         while start < end:
             if lane.skip != 0:
                 n = end - start
@@ -156,13 +159,16 @@ class Conversation:
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.resync = False
+                self.reading.bytes_set_aside += c.pos - start
+                start = c.pos
             n = decoder.frame(direction, c)
             if n < 0:
                 raise Malformed(self.protocol.name, "not this protocol", 0)
             if n == 0 or n > end - start:
                 return self._keep(lane, buf, start, end, first_ns, n)
             c.clamp(start + n)
-            piece: Message = Message()
+            if piece is None:
+                piece = Message()
             piece.direction = direction
             piece.first_ns = first_ns
             piece.last_ns = ts_ns
@@ -197,10 +203,17 @@ class Conversation:
                 lane.skip = -1
                 lane.carry_ns = ts_ns
             if filled:
-                if rest != 0 and piece.piece & ENDS:
+                # Where messages are interleaved, the rest that is still to come must be counted to its own.
+                if rest != 0 and (piece.piece & ENDS or (piece.key >= 0 and piece.piece == 0)):
                     self._offer(lane, piece)
                 else:
                     self.matcher.offer(piece)
+                piece = None
+                if filled > 1:
+                    self._more(direction, ts_ns, ts_ns)
+            if decoder.successor is not None:
+                self._hand_over()
+                decoder = self.decoder
         return 0
 
     def _keep(
@@ -281,7 +294,9 @@ class Conversation:
             lane.carry = None
             lane.tries += 1
             self.health = SET_ASIDE
-            if lane.tries >= DETECT_TRIES:
+            if detector.expected:
+                self.from_start = False  # a port that is pinned is worth another look, whatever came first
+            elif lane.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 
@@ -293,6 +308,7 @@ class Conversation:
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
         decoder.vantage = endpoints.vantage
+        decoder.limits = self.reading.limits
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
         self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
@@ -302,6 +318,40 @@ class Conversation:
         if not self.from_start and not self.datagrams:
             self.to_server.resync = True
             self.to_client.resync = True
+        return 0
+
+    def _more(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> cython.int:
+        """One frame said more than one message."""
+        filled: cython.int = 2
+        while filled > 1:
+            piece: Message = Message()
+            piece.direction = direction
+            piece.first_ns = first_ns
+            piece.last_ns = ts_ns
+            filled = self.decoder.more(direction, ts_ns, piece)
+            if filled:
+                self.matcher.offer(piece)
+        return 0
+
+    def _hand_over(self) -> cython.int:
+        """Both directions go on as another protocol; what waits for an answer gets it there."""
+        name: str = self.decoder.successor
+        self.decoder.successor = None
+        protocol: Protocol | None = self.reading.detector.named(name)
+        if protocol is None:
+            return 0
+        decoder: Decoder = protocol.decoder()
+        decoder.detail = self.decoder.detail
+        decoder.vantage = self.decoder.vantage
+        decoder.limits = self.decoder.limits
+        self.decoder = decoder
+        self.protocol = protocol
+        waiting: Message | None = self.matcher.hand_over(protocol)
+        if waiting is not None:
+            decoder.take_over(waiting)
+            self.matcher.adopt(waiting)
+        detected = self.reading.detected
+        detected[name] = detected.get(name, 0) + 1
         return 0
 
     def _replay(self, direction: cython.int, lane: Lane) -> cython.int:

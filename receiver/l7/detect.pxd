@@ -14,7 +14,10 @@ cdef class Candidate:
 cdef class Detector:
     cdef list candidates
     cdef dict pinned
+    cdef frozenset several
     cdef readonly bint enabled
     cdef bint swapped
     cdef bint undecided
+    cdef bint expected
+    cdef Protocol named(self, str name)
     cdef Protocol choose(self, Connection connection, int direction, Cursor c, bint datagram)

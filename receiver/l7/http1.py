@@ -20,6 +20,7 @@ from collections.abc import Iterable
 import cython
 
 from receiver.l7.decoder import Decoder
+from receiver.l7.origin import describe_origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
@@ -507,9 +508,9 @@ class Http1Decoder(Decoder):
 
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
-        if status < 200 and status != 101:
+        if status < 200 and (status != 101 or self._upgrades(lines, c)):
             lines.start_message()
-            return 0  # 100, 102, 103: the final response is still to come
+            return 0  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
         kind: cython.int = PLAIN
         known: cython.bint = True
         if self.responses == self.requests:
@@ -571,8 +572,21 @@ class Http1Decoder(Decoder):
         lines.start_message()
         return 1
 
+    def _upgrades(self, lines: Lines, c: Cursor) -> cython.bint:
+        """Whether a 101 says `Upgrade: h2c` (RFC 7540, 3.2): its request is answered on stream 1 of the HTTP/2 that takes over here."""
+        at: cython.Py_ssize_t = c.pos + lines.headers
+        while True:
+            end: cython.Py_ssize_t = _line_end(c, at)
+            if end == at:
+                return False
+            colon: cython.Py_ssize_t = c.find(0x3A, at, end)
+            if colon - at == 7 and _same(c, at, b"upgrade") and _value(c, colon + 1, end).lower() == b"h2c":
+                self.successor = "http2"
+                return True
+            at = end + 1
+
     def _end_http(self) -> cython.int:
-        """What follows is another protocol, or none. Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done."""
+        """What follows is another protocol, or none."""
         self.request.state = TUNNEL
         self.response.state = TUNNEL
         self.connecting = False
@@ -668,7 +682,7 @@ class Http1Decoder(Decoder):
             text: bytes = c.take(start, end)
             self.host_bytes = text
             self.host_default = default_port
-            self.host_name, self.host_port = _split_authority(text, default_port)
+            self.host_name, self.host_port = split_authority(text, default_port)
         out.server_address = self.host_name
         out.server_port = self.host_port
         return 0
@@ -732,7 +746,7 @@ class Http1Decoder(Decoder):
                             forwarded_proto = _value(c, value, end)
             at = end + 1
         if forwarded is not None or forwarded_for is not None or forwarded_host is not None or forwarded_proto is not None:
-            self._describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
+            describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
         if context is not None and context.result():
             out.trace_id = context.trace_id
             if len(context.parent_id) > 0:
@@ -743,37 +757,6 @@ class Http1Decoder(Decoder):
         if len(settings.request_headers) > 0:
             self._keep_headers(settings.request_headers, lines, c, out)
         return 0
-
-    def _describe_origin(
-        self,
-        forwarded: bytes | None,
-        forwarded_for: bytes | None,
-        forwarded_host: bytes | None,
-        forwarded_proto: bytes | None,
-        out: Message,
-    ) -> None:
-        """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
-        client = _first(forwarded_for)
-        host = _first(forwarded_host)
-        scheme = _first(forwarded_proto)
-        if forwarded is not None:
-            said = _first_hop(forwarded)
-            client = said.get(b"for", client)
-            host = said.get(b"host", host)
-            scheme = said.get(b"proto", scheme)
-        # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
-        if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
-            address, _ = _split_authority(client, 0)
-            if address is not None:
-                out.add("client.address", address)
-        if scheme is not None and scheme.lower() in (b"http", b"https"):
-            scheme = scheme.lower()
-            out.namespace = "https" if scheme == b"https" else "http"
-        if host and len(host) <= HOST_MAX:
-            address, port = _split_authority(host, 443 if scheme == b"https" else 80)
-            if address is not None:
-                out.server_address = address
-                out.server_port = port
 
     def _keep_headers(self, wanted: dict[bytes, str], lines: Lines, c: Cursor, out: Message) -> cython.int:
         found: dict[str, tuple[str, ...]] = {}
@@ -998,67 +981,3 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
-
-
-def _split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
-    """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
-    host = text[text.rfind(b"@") + 1 :]
-    digits = b""
-    if host.startswith(b"["):
-        close = host.find(b"]")
-        if close < 0:
-            return None, 0
-        digits = host[close + 2 :] if host[close + 1 : close + 2] == b":" else b""
-        host = host[1:close]
-    elif host.count(b":") == 1:
-        host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable():
-        return None, 0
-    port: int = default_port
-    if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
-        port = int(digits)
-    return host.decode(), port
-
-
-def _first(value: bytes | None) -> bytes | None:
-    """The first element of a comma-separated list."""
-    if value is None:
-        return None
-    return value.partition(b",")[0].strip()
-
-
-def _first_hop(forwarded: bytes) -> dict[bytes, bytes]:
-    """The parameters of the first element of a `Forwarded` header (RFC 7239, 4); of doubled ones the first."""
-    said: dict[bytes, bytes] = {}
-    name = bytearray()
-    value = bytearray()
-    in_value = quoted = escaped = False
-    for code in forwarded + b",":
-        if escaped:
-            value.append(code)
-            escaped = False
-        elif quoted:
-            if code == 0x5C:
-                escaped = True
-            elif code == 0x22:
-                quoted = False
-            else:
-                value.append(code)
-        elif code == 0x2C or code == 0x3B:
-            if in_value:
-                said.setdefault(bytes(name.strip().lower()), bytes(value.strip()))
-            if code == 0x2C:
-                break
-            name.clear()
-            value.clear()
-            in_value = False
-        elif in_value:
-            if code == 0x22 and not value.strip():
-                quoted = True
-            else:
-                value.append(code)
-        elif code == 0x3D:
-            in_value = True
-        else:
-            name.append(code)
-    return said

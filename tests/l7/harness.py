@@ -113,7 +113,11 @@ class Said:
 
     @staticmethod
     def of(message: Message) -> Said:
-        flat = message.attributes or []
+        flat = list(message.attributes or [])
+        # Telemetry makes these of the slots; here they are looked at like any other attribute.
+        flat += ["url.path", message.path] if message.path is not None else []
+        flat += ["url.query", message.query] if message.query is not None else []
+        flat += ["url.scheme", message.namespace] if message.namespace is not None else []
         return Said(
             message.operation,
             message.target,

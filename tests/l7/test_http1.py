@@ -367,7 +367,7 @@ def test_faults_by_side(status: int, vantage: int, outcome: str, error_type: str
 def test_metrics_alone_need_no_attributes() -> None:
     run = Run(PROTOCOLS, detail=False)
     seen = one(get("/a?b", "traceparent: 00-" + "1" * 32 + "-" + "2" * 16 + "-01", "X-Forwarded-Host: c"), run=run)
-    assert seen.request.attributes == () and seen.request.trace_id is None
+    assert seen.request.attributes == (("url.path", b"/a"),) and seen.request.trace_id is None
     assert (seen["operation"], seen["server_address"], seen["status"]) == ("GET", "a.test", 200)
 
 

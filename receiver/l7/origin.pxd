@@ -1,0 +1,1 @@
+from receiver.wire.records cimport Message

@@ -1,0 +1,108 @@
+"""Who a request was for and from, as its head says: authorities, and what proxies on the way noted of the first hop.
+
+Room: l7. Shared by the versions of HTTP; asked once per connection or for requests that carry such headers, not on the packet path.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from receiver.wire.records import Message
+
+# A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
+HOST_MAX = 300
+
+
+def describe_origin(
+    forwarded: bytes | None,
+    forwarded_for: bytes | None,
+    forwarded_host: bytes | None,
+    forwarded_proto: bytes | None,
+    out: Message,
+) -> None:
+    """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
+    client = _first(forwarded_for)
+    host = _first(forwarded_host)
+    scheme = _first(forwarded_proto)
+    if forwarded is not None:
+        said = _first_hop(forwarded)
+        client = said.get(b"for", client)
+        host = said.get(b"host", host)
+        scheme = said.get(b"proto", scheme)
+    # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
+    if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
+        address, _ = split_authority(client, 0)
+        if address is not None:
+            out.add("client.address", address)
+    if scheme is not None and scheme.lower() in (b"http", b"https"):
+        scheme = scheme.lower()
+        out.namespace = "https" if scheme == b"https" else "http"
+    if host and len(host) <= HOST_MAX:
+        address, port = split_authority(host, 443 if scheme == b"https" else 80)
+        if address is not None:
+            out.server_address = address
+            out.server_port = port
+
+
+def split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
+    """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
+    host = text[text.rfind(b"@") + 1 :]
+    digits = b""
+    if host.startswith(b"["):
+        close = host.find(b"]")
+        if close < 0:
+            return None, 0
+        digits = host[close + 2 :] if host[close + 1 : close + 2] == b":" else b""
+        host = host[1:close]
+    elif host.count(b":") == 1:
+        host, _, digits = host.partition(b":")
+    if not host or not host.isascii() or not host.decode().isprintable():
+        return None, 0
+    port: int = default_port
+    if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:
+        port = int(digits)
+    return host.decode(), port
+
+
+def _first(value: bytes | None) -> bytes | None:
+    """The first element of a comma-separated list."""
+    if value is None:
+        return None
+    return value.partition(b",")[0].strip()
+
+
+def _first_hop(forwarded: bytes) -> dict[bytes, bytes]:
+    """The parameters of the first element of a `Forwarded` header (RFC 7239, 4); of doubled ones the first."""
+    said: dict[bytes, bytes] = {}
+    name = bytearray()
+    value = bytearray()
+    in_value = quoted = escaped = False
+    for code in forwarded + b",":
+        if escaped:
+            value.append(code)
+            escaped = False
+        elif quoted:
+            if code == 0x5C:
+                escaped = True
+            elif code == 0x22:
+                quoted = False
+            else:
+                value.append(code)
+        elif code == 0x2C or code == 0x3B:
+            if in_value:
+                said.setdefault(bytes(name.strip().lower()), bytes(value.strip()))
+            if code == 0x2C:
+                break
+            name.clear()
+            value.clear()
+            in_value = False
+        elif in_value:
+            if code == 0x22 and not value.strip():
+                quoted = True
+            else:
+                value.append(code)
+        elif code == 0x3D:
+            in_value = True
+        else:
+            name.append(code)
+    return said
