@@ -19,6 +19,7 @@ cdef class Form:
     cdef readonly bint emitted
     cdef readonly bint client
     cdef readonly bint routed
+    cdef readonly str path_original
     cdef readonly dict series
     cdef Series overflow
 

@@ -45,6 +45,7 @@ class Form:
         self.emitted = emitted
         self.client = shape.vantage == "client"
         self.routed = shape.routed
+        self.path_original: str | None = shape.path_original or None
         self.series: dict[tuple[Any, ...], Series] = {}
         self.overflow: Series | None = None
 

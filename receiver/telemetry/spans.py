@@ -117,7 +117,11 @@ class Spans:
         if form.client_address and not client_known:
             self._attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
         if request.path is not None:
-            self._url(request, endpoints, form)
+            if form.path_original is None:
+                self._url(request, endpoints, form)
+            elif request.operation == "_OTHER" and len(request.path) > 0:
+                first: cython.Py_ssize_t = 1 if request.path[0] == 0x2F else 0
+                self._text(self._key(form.path_original), self.redactor.path(request.path, first, len(request.path)))
         if roundtrip.outcome > OUTCOME_ONE_WAY:
             self._attribute(semconv.OUTCOME, OUTCOMES[roundtrip.outcome])
         size: cython.Py_ssize_t = w.size - begin - 4
