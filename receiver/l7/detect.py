@@ -42,10 +42,10 @@ class Detector:
         self.expected = False
 
     def named(self, name: str) -> Protocol | None:
-        for candidate in self.candidates:
+        for each in self.candidates:
+            candidate: Candidate = each
             if candidate.protocol.name == name:
-                found: Protocol = candidate.protocol
-                return found
+                return candidate.protocol
         return None
 
     def choose(self, connection: Connection, direction: cython.int, c: Cursor, datagram: cython.bint) -> Protocol | None:

@@ -1,0 +1,131 @@
+"""The harness for protocols whose messages are interleaved and whose fields may stay unknown (HTTP/2, gRPC).
+
+The same feeds as in `harness.py`. What differs: a field that refers to a table entry lost in a hole, or older than the join, is absent,
+so a roundtrip is true when all that it says is true; and order is asked of each stream, not of the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from receiver.l7.http1 import Http1Settings
+from receiver.l7.http2 import Http2Settings
+from receiver.l7.registry import protocols
+from receiver.wire.records import Protocol
+from tests.l7.harness import (
+    TO_CLIENT,
+    TO_SERVER,
+    Run,
+    Said,
+    Seen,
+    Start,
+    Vector,
+    contents,
+    damages,
+    feed_bytewise,
+    feed_every_split,
+    feed_joined,
+    feed_recorded,
+    feed_truncations,
+    feed_whole,
+    feed_with_gap,
+    feed_with_trailing,
+)
+
+ROWS = protocols(headers=("x-id",))
+UNKNOWN = (None, "_OTHER")
+
+
+def run(**more: Any) -> Run:
+    return Run(ROWS, **more)
+
+
+def check_vector(vector: Vector) -> None:
+    truth = feed_recorded(run, vector)
+    check_expected(vector, truth)
+    # A deadline is told by time, and joined events have the first one's.
+    whole = feed_whole(run, vector)
+    if not any(seen["status"] == "DEADLINE_EXCEEDED" for seen in truth):
+        assert contents(whole) == contents(truth)
+    assert feed_bytewise(run, vector) == truth
+    for where, seen in feed_every_split(run, vector):
+        assert seen == truth, where
+    check_trailing(run, vector, truth)
+    for where, before, after in feed_truncations(run, vector):
+        assert before == truth[: len(before)], where
+        check_true(after, truth, where)
+    for damage in damages(vector):
+        check_true(feed_with_gap(run, vector, damage), truth, damage)
+    for index in range(1, len(vector.events)):
+        check_true(feed_joined(partial(run, from_start=False), vector, index), truth, index)
+
+
+def check_expected(vector: Vector, truth: Sequence[Seen]) -> None:
+    names = [list(wanted) for wanted in vector.expected]
+    said = [{name: seen[name] for name in wanted} for seen, wanted in zip(truth, names, strict=False)]
+    wanted = [dict(one) for one in vector.expected]
+    if vector.about.get("order") == "any":
+        assert in_order(said) == in_order(wanted)
+    else:
+        assert said == wanted[: len(said)]
+    assert len(truth) == len(wanted), f"{len(truth)} roundtrips, {len(wanted)} expected"
+
+
+def in_order(ones: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    return sorted([f"{name}={value!r}" for name, value in sorted(one.items())] for one in ones)
+
+
+def check_trailing(start: Start, vector: Vector, truth: Sequence[Seen]) -> None:
+    first = {d: next((e.payload for e in vector.events if e.direction == d and e.payload), b"") for d in (0, 1)}
+    for direction in (TO_SERVER, TO_CLIENT):
+        for tail in (first[direction][:1], first[direction][: len(first[direction]) // 2], b"\x00\x01\xfe\xff" * 4):
+            assert feed_with_trailing(start, vector, tail, direction)[: len(truth)] == truth, (direction, tail)
+
+
+def check_true(seen: Iterable[Seen], truth: Sequence[Seen], where: object) -> None:
+    """Each roundtrip is one that was there, in all that it says; none is there twice."""
+    left = list(truth)
+    for one in seen:
+        match = next((whole for whole in left if is_part(one, whole)), None)
+        assert match is not None, (where, one, truth)
+        left.remove(match)
+
+
+def is_part(one: Seen, whole: Seen) -> bool:
+    if not agrees(one.request, whole.request):
+        return False
+    if not one.paired:
+        return True
+    if one.response is None or whole.response is None:
+        return one.response is whole.response
+    # An answer whose status nobody could read is no known error.
+    known = one.response.status is not None or one.response.error_type is not None
+    return (one.outcome == whole.outcome or (not known and one.outcome == "ok")) and agrees(one.response, whole.response)
+
+
+def agrees(part: Said, whole: Said) -> bool:
+    """Whether all that `part` says is so; what nobody could know it leaves out. Counts of what was lost are not asked for."""
+    for name in ("operation", "namespace", "version", "status", "error_type", "server_address", "trace_id", "tracestate"):
+        value = getattr(part, name)
+        if value not in UNKNOWN and value != getattr(whole, name):
+            # HTTP's status and method stand where only the end of a stream could tell that it was gRPC.
+            if not (name in ("status", "operation", "error_type") and isinstance(getattr(whole, "status", None), str)):
+                return False
+    return set(part.attributes) - counts(part) <= set(whole.attributes)
+
+
+def counts(said: Said) -> set[tuple[str, Any]]:
+    return {pair for pair in said.attributes if pair[0].endswith((".size", ".messages"))}
+
+
+def rows_with(settings: Http1Settings) -> tuple[Protocol, ...]:
+    """The rows of HTTP/2 and gRPC, read with these settings."""
+    from receiver.l7.http2 import Http2Decoder
+
+    http2 = Http2Settings(settings)
+    plain = Protocol("http2", 1, "http", partial(Http2Decoder, http2))
+    grpc = Protocol("grpc", 2, "grpc", partial(Http2Decoder, http2), probed=False)
+    http2.name_rows(plain, grpc)
+    return (ROWS[0], plain, grpc)
