@@ -477,7 +477,7 @@ class Http2Decoder(Decoder):
             if n < len(PREFACE) and PREFACE.startswith(c.take(at, c.end)):
                 return 1
         if n < 9:
-            return 1 if n == 0 or (n >= 3 and self._begins_like(c)) else 0
+            return 1 if n == 0 or self._begins_like(c) else 0
         if direction == TO_CLIENT and self._is_settings(c):
             return 2
         frames: cython.Py_ssize_t = self._frames_at(direction, c, at)
@@ -523,12 +523,14 @@ class Http2Decoder(Decoder):
             body: Body | None = exchange.sent if direction == TO_SERVER else exchange.received
             if body is None:
                 body = Body()
+                if exchange.grpc != GRPC_YES:
+                    body.messages = -1
                 if direction == TO_SERVER:
                     exchange.sent = body
                 else:
                     exchange.received = body
             body.size += payload
-            if exchange.grpc == GRPC_YES and payload > 0 and body.messages >= 0:
+            if body.messages >= 0 and payload > 0:
                 side.left = payload
                 side.pad = pad
                 side.ends = ends
@@ -757,7 +759,7 @@ class Http2Decoder(Decoder):
         return 1
 
     def _request_ended(self, exchange: Exchange, out: Message) -> cython.int:
-        if exchange.sent is not None and exchange.grpc != GRPC_YES and exchange.sent.whole:
+        if exchange.sent is not None and exchange.grpc == GRPC_NO and exchange.sent.whole:
             out.add("http.request.body.size", exchange.sent.size)
         return 0
 
@@ -962,7 +964,7 @@ class Http2Decoder(Decoder):
                 out.add("pcap_receiver.rpc.request.messages", sent.messages)
             if received is not None and received.whole and received.messages >= 0:
                 out.add("pcap_receiver.rpc.response.messages", received.messages)
-        elif received is not None and received.whole:
+        elif exchange.grpc == GRPC_NO and received is not None and received.whole:
             out.add("http.response.body.size", received.size)
         return 0
 

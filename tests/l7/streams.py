@@ -88,7 +88,8 @@ def check_true(seen: Iterable[Seen], truth: Sequence[Seen], where: object) -> No
     """Each roundtrip is one that was there, in all that it says; none is there twice."""
     left = list(truth)
     for one in seen:
-        match = next((whole for whole in left if is_part(one, whole)), None)
+        began = [whole for whole in left if whole.times[0] == one.times[0]]
+        match = next((whole for whole in began if is_part(one, whole)), None)
         assert match is not None, (where, one, truth)
         left.remove(match)
 
@@ -96,8 +97,13 @@ def check_true(seen: Iterable[Seen], truth: Sequence[Seen], where: object) -> No
 def is_part(one: Seen, whole: Seen) -> bool:
     if not agrees(one.request, whole.request):
         return False
+    told = (one.protocol, whole.protocol)
+    if told == ("http2", "grpc"):
+        return True  # a call of which nothing that could be read said that it is gRPC is told as the HTTP that it is as well
     if not one.paired:
-        return True
+        return told[0] == told[1] or told == ("http", "http2")  # before the upgrade was seen
+    if told[0] != told[1]:
+        return False
     if one.response is None or whole.response is None:
         return one.response is whole.response
     # An answer whose status nobody could read is no known error.
@@ -109,15 +115,16 @@ def agrees(part: Said, whole: Said) -> bool:
     """Whether all that `part` says is so; what nobody could know it leaves out. Counts of what was lost are not asked for."""
     for name in ("operation", "namespace", "version", "status", "error_type", "server_address", "trace_id", "tracestate"):
         value = getattr(part, name)
-        if value not in UNKNOWN and value != getattr(whole, name):
-            # HTTP's status and method stand where only the end of a stream could tell that it was gRPC.
-            if not (name in ("status", "operation", "error_type") and isinstance(getattr(whole, "status", None), str)):
-                return False
-    return set(part.attributes) - counts(part) <= set(whole.attributes)
+        # The method of HTTP stands where a gRPC call did not say what it is, or says it at its end.
+        if value not in UNKNOWN and value != getattr(whole, name) and not (name == "operation" and value == "POST"):
+            return False
+    return neutral(part) <= neutral(whole)
 
 
-def counts(said: Said) -> set[tuple[str, Any]]:
-    return {pair for pair in said.attributes if pair[0].endswith((".size", ".messages"))}
+def neutral(said: Said) -> set[tuple[str, Any]]:
+    """The attributes without counts; a header by its own name alone."""
+    kept = [pair for pair in said.attributes if not pair[0].endswith((".size", ".messages"))]
+    return {(name.rpartition(".")[2], value) for name, value in kept}
 
 
 def rows_with(settings: Http1Settings) -> tuple[Protocol, ...]:

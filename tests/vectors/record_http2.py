@@ -903,7 +903,9 @@ def grpc_go_grpcio() -> None:
         caller.unary("lab.Lab/Echo")
         caller.unary("lab.Lab/Missing")
         caller.unary("lab.Lab/Fail", b"\x05")
-        caller.unary("lab.Lab/Sleep", timeout=0.15, by_server=False)
+        caller.unary("lab.Lab/Sleep", timeout=0.15)
+        # Both sides see the deadline pass, and whose end comes first decides whether the method counts as known.
+        del caller.record[-1]["operation"]
         caller.unary("lab.Lab/Echo")
         caller.close()
         keep("grpc-go-grpcio", about(modules, grpcio_version()), relay.only(), caller.record)
