@@ -93,6 +93,7 @@ class Conversation:
         self.datagrams = datagrams
         self.from_start = from_start
         self.last_direction = -1
+        self.waited: list[tuple[int, bytes, int]] | None = None
 
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
@@ -195,9 +196,10 @@ class Conversation:
             if rest < 0:
                 if rest == REST_UNKNOWN:
                     lane.resync = True
+                    # Whose message this is, is as unknown as how many are passed over with its rest.
+                    self.matcher.lost(direction, ts_ns)
                     if filled:
                         self.matcher.offer(piece)
-                    self.matcher.lost(direction, ts_ns)  # other messages may be passed over with it
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1
@@ -265,9 +267,11 @@ class Conversation:
         detector: Detector = self.reading.detector
         self.last_direction = direction
         self.health = DETECTING
+        if self.waited is None:
+            self.waited = []
+        self.waited.append((direction, buf[start:end], ts_ns))
         if lane.carry is None:
             lane.carry = buf[start:end]
-            lane.carry_ns = ts_ns
         else:
             lane.carry = lane.carry + buf[start:end]
         c.set(lane.carry, 0, len(lane.carry))
@@ -279,19 +283,17 @@ class Conversation:
                 self.to_server = self.to_client
                 self.to_client = server
             self._begin(found)
-            # What came first is read first: a response that waited here must find its request.
-            if self.to_client.carry is not None and (
-                self.to_server.carry is None or self.to_client.carry_ns < self.to_server.carry_ns
-            ):
-                self._replay(TO_CLIENT, self.to_client)
-                self._replay(TO_SERVER, self.to_server)
-            else:
-                self._replay(TO_SERVER, self.to_server)
-                self._replay(TO_CLIENT, self.to_client)
+            self._replay(detector.swapped)
             return 0
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
+            # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
+            other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
+            if other.carry is not None:
+                self.reading.bytes_set_aside += len(other.carry)
+                other.carry = None
+            self.waited = None
             lane.tries += 1
             self.health = SET_ASIDE
             if detector.expected:
@@ -354,12 +356,17 @@ class Conversation:
         detected[name] = detected.get(name, 0) + 1
         return 0
 
-    def _replay(self, direction: cython.int, lane: Lane) -> cython.int:
-        waiting: bytes | None = lane.carry
-        if waiting is not None:
-            lane.carry = None
-            lane.need = 0
-            self.feed(direction, waiting, 0, len(waiting), lane.carry_ns)
+    def _replay(self, swapped: cython.bint) -> cython.int:
+        """Read what waited for the detection, as it came: in its order, each piece with its own time."""
+        waited: list[tuple[int, bytes, int]] = self.waited
+        self.waited = None
+        self.to_server.carry = None
+        self.to_client.carry = None
+        for came, piece, ts_ns in waited:
+            direction: cython.int = came
+            if swapped:
+                direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+            self.feed(direction, piece, 0, len(piece), ts_ns)
         return 0
 
     def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
@@ -367,6 +374,8 @@ class Conversation:
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
             lane.carry = None
+            if self.waited is not None:
+                self.waited = [one for one in self.waited if one[0] != direction]
             self.from_start = False
             return 0
         gaps = self.reading.gaps

@@ -1,26 +1,27 @@
 """HTTP/1.0 and HTTP/1.1 (RFC 9112): heads are read, bodies are skipped by count.
 
-Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the few facts
-that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and nothing is made before
-it is complete. `parse` turns those facts into a message.
+Room: l7; follows the contract of `decoder.py`. `frame` reads a head line by line, as far as it has come, and keeps the
+few facts that matter as offsets from the frame's first byte; so a head that arrives byte by byte is read once, and
+nothing is made before it is complete. `parse` turns those facts into a message.
 
-What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT ends HTTP.
-Requests and final responses are therefore counted, and the few requests that matter so are kept with their number; a GET
-costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
+What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT
+ends HTTP. Requests and final responses are therefore counted, and the few requests that matter so are kept with their
+number; a GET costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
 
-Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines before a
-start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a request target are kept;
-`Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no coding; white space may follow a
-chunk's size.
+Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines
+before a start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a
+request target are kept; `Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no
+coding; white space may follow a chunk's size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.origin import describe_origin, split_authority
+from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message
@@ -30,8 +31,8 @@ if not cython.compiled:
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
-# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the rest of one.
-# LOCK is not among them, for it is the rest of UNLOCK.
+# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the
+# rest of one. LOCK is not among them, for it is the rest of UNLOCK.
 _RECOGNISED = tuple(
     name.encode() + b" "
     for name in (*KNOWN_METHODS, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH")
@@ -61,8 +62,7 @@ LENGTH_LIMIT = 1_000_000_000_000_000
 
 # The longest method in use is UPDATEREDIRECTREF, 17; what is longer than this is not HTTP.
 METHOD_MAX = 64
-# A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
-HOST_MAX = 300
+HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
 # HEAD and CONNECT requests that wait for their answers; more than a Matcher keeps in all.
@@ -89,7 +89,8 @@ _ERROR_TYPES = [str(i) for i in range(1000)]
 class Http1Settings:
     """What a user may set, bound to the decoder's factory with functools.partial.
 
-    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`, `response_headers`: names
+    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
+    `response_headers`: names
     of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
@@ -122,9 +123,10 @@ _DEFAULT = Http1Settings()
 
 
 class Lines:
-    """One direction: what is being read, and what the lines read so far have said. All places count from the frame's first byte.
+    """One direction: what is being read, and what the lines read so far have said.
 
-    `at` is where the next line begins, 0 before the start line has ended; no LF stands in `[at:searched)`.
+    All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
+    no LF stands in `[at:searched)`.
     """
 
     def __init__(self) -> None:
@@ -400,7 +402,7 @@ class Http1Decoder(Decoder):
         return 0
 
     def _read_chunk(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
-        #  [CRLF of the chunk before] size [;extension] CRLF, data skipped; the last one: 0 CRLF trailers CRLF   RFC 9112, 7.1
+        #  [CRLF of the last chunk] size [;extension] CRLF, data skipped; at the end 0 CRLF trailers CRLF  RFC 9112, 7.1
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
         at: cython.Py_ssize_t = base
@@ -472,8 +474,8 @@ class Http1Decoder(Decoder):
         if lines.coding == CODING_OTHER:
             # RFC 9112, 6.3: the length cannot be determined; a server answers 400 and closes.
             raise Malformed("http", "request body of unknown length", 0)
-        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that there is
-        # always one that a lost request could have taken the place of.
+        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that
+        # there is always one that a lost request could have taken the place of.
         if self.requests == self.responses:
             if self.doubt and (not self.overlaps or ts_ns - self.last_ns >= REST_NS):
                 self.doubt = False
@@ -518,8 +520,7 @@ class Http1Decoder(Decoder):
         else:
             if self.doubt and self.responses >= self.certain:
                 known = False
-            if self.specials is not None:
-                kind = self._recall()
+            kind = self._recall()
             self.responses += 1
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
@@ -536,8 +537,8 @@ class Http1Decoder(Decoder):
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
-            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were passed over
-            # until then is not known.
+            # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were
+            # passed over until then is not known.
             self.skip = REST_UNKNOWN
             self._void()
         elif lines.coding == CODING_CHUNKED:
@@ -573,7 +574,7 @@ class Http1Decoder(Decoder):
         return 1
 
     def _upgrades(self, lines: Lines, c: Cursor) -> cython.bint:
-        """Whether a 101 says `Upgrade: h2c` (RFC 7540, 3.2): its request is answered on stream 1 of the HTTP/2 that takes over here."""
+        """Whether a 101 says `Upgrade: h2c` (RFC 7540, 3.2): its request is answered on stream 1 of the HTTP/2 that follows."""
         at: cython.Py_ssize_t = c.pos + lines.headers
         while True:
             end: cython.Py_ssize_t = _line_end(c, at)
@@ -615,7 +616,9 @@ class Http1Decoder(Decoder):
 
     def _recall(self) -> cython.int:
         """What kind of request the next response answers."""
-        specials: list[int] = self.specials
+        specials = self.specials
+        if specials is None:
+            return PLAIN
         number: cython.longlong = specials[0]
         if number != self.responses:
             return PLAIN
@@ -640,7 +643,9 @@ class Http1Decoder(Decoder):
             authority: cython.Py_ssize_t = self._authority_at(c, start, end)
             if authority >= 0:
                 scheme_end: cython.int = c.u8(authority - 4) | 0x20
-                return self._server(c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out)
+                return self._server(
+                    c, authority, self._path_at(c, authority, end), 443 if scheme_end == 0x73 else 80, out
+                )
         if lines.host_end > 0:
             return self._server(c, base + lines.host, base + lines.host_end, 80, out)
         return 0
@@ -745,8 +750,20 @@ class Http1Decoder(Decoder):
                         elif n == 17 and forwarded_proto is None and _same(c, at, b"x-forwarded-proto"):
                             forwarded_proto = _value(c, value, end)
             at = end + 1
-        if forwarded is not None or forwarded_for is not None or forwarded_host is not None or forwarded_proto is not None:
-            describe_origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, out)
+        if (
+            forwarded is not None
+            or forwarded_for is not None
+            or forwarded_host is not None
+            or forwarded_proto is not None
+        ):
+            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
+            if origin.client is not None:
+                out.add("client.address", origin.client)
+            if origin.scheme is not None:
+                out.namespace = origin.scheme
+            if origin.host is not None:
+                out.server_address = origin.host
+                out.server_port = origin.port
         if context is not None and context.result():
             out.trace_id = context.trace_id
             if len(context.parent_id) > 0:
@@ -815,21 +832,25 @@ class Http1Decoder(Decoder):
             space += 1
         if space == end:
             return 1
+        # A target begins with a slash, an asterisk or a scheme; after a known method whatever may be one.
+        known: cython.bint = self._recognised(c, at)
+        if not known and space + 1 < end:
+            b = c.u8(space + 1)
+            if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68:
+                return 0
         eol: cython.Py_ssize_t = c.find(0x0A, space, end)
         if eol >= 0:
             if c.u8(eol - 1) == 0x0D:
                 eol -= 1
-            if eol - 9 > space + 1 and c.starts(eol - 9, b" HTTP/1."):
-                return 2
-            return 0
+            if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
+                return 0
+            return 2 if known or c.find(0x20, space + 1, eol - 9) < 0 else 0
         stop: cython.Py_ssize_t = end if end - at < LONG_LINE else at + LONG_LINE
         while space < stop:
             if c.u8(space) < 0x20 and (c.u8(space) != 0x0D or space + 1 < end):
                 return 0
             space += 1
-        if stop - at < LONG_LINE or not self._recognised(c, at):
-            return 1
-        return 2
+        return 2 if known and stop - at == LONG_LINE else 1
 
     def _recognised(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
         """Whether a method that is known stands at `at`, and a target begins behind it."""
@@ -846,6 +867,8 @@ class Http1Decoder(Decoder):
                     space = len(token)
             if space == 0:
                 return False
+        if at + space >= c.end:
+            return True
         b: cython.int = c.u8(at + space)
         return b == 0x2F or b == 0x2A or b == 0x5B or _class(b) != 0
 
@@ -877,7 +900,7 @@ def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
 def _after_name(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: bytes) -> cython.Py_ssize_t:
     """Where the value begins if the field line `[at:end)` has this name, else -1.
 
-    Raises Malformed for white space before the colon, in which some servers see another header than others (RFC 9112, 5.1).
+    Raises Malformed for white space before the colon: not all servers see the same header then (RFC 9112, 5.1).
     """
     colon: cython.Py_ssize_t = at + len(name)
     if colon >= end:
@@ -920,7 +943,7 @@ def _value(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
 
 
 def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the field line at `at` ends, with what is folded into it: the place of its LF. `at` itself at the empty line."""
+    """Where the field line at `at` ends, with what is folded into it: the place of its LF; `at` for the empty line."""
     b: cython.int = c.u8(at)
     if b == 0x0A or b == 0x0D:
         return at
@@ -931,7 +954,10 @@ def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
 
 
 def _read_length(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6). Else LENGTH_BAD."""
+    """The number in `[at:end)`, at most LENGTH_LIMIT; a list of equal numbers is one (RFC 9110, 8.6).
+
+    LENGTH_BAD for anything else.
+    """
     length: cython.Py_ssize_t = LENGTH_UNKNOWN
     at = _trim_start(c, at, end)
     end = _trim_end(c, at, end)

@@ -29,7 +29,7 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.grpc import Grpc
 from receiver.l7.hpack import HeaderSink, HpackDecoder
 from receiver.l7.http1 import Http1Settings
-from receiver.l7.origin import describe_origin, split_authority
+from receiver.l7.origin import Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Malformed, Message, Protocol
@@ -917,10 +917,7 @@ class Http2Decoder(Decoder):
         if default_port != self.authority_default or authority != self.authority:
             self.authority = authority
             self.authority_default = default_port
-            self.host = None
-            self.port = 0
-            if 0 < len(authority) <= 300:
-                self.host, self.port = split_authority(authority, default_port)
+            self.host, self.port = split_authority(authority, default_port)
         out.server_address = self.host
         out.server_port = self.port
         return 0
@@ -938,9 +935,16 @@ class Http2Decoder(Decoder):
                     or fields.forwarded_host is not None
                     or fields.forwarded_proto is not None
                 ):
-                    describe_origin(
-                        fields.forwarded, fields.forwarded_for, fields.forwarded_host, fields.forwarded_proto, out
+                    origin = Origin(
+                        fields.forwarded, fields.forwarded_for, fields.forwarded_host, fields.forwarded_proto
                     )
+                    if origin.client is not None:
+                        out.add("client.address", origin.client)
+                    if origin.scheme is not None:
+                        out.namespace = origin.scheme
+                    if origin.host is not None:
+                        out.server_address = origin.host
+                        out.server_port = origin.port
         context: TraceContext | None = settings.context
         if context is not None and context.result():
             out.trace_id = context.trace_id

@@ -6,6 +6,7 @@ from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE
 cimport cython
 
 cdef int HELD_MAX
+cdef long long REST_NS
 
 @cython.final
 cdef class Pairing:
@@ -38,6 +39,10 @@ cdef class Matcher:
     cdef Message answered
     cdef bint uncertain
     cdef list held
+    cdef bint overlaps
+    cdef bint several
+    cdef bint answering
+    cdef long long last_ns
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1

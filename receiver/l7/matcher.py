@@ -8,6 +8,8 @@ What a hole does to an order. After bytes of unknown meaning are gone (or before
 how many requests or responses they held, so the next answer need not belong to the next request. Pairs made then are
 tentative: they are held until a request begins with everything before it answered, which shows that the order was right, or
 until the connection ends or rests. An answer that nobody asked for shows that it was wrong: then all held pairs are given up.
+A client that sends its next request while older ones wait, answer by answer, proves nothing that way: with one request lost,
+each answer is taken for the next request's, for ever. Only a rest proves its order.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ if not cython.compiled:
 
 # A connection that never rests cannot prove its order; 64 pairs x 2 messages x about 300 bytes is 40 KB at most.
 HELD_MAX = 64
+# So long without a message, and with nothing to be answered, a connection rests: an answer that is owed would have come.
+REST_NS = 1_000_000_000
 
 
 class Pairing:
@@ -78,6 +82,11 @@ class Matcher:
         self.answered: Message | None = None
         self.uncertain = uncertain
         self.held: list[Message] | None = None
+        # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
+        self.overlaps = False
+        self.several = False
+        self.answering = False
+        self.last_ns = 0
 
     def offer(self, piece: Message) -> cython.int:
         """Take a message, or a piece of one; the matcher keeps it."""
@@ -110,11 +119,21 @@ class Matcher:
             self.pairing.open += 1
             self.open_request = piece
             return 0
+        if self.answering and self.pending > 0:
+            self.overlaps = True
         if self.uncertain:
-            if self.pending == 0 and self.open_response is None and self.held is not None:
-                self._release()
+            if self.pending == 0 and self.open_response is None:
+                rested: cython.bint = self.last_ns > 0 and piece.first_ns - self.last_ns >= REST_NS
+                if self.held is not None:
+                    if rested or not self.overlaps:
+                        self._release()
+                elif rested:
+                    self.uncertain = False
             if self.uncertain:
                 piece.state = TENTATIVE
+                self.several = self.overlaps or self.pending > 0
+        self.answering = False
+        self.last_ns = piece.last_ns
         if self.pending >= self.pairing.pending_max:
             return self._refuse(piece)
         if self.tail is None:
@@ -136,6 +155,8 @@ class Matcher:
         return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
 
     def _response(self, piece: Message) -> cython.int:
+        self.answering = True
+        self.last_ns = piece.last_ns
         if not piece.piece & BEGINS:
             if self.open_response is not None:
                 self._merge(self.open_response, piece)
@@ -345,6 +366,7 @@ class Matcher:
         held: list[Message] = self.held
         self.held = None
         self.uncertain = False
+        self.several = False
         i: cython.Py_ssize_t = 0
         while i < len(held):
             request: Message = held[i]
@@ -439,7 +461,11 @@ class Matcher:
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
         """The connection is over, or nothing can be read on it any more: nothing stays behind."""
         if self.held is not None:
-            self._release()
+            # Of several requests at once the last answer may be owed, unless it had its time.
+            if self.several and ts_ns - self.last_ns < REST_NS:
+                self._void()
+            else:
+                self._release()
         if self.by_key is not None:
             waiting_by_key: list[Message] = list(self.by_key.values())
             for request in waiting_by_key:

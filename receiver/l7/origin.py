@@ -1,51 +1,50 @@
-"""Who a request was for and from, as its head says: authorities, and what proxies on the way noted of the first hop.
+"""What a request says of its server, and proxies of the first hop: authorities, `Forwarded` and its predecessors.
 
-Room: l7. Shared by the versions of HTTP; asked once per connection or for requests that carry such headers, not on the packet path.
+Room: l7; shared by the versions of HTTP. Nothing in these texts raises: what cannot be read is absent.
 """
 
 from __future__ import annotations
 
-import cython
-
-from receiver.wire.records import Message
-
 # A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
-HOST_MAX = 300
+AUTHORITY_MAX = 300
 
 
-def describe_origin(
-    forwarded: bytes | None,
-    forwarded_for: bytes | None,
-    forwarded_host: bytes | None,
-    forwarded_proto: bytes | None,
-    out: Message,
-) -> None:
-    """What proxies on the way say of the first hop; `Forwarded` (RFC 7239) counts more than its predecessors."""
-    client = _first(forwarded_for)
-    host = _first(forwarded_host)
-    scheme = _first(forwarded_proto)
-    if forwarded is not None:
-        said = _first_hop(forwarded)
-        client = said.get(b"for", client)
-        host = said.get(b"host", host)
-        scheme = said.get(b"proto", scheme)
-    # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
-    if client and client.lower() != b"unknown" and not client.startswith(b"_") and len(client) <= HOST_MAX:
-        address, _ = split_authority(client, 0)
-        if address is not None:
-            out.add("client.address", address)
-    if scheme is not None and scheme.lower() in (b"http", b"https"):
-        scheme = scheme.lower()
-        out.namespace = "https" if scheme == b"https" else "http"
-    if host and len(host) <= HOST_MAX:
-        address, port = split_authority(host, 443 if scheme == b"https" else 80)
-        if address is not None:
-            out.server_address = address
-            out.server_port = port
+class Origin:
+    """The first hop: `client` is an address or a name, `scheme` http or https, `host` and `port` whom it asked."""
+
+    def __init__(
+        self,
+        forwarded: bytes | None,
+        forwarded_for: bytes | None,
+        forwarded_host: bytes | None,
+        forwarded_proto: bytes | None,
+    ) -> None:
+        """The values of `Forwarded` (RFC 7239), which counts more than the others, and of the `X-Forwarded-` fields."""
+        client = _first(forwarded_for)
+        host = _first(forwarded_host)
+        scheme = _first(forwarded_proto)
+        if forwarded is not None:
+            said = _first_hop(forwarded)
+            client = said.get(b"for", client)
+            host = said.get(b"host", host)
+            scheme = said.get(b"proto", scheme)
+        self.client: str | None = None
+        self.scheme: str | None = None
+        self.host: str | None = None
+        self.port = 0
+        # RFC 7239, 6: "unknown", and names that begin with "_" hide who it was.
+        if client and client.lower() != b"unknown" and not client.startswith(b"_"):
+            self.client, _ = split_authority(client, 0)
+        if scheme is not None and scheme.lower() in (b"http", b"https"):
+            self.scheme = scheme.lower().decode()
+        if host:
+            self.host, self.port = split_authority(host, 443 if self.scheme == "https" else 80)
 
 
-def split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, int]:
+def split_authority(text: bytes, default_port: int) -> tuple[str | None, int]:
     """Address and port of `[userinfo@]host[:port]`; no address (None) where there is nothing readable."""
+    if len(text) > AUTHORITY_MAX:
+        return None, 0
     host = text[text.rfind(b"@") + 1 :]
     digits = b""
     if host.startswith(b"["):
@@ -56,7 +55,7 @@ def split_authority(text: bytes, default_port: cython.int) -> tuple[str | None, 
         host = host[1:close]
     elif host.count(b":") == 1:
         host, _, digits = host.partition(b":")
-    if not host or not host.isascii() or not host.decode().isprintable():
+    if not host or not host.isascii() or not host.decode().isprintable() or host.translate(None, b' /?#\\"<>') != host:
         return None, 0
     port: int = default_port
     if 0 < len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65536:

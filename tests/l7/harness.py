@@ -1,14 +1,16 @@
 """The harness that every decoder passes: the same bytes, cut, followed, broken off and damaged in every way.
 
-A vector is what a real client and a real server said to each other (`tests/vectors/`), and the roundtrips that this makes by the
-client's own account or by the specification. Each `feed_*` drives a fresh Conversation and returns what came out of it. The
-tests call `check_vector`, which says what must hold in each case.
+A vector is what a real client and a real server said to each other (`tests/vectors/`), and the roundtrips that this
+makes by the client's own account or by the specification. Each `feed_*` drives a fresh Conversation and returns what
+came out of it. The tests call `check_vector`, which says what must hold in each case.
 
-Pieces are fed out of the middle of larger buffers whose other bytes would be noticed, so a read beyond its window shows.
+Pieces are fed out of the middle of larger buffers whose other bytes would be noticed, so a read beyond its window
+shows.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +71,7 @@ def exchange(*turns: tuple[int, bytes | None]) -> list[Event]:
 
 
 def load(path: Path) -> Vector:
-    """Read a vector file: one JSON object a line; the first says where it came from, the next are events, the last roundtrips."""
+    """Read a vector file: a JSON object a line; first where it came from, then the events, last the roundtrips."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     events: list[Event] = []
     expected: list[dict[str, Any]] = []
@@ -91,6 +93,10 @@ def load_all(folder: str) -> list[Vector]:
     return found
 
 
+SLOTS = {"url.path": "path", "url.query": "query", "url.scheme": "namespace"}
+"""What a span calls some of the slots that have no attribute."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a message said, without what depends on when and in how many pieces it came."""
@@ -109,15 +115,13 @@ class Said:
     parent_id: bytes | None
     trace_flags: int
     tracestate: bytes | None
+    path: bytes | None
+    query: bytes | None
     attributes: tuple[tuple[str, Any], ...]
 
     @staticmethod
     def of(message: Message) -> Said:
-        flat = list(message.attributes or [])
-        # Telemetry makes these of the slots; here they are looked at like any other attribute.
-        flat += ["url.path", message.path] if message.path is not None else []
-        flat += ["url.query", message.query] if message.query is not None else []
-        flat += ["url.scheme", message.namespace] if message.namespace is not None else []
+        flat = message.attributes or []
         return Said(
             message.operation,
             message.target,
@@ -133,6 +137,8 @@ class Said:
             message.parent_id,
             message.trace_flags,
             message.tracestate,
+            message.path,
+            message.query,
             tuple(zip(flat[::2], flat[1::2], strict=True)),
         )
 
@@ -163,9 +169,9 @@ class Seen:
         for said in (self.response, self.request) if answers else (self.request, self.response):
             if said is None:
                 continue
-            value = getattr(said, name, None)
+            value = getattr(said, SLOTS.get(name, name), None)
             if value is not None:
-                return value
+                return value.decode("latin-1") if isinstance(value, bytes) else value
             for key, value in said.attributes:
                 if key == name:
                     if isinstance(value, bytes):
@@ -402,12 +408,16 @@ def places(vector: Vector) -> list[tuple[int, int]]:
 
 
 def damages(vector: Vector) -> Iterator[Damage]:
-    """Holes of one byte, some bytes, and all that follows in its event, at every place; whole events; of unknown size."""
+    """Holes at every place, of a byte, some bytes, all that follows in the event; whole events; of unknown size."""
     for index, event in enumerate(vector.events):
         if event.payload:
             yield Damage(index, 0, len(event.payload))
             yield Damage(index, 0, len(event.payload), told=False)
             yield Damage(index, 0, 1)
+            # Whole messages, where an event holds several that begin alike.
+            begins = [at for at in range(len(event.payload)) if event.payload.startswith(event.payload[:9], at)]
+            for first, last in itertools.pairwise(begins[:12]):
+                yield Damage(index, first, last - first)
     for count, (index, at) in enumerate(places(vector)):
         payload = vector.events[index].payload
         assert payload is not None
@@ -423,7 +433,10 @@ def damages(vector: Vector) -> Iterator[Damage]:
 def check_vector(
     protocols: Sequence[Protocol], vector: Vector, resumes: Callable[[Seen], bool] = lambda seen: True
 ) -> None:
-    """All of the above, in order of what they ask. `resumes`: whether the decoder can find its way again where this one begins."""
+    """All of the above, in order of what they ask.
+
+    `resumes`: whether the decoder can find its way again where this roundtrip begins.
+    """
     start = lambda: Run(protocols)  # noqa: E731
     truth = feed_recorded(start, vector)
     check_expected(vector, truth)
@@ -492,13 +505,12 @@ def check_true(seen: Iterable[Seen], truth: Sequence[Seen], where: object) -> No
             assert any(begins_like(one.request, whole) for whole in requests), (where, one)
 
 
-def touched(
-    vector: Vector, truth: Sequence[Seen], index: int, damaged: int, resumes: Callable[[Seen], bool]
-) -> bool:
+def touched(vector: Vector, truth: Sequence[Seen], index: int, damaged: int, resumes: Callable[[Seen], bool]) -> bool:
     """Whether a hole in event `damaged` may cost roundtrip `index`.
 
-    Not, when it was over before; nor when it began later, with everything answered, and shares no event with another: there a
-    decoder finds its way again. What the hole may take is what was on its way, and what comes in one piece with that.
+    Not, when it was over before; nor when it began later, with everything answered, and shares no event with another:
+    there a decoder finds its way again. What the hole may take is what was on its way, and what comes in one piece
+    with that.
     """
     whole, hole_ns = truth[index], vector.events[damaged].ts_ns
     if max(whole.times) < hole_ns:

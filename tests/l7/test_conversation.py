@@ -1,0 +1,165 @@
+"""What stands between bytes and frames: cuts, skips, holes, faults, detection.
+
+The decoder is HTTP/1's; its own rules are tested in test_http1.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+import pytest
+
+from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.detect import Detector
+from receiver.l7.http1 import Http1Decoder, Http1Settings
+from receiver.l7.matcher import Pairing
+from receiver.l7.registry import PROTOCOLS
+from receiver.wire.records import OUTCOMES, Protocol
+from tests.l7.harness import COMPILED, TO_CLIENT, TO_SERVER, Collector, Pair, Run
+
+GET = b"GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+RESET = OUTCOMES.index("reset")
+
+
+def statuses(run: Run) -> list[tuple[str, int | None]]:
+    return [(seen.outcome, seen["status"]) for seen in run.seen]
+
+
+def test_size_is_what_passed_not_what_was_announced() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    run.feed(TO_CLIENT, head + b"x" * 10).feed(TO_CLIENT, b"x" * 10)
+    seen = run.end(RESET)
+    assert [(one.outcome, one.sizes) for one in seen] == [("reset", (len(GET), len(head)))]
+
+
+def test_size_counts_all_pieces_and_bytes_lost_inside_a_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, head[:7]).feed(TO_CLIENT, head[7:] + b"x" * 10)
+    run.feed(TO_CLIENT, b"x" * 20).gap(TO_CLIENT, 30).feed(TO_CLIENT, b"x" * 40 + OK)
+    assert [one.sizes[1] for one in run.seen] == [len(head) + 100]
+
+
+def test_body_that_ends_inside_a_hole_did_end() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET + GET)
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").gap(TO_CLIENT, 150)
+    run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    run.end()
+    assert statuses(run) == [("ok", 200), ("lost", None), ("ok", 200)]
+    assert run.reading.gaps == {"http": 1}
+
+
+def test_hole_that_ends_with_the_body_loses_nothing() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET + GET)
+    run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").gap(TO_CLIENT, 100)
+    assert statuses(run) == [("ok", 200)]
+    run.feed(TO_CLIENT, OK)
+    assert statuses(run) == [("ok", 200), ("ok", 200)]
+
+
+def test_fin_ends_only_what_the_close_ends() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    run.conversation.close(TO_CLIENT, run.ts_ns)
+    assert run.seen == []
+    run.end()
+    assert [one.outcome for one in run.seen] == ["closed"]
+
+
+def test_head_cut_many_times_begins_when_its_first_byte_came() -> None:
+    run = Run(PROTOCOLS)
+    for i in range(len(GET)):
+        run.feed(TO_SERVER, GET[i : i + 1], 1_000 + i)
+    run.feed(TO_CLIENT, OK, 5_000)
+    assert run.seen[0].times == (1_000, 1_000 + len(GET) - 1, 5_000, 5_000)
+
+
+def test_answer_that_came_before_detection_is_paired() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"\r\n").feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    assert statuses(run) == [("ok", 200)]
+
+
+def test_undecided_bytes_are_bounded() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"\r\n" * 2047)
+    assert run.conversation.health == 1
+    run.feed(TO_SERVER, b"\r\n")
+    assert run.conversation.health == 2
+    assert run.reading.bytes_set_aside == 4096
+    run.feed(TO_SERVER, GET)
+    assert run.reading.bytes_set_aside == 4096 + len(GET)
+
+
+def test_connection_that_is_nothing_known_is_set_aside_and_counted() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, b"\x00" * 10).feed(TO_CLIENT, OK).feed(TO_SERVER, GET)
+    assert run.seen == [] and run.reading.bytes_set_aside == 10 + len(OK) + len(GET)
+
+
+def test_joined_late_is_tried_again_when_the_direction_turns() -> None:
+    run = Run(PROTOCOLS, from_start=False).feed(TO_CLIENT, b"\xff" * 10)
+    for _ in range(50):
+        run.feed(TO_CLIENT, b"HTTP/1.1 2")  # inside a body, whatever it looks like
+    run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    run.end()
+    assert statuses(run) == [("ok", 200)]
+
+
+def test_configured_port_needs_no_content() -> None:
+    def start(pinned: dict[int, Protocol]) -> tuple[Collector, Conversation, Reading]:
+        collector = Collector()
+        reading = Reading(Pairing(collector), Detector(PROTOCOLS, pinned, False))
+        return collector, Conversation(reading, Pair(True), True), reading
+
+    http = PROTOCOLS[0]
+    collector, conversation, reading = start({0: http})  # the port of a Connection that nobody set
+    conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
+    conversation.feed(TO_CLIENT, OK, 0, len(OK), 2)
+    assert [seen["status"] for seen in collector.seen] == [200]
+    collector, conversation, reading = start({81: http})
+    conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
+    assert reading.bytes_set_aside == len(GET)
+
+
+def test_hole_before_detection_is_a_late_join() -> None:
+    run = Run(PROTOCOLS).gap(TO_SERVER, 10)
+    run.feed(TO_SERVER, b"the rest of something").feed(TO_CLIENT, b"\x00").feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    run.end()
+    assert statuses(run) == [("ok", 200)]
+
+
+def test_malformed_datagram_is_not_kept() -> None:
+    run = Run((Protocol("http", 1, "http", Http1Decoder, over_tcp=False, over_udp=True),), datagrams=True)
+    run.feed(TO_SERVER, GET).feed(TO_SERVER, GET[:-5]).feed(TO_SERVER, GET)
+    assert run.reading.errors == {("http", "datagram cut short"): 1}
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled decoder cannot be given a bug from outside")
+def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Http1Decoder):
+        def parse(self, *_: object) -> int:
+            raise ZeroDivisionError("secret payload")
+
+    broken = (Protocol("http", 1, "http", Broken),)
+    runs = [Run(broken) for _ in range(2)]
+    with caplog.at_level(logging.ERROR):
+        for run in runs:
+            run.reading.logged.update(runs[0].reading.logged)
+            run.feed(TO_SERVER, GET)
+            run.feed(TO_CLIENT, OK)
+    assert [run.reading.errors for run in runs] == [{("http", "internal"): 1}] * 2
+    assert [run.conversation.health for run in runs] == [2, 2]
+    assert len(caplog.records) == 1 and "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
+
+
+def test_routes_that_raise_are_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
+    class Routes:
+        def template(self, path: bytes) -> str:
+            raise KeyError(path)
+
+    settings = Http1Settings(routes=Routes())
+    run = Run((Protocol("http", 1, "http", partial(Http1Decoder, settings)),))
+    with caplog.at_level(logging.ERROR):
+        run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    assert run.reading.errors == {("http", "internal"): 1}
+    assert run.conversation.health == 2 and run.seen == []
+    assert [record.levelname for record in caplog.records] == ["ERROR"] and "/a" not in caplog.text
