@@ -311,6 +311,7 @@ class Conversation:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
         decoder.vantage = endpoints.vantage
         decoder.limits = self.reading.limits
+        decoder.successor = None
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
         self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
@@ -346,6 +347,7 @@ class Conversation:
         decoder.detail = self.decoder.detail
         decoder.vantage = self.decoder.vantage
         decoder.limits = self.decoder.limits
+        decoder.successor = None
         self.decoder = decoder
         self.protocol = protocol
         waiting: Message | None = self.matcher.hand_over(protocol)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from receiver.l7.http1 import Http1Settings
@@ -56,7 +57,9 @@ def check_vector(vector: Vector) -> None:
     for where, before, after in feed_truncations(run, vector):
         assert before == truth[: len(before)], where
         check_true(after, truth, where)
-    for damage in damages(vector):
+    # A hole in the middle of a large body is like the next one.
+    step = 1 + sum(len(event.payload or b"") for event in vector.events) // 8000
+    for damage in islice(damages(vector), 0, None, step):
         check_true(feed_with_gap(run, vector, damage), truth, damage)
     for index in range(1, len(vector.events)):
         check_true(feed_joined(partial(run, from_start=False), vector, index), truth, index)

@@ -6,13 +6,13 @@ The decoder is HTTP/1's; its own rules are tested in test_http1.py.
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 import pytest
 
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
-from receiver.l7.http1 import Http1Decoder, Http1Settings
+from receiver.l7.decoder import Decoder
+from receiver.l7.http1 import Http1Decoder
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import PROTOCOLS
 from receiver.wire.records import OUTCOMES, Protocol
@@ -151,15 +151,14 @@ def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest
     assert len(caplog.records) == 1 and "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
 
 
-def test_routes_that_raise_are_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
-    class Routes:
-        def template(self, path: bytes) -> str:
-            raise KeyError(path)
-
-    settings = Http1Settings(routes=Routes())
-    run = Run((Protocol("http", 1, "http", partial(Http1Decoder, settings)),))
+def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
+    unfinished = Protocol("http", 0, "http", Decoder)  # the base class: every method raises NotImplementedError
+    collector = Collector()
+    reading = Reading(Pairing(collector), Detector((unfinished,), {0: unfinished}))
+    conversation = Conversation(reading, Pair(True), True)
     with caplog.at_level(logging.ERROR):
-        run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
-    assert run.reading.errors == {("http", "internal"): 1}
-    assert run.conversation.health == 2 and run.seen == []
+        conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
+        conversation.feed(TO_CLIENT, OK, 0, len(OK), 2)
+    assert reading.errors == {("http", "internal"): 1}
+    assert conversation.health == 2 and collector.seen == []
     assert [record.levelname for record in caplog.records] == ["ERROR"] and "/a" not in caplog.text
