@@ -21,7 +21,7 @@ cdef Py_ssize_t _RESET_CANCEL
 cdef Py_ssize_t METHODS_MAX
 cdef Py_ssize_t METHOD_MAX
 cdef long long _DEADLINE_SLACK_NS
-cdef dict _UNIT_NS
+cdef long long _SECONDS_MAX
 
 @cython.final
 cdef class Grpc:

@@ -66,7 +66,8 @@ METHOD_MAX = 512
 # three digits), and the client's clock started before the packet left.
 _DEADLINE_SLACK_NS = 5_000_000
 
-_UNIT_NS = {0x48: 3_600_000_000_000, 0x4D: 60_000_000_000, 0x53: 1_000_000_000, 0x6D: 1_000_000, 0x75: 1_000, 0x6E: 1}
+# 2^63 nanoseconds and a bit less.
+_SECONDS_MAX = 9_000_000_000
 
 
 class Grpc:
@@ -138,11 +139,23 @@ class Grpc:
             if digit < 0 or digit > 9:
                 return -1
             amount = amount * 10 + digit
-        unit: cython.longlong = _UNIT_NS.get(value[n - 1], 0)
-        # 99 999 999 hours are 11 000 years, more than 63 bits of nanoseconds.
-        if unit == 0 or amount > 9_000_000_000_000_000_000 // unit:
+        unit: cython.int = value[n - 1]
+        if unit == 0x6D:
+            return amount * 1_000_000
+        if unit == 0x53:
+            return amount * 1_000_000_000
+        if unit == 0x75:
+            return amount * 1_000
+        if unit == 0x6E:
+            return amount
+        if unit == 0x4D:
+            amount = amount * 60
+        elif unit == 0x48:
+            amount = amount * 3600
+        else:
             return -1
-        return amount * unit
+        # 99 999 999 hours are 11 000 years, more than 63 bits of nanoseconds: no limit.
+        return -1 if amount > _SECONDS_MAX else amount * 1_000_000_000
 
     def begins(self, path: bytes | None, out: Message) -> cython.int:
         """A request: its method is not known to exist before the answer says so."""

@@ -368,7 +368,7 @@ class Http2Decoder(Decoder):
         if side.block is not None and kind != H2_CONTINUATION:
             raise Malformed("http2", "header block is not continued", 0)
         if kind == H2_DATA:
-            return 10 if flags & PADDED else 9
+            return 10 if flags & PADDED and length > 0 else 9
         if kind == H2_HEADERS or kind == H2_CONTINUATION or kind == H2_PUSH_PROMISE:
             return 9 if length > BLOCK_MAX else 9 + length
         return 9 if length > SMALL_MAX else 9 + length

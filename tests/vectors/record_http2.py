@@ -660,7 +660,7 @@ func serve(srv any, stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		return status.FromContextError(stream.Context().Err()).Err()
 	case "/lab.Lab/Metadata":
-		stream.SetTrailer(metadata.Pairs("x-large", strings.Repeat("t", 16000)))
+		stream.SetTrailer(metadata.Pairs("x-large", strings.Repeat("t", 2000)))
 	}
 	for {
 		var in []byte
@@ -732,11 +732,11 @@ func grpcClient() {
 	record := []told{
 		call(conn, background, "lab.Lab/Echo", 0, "hello"),
 		call(conn, metadata.AppendToOutgoingContext(background, "traceparent", os.Args[3]), "lab.Lab/Echo", 0, "hello"),
-		call(conn, background, "lab.Lab/Chat", 0, "a", strings.Repeat("b", 30000), "", "c"),
+		call(conn, background, "lab.Lab/Chat", 0, "a", strings.Repeat("b", 17000), "", "c"),
 		call(conn, background, "lab.Lab/Missing", 0, "x"),
 		call(conn, background, "lab.Lab/Fail", 0, "\x05"),
 		call(conn, background, "lab.Lab/Fail", 0, "\x0d"),
-		call(conn, metadata.AppendToOutgoingContext(background, "x-large", strings.Repeat("r", 16000)), "lab.Lab/Metadata", 0, "m"),
+		call(conn, metadata.AppendToOutgoingContext(background, "x-large", strings.Repeat("r", 2000)), "lab.Lab/Metadata", 0, "m"),
 		call(conn, background, "lab.Lab/Chat", 1, "one"),
 	}
 	limited, cancel := context.WithTimeout(background, 150*time.Millisecond)
