@@ -87,6 +87,7 @@ class Accounts:
             "out_of_order": limits.forced,
             "flows": table.evicted,
         }
+        reached.update(reading.limits)
         if self.telemetry.metrics.routes is not None:
             reached["routes"] = self.telemetry.metrics.routes.overflowed
         out.add_each("pcap_receiver.limits.hit", "limit", reached)

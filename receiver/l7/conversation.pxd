@@ -23,6 +23,7 @@ cdef class Reading:
     cdef readonly dict errors
     cdef readonly dict gaps
     cdef readonly dict detected
+    cdef readonly dict limits
     cdef readonly long long bytes_set_aside
     cdef Cursor cursor
     cdef set logged
@@ -53,13 +54,16 @@ cdef class Conversation(Consumer):
     cdef bint datagrams
     cdef bint from_start
     cdef int last_direction
+    cdef list waited
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
-    cdef int _replay(self, int direction, Lane lane) except -1
+    cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
+    cdef int _hand_over(self) except -1
+    cdef int _replay(self, bint swapped) except -1
     cdef int _fault(self, int direction, str what, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
     cdef int _set_aside(self, long long ts_ns) except -1

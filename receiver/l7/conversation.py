@@ -51,6 +51,7 @@ class Reading:
         self.errors: dict[tuple[str, str], int] = {}
         self.gaps: dict[str, int] = {}
         self.detected: dict[str, int] = {}
+        self.limits: dict[str, int] = {}
         self.bytes_set_aside = 0
         self.cursor = Cursor(b"")
         self.logged: set[str] = set()
@@ -97,6 +98,7 @@ class Conversation(Consumer):
         self.datagrams = datagrams
         self.from_start = from_start
         self.last_direction = -1
+        self.waited: list[tuple[int, bytes, int]] | None = None
 
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
@@ -139,6 +141,8 @@ class Conversation(Consumer):
         c: Cursor = self.reading.cursor
         first_ns: cython.longlong = ts_ns
         n: cython.Py_ssize_t
+        # One that a frame without a message left as it was serves the next.
+        piece: Message | None = None
         while start < end:
             if lane.skip != 0:
                 n = end - start
@@ -170,13 +174,16 @@ class Conversation(Consumer):
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.resync = False
+                self.reading.bytes_set_aside += c.pos - start
+                start = c.pos
             n = decoder.frame(direction, c)
             if n < 0:
                 raise Malformed(self.protocol.name, "not this protocol", 0)
             if n == 0 or n > end - start:
                 return self._keep(lane, buf, start, end, first_ns, n)
             c.clamp(start + n)
-            piece: Message = Message()
+            if piece is None:
+                piece = Message()
             piece.direction = direction
             piece.first_ns = first_ns
             piece.last_ns = ts_ns
@@ -214,10 +221,17 @@ class Conversation(Consumer):
                 lane.skip = -1
                 lane.carry_ns = ts_ns
             if filled:
-                if rest != 0 and piece.piece & ENDS:
+                # Where messages are interleaved, the rest that is still to come must be counted to its own.
+                if rest != 0 and (piece.piece & ENDS or (piece.key >= 0 and piece.piece == 0)):
                     self._offer(lane, piece)
                 else:
                     self.matcher.offer(piece)
+                piece = None
+                if filled > 1:
+                    self._more(direction, ts_ns, ts_ns)
+            if decoder.successor is not None:
+                self._hand_over()
+                decoder = self.decoder
         return 0
 
     def _keep(
@@ -269,9 +283,11 @@ class Conversation(Consumer):
         detector: Detector = self.reading.detector
         self.last_direction = direction
         self.health = DETECTING
+        if self.waited is None:
+            self.waited = []
+        self.waited.append((direction, buf[start:end], ts_ns))
         if lane.carry is None:
             lane.carry = buf[start:end]
-            lane.carry_ns = ts_ns
         else:
             lane.carry = lane.carry + buf[start:end]
         c.set(lane.carry, 0, len(lane.carry))
@@ -287,15 +303,7 @@ class Conversation(Consumer):
                 self.to_server = self.to_client
                 self.to_client = server
             self._begin(found)
-            # What came first is read first: a response that waited here must find its request.
-            if self.to_client.carry is not None and (
-                self.to_server.carry is None or self.to_client.carry_ns < self.to_server.carry_ns
-            ):
-                self._replay(TO_CLIENT, self.to_client)
-                self._replay(TO_SERVER, self.to_server)
-            else:
-                self._replay(TO_SERVER, self.to_server)
-                self._replay(TO_CLIENT, self.to_client)
+            self._replay(detector.swapped)
             return 0
         if (
             direction == TO_SERVER
@@ -312,9 +320,12 @@ class Conversation(Consumer):
             if other.carry is not None:
                 self.reading.bytes_set_aside += len(other.carry)
                 other.carry = None
+            self.waited = None
             lane.tries += 1
             self.health = SET_ASIDE
-            if lane.tries >= DETECT_TRIES:
+            if detector.expected:
+                self.from_start = False  # a port that is pinned is worth another look, whatever came first
+            elif lane.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 
@@ -326,6 +337,8 @@ class Conversation(Consumer):
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
         decoder.vantage = endpoints.vantage
+        decoder.limits = self.reading.limits
+        decoder.successor = None
         self.decoder = decoder
         uncertain: cython.bint = not self.from_start and not self.datagrams
         decoder.datagrams = self.datagrams
@@ -339,12 +352,54 @@ class Conversation(Consumer):
             self.to_client.resync = True
         return 0
 
-    def _replay(self, direction: cython.int, lane: Lane) -> cython.int:
-        waiting: bytes | None = lane.carry
+    def _more(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> cython.int:
+        """One frame said more than one message."""
+        filled: cython.int = 2
+        while filled > 1:
+            piece: Message = Message()
+            piece.direction = direction
+            piece.first_ns = first_ns
+            piece.last_ns = ts_ns
+            filled = self.decoder.more(direction, ts_ns, piece)
+            if filled:
+                self.matcher.offer(piece)
+        return 0
+
+    def _hand_over(self) -> cython.int:
+        """Both directions go on as another protocol; what waits for an answer gets it there."""
+        name: str = self.decoder.successor
+        self.decoder.successor = None
+        protocol: Protocol | None = self.reading.detector.named(name)
+        if protocol is None:
+            return 0
+        decoder: Decoder = protocol.decoder()
+        decoder.detail = self.decoder.detail
+        decoder.vantage = self.decoder.vantage
+        decoder.limits = self.decoder.limits
+        decoder.successor = None
+        decoder.datagrams = self.datagrams
+        decoder.meet(self.matcher.endpoints)
+        self.decoder = decoder
+        self.protocol = protocol
+        waiting: Message | None = self.matcher.hand_over(protocol)
         if waiting is not None:
-            lane.carry = None
-            lane.need = 0
-            self.feed(direction, waiting, 0, len(waiting), lane.carry_ns)
+            decoder.take_over(waiting)
+            self.matcher.adopt(waiting)
+        detected = self.reading.detected
+        detected[name] = detected.get(name, 0) + 1
+        return 0
+
+    def _replay(self, swapped: cython.bint) -> cython.int:
+        """Read what waited for the detection, as it came: in its order, each piece with its own time."""
+        waited: list[tuple[int, bytes, int]] = self.waited
+        self.waited = None
+        self.to_server.carry = None
+        self.to_client.carry = None
+        for came, piece, ts_ns in waited:
+            direction: cython.int = came
+            if swapped:
+                direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+            self.feed(direction, piece, 0, len(piece), ts_ns)
         return 0
 
     def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
@@ -354,6 +409,7 @@ class Conversation(Consumer):
             # What the other direction kept belongs to what is missing: it could only be paired with something else.
             self.to_server.carry = None
             self.to_client.carry = None
+            self.waited = None
             self.from_start = False
             return 0
         gaps = self.reading.gaps
@@ -442,6 +498,7 @@ class Conversation(Consumer):
         self.faults += 1
         self.to_server.carry = None
         self.to_client.carry = None
+        self.waited = None
         if self.matcher is not None:
             self.matcher.end(OUTCOME_LOST, ts_ns)
         return 0

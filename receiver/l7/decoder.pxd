@@ -2,14 +2,21 @@ from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
 from receiver.wire.records cimport VANTAGE_SERVER
 
+cimport cython
+
+@cython.no_gc
 cdef class Decoder:
     cdef public bint detail
     cdef public Py_ssize_t skip
     cdef public int vantage
     cdef public bint datagrams
+    cdef public str successor
+    cdef public dict limits
     cdef int meet(self, Endpoints endpoints) except -1
     cdef Py_ssize_t frame(self, int direction, Cursor c) except -2
     cdef int parse(self, int direction, Cursor c, long long ts_ns, Message out) except -1
+    cdef int more(self, int direction, long long ts_ns, Message out) except -1
+    cdef int take_over(self, Message request) except -1
     cdef int on_close(self, int direction, long long ts_ns, Message out) except -1
     cdef int on_gap(self, int direction, Py_ssize_t missing) except -1
     cdef bint sync(self, int direction, Cursor c) except -1

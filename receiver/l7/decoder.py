@@ -6,12 +6,16 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 - `meet` is told who talks to whom, once, before the first frame.
 - `frame` looks at what is there and says how many bytes it wants together: 0 when it cannot tell yet, -1 when this is not its
   protocol. It may ask for more than is there; it is asked again when that much has come. It allocates nothing.
-- `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report. Bytes
-  after the frame that nobody wants to see are announced in `skip` (-1: all until the direction closes); they are counted, not
-  kept, and a hole in them does no harm. A piece that ENDS its message ends it when they have passed.
+- `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report and `out`
+  is as it was, 2 when it is to be kept and the frame says more: then `more` is asked for the next message, until it returns 1.
+  Bytes after the frame that nobody wants to see are announced in `skip` (-1: all until the direction closes); they are counted, not
+  kept, and a hole in them does no harm. A piece that ENDS its message ends it when they have passed. `out` has the direction of the
+  bytes; a piece that belongs to the other one (a request that is cancelled has its answer) may say so.
+- `successor`, set in `parse`, names the protocol whose decoder takes over both directions after this frame (`Upgrade`). That one's
+  `take_over` is given the request that still waits for its answer, and may give it a key.
 - `on_close` is told that a direction ended (FIN); it may fill `out` like `parse`, for what only the close ends.
 - `on_gap` is told that `missing` bytes (0: unknown) never came; it forgets what they made unknowable. Afterwards the direction
-  is fed from the next place where `sync` says that a frame could start.
+  is fed from the next place where `sync` says that a frame could start; it may move the cursor's start to that place.
 - `probe` is asked of a fresh decoder whether bytes at the start of a flow are its protocol: 2 yes, 1 perhaps (ask again with
   more), 0 no.
 - `Malformed` is the only exception. Anything else is our bug; the flow is set aside and counted.
@@ -28,15 +32,20 @@ if not cython.compiled:
 DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 
 
+@cython.no_gc
+@cython.cclass
 class Decoder:
     """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
-    conventions differ. `datagrams`: every frame is a whole datagram."""
+    conventions differ. `datagrams`: every frame is a whole datagram. `limits`: where a decoder counts the limits of its own
+    that it reached, by name."""
 
     def __init__(self) -> None:
         self.detail = True
         self.skip = 0
         self.vantage = VANTAGE_SERVER
         self.datagrams = False
+        self.successor: str | None = None
+        self.limits: dict[str, int] = {}
 
     def meet(self, endpoints: Endpoints) -> cython.int:
         return 0
@@ -46,6 +55,12 @@ class Decoder:
 
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         raise NotImplementedError
+
+    def more(self, direction: cython.int, ts_ns: cython.longlong, out: Message) -> cython.int:
+        return 0
+
+    def take_over(self, request: Message) -> cython.int:
+        return 0
 
     def on_close(self, direction: cython.int, ts_ns: cython.longlong, out: Message) -> cython.int:
         return 0

@@ -14,8 +14,12 @@ cdef class Candidate:
 cdef class Detector:
     cdef list candidates
     cdef dict pinned
+    cdef frozenset several
     cdef readonly bint enabled
     cdef bint swapped
     cdef bint undecided
     cdef Protocol hinted
+    cdef bint expected
+    cdef Protocol named(self, str name)
+    cdef Protocol _pinned_to(self, int port, bint datagram)
     cdef Protocol choose(self, Connection connection, int direction, Cursor c, bint datagram)

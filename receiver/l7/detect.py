@@ -27,39 +27,63 @@ class Candidate:
 class Detector:
     """Chooses among `protocols`; `pinned` maps server ports to one of them. `swapped` and `undecided` tell of the last choice:
     that the roles are the other way round, and that more bytes could decide; `hinted` is then the protocol that the server's port
-    speaks for."""
+    speaks for. `expected`: a port pins the flow to a family of protocols, of which the content has to tell one."""
 
     def __init__(
         self, protocols: Sequence[Protocol], pinned: Mapping[int, Protocol] | None = None, enabled: cython.bint = True
     ) -> None:
         self.candidates = [Candidate(protocol) for protocol in protocols]
         self.pinned: dict[int, Protocol] = dict(pinned or {})
+        families = [protocol.family for protocol in protocols if protocol.probed]
+        self.several = frozenset(p.name for p in protocols if p.probed and families.count(p.family) > 1)
         self.enabled = enabled
         self.swapped = False
         self.undecided = False
         self.hinted: Protocol | None = None
+        self.expected = False
+
+    def named(self, name: str) -> Protocol | None:
+        for each in self.candidates:
+            candidate: Candidate = each
+            if candidate.protocol.name == name:
+                return candidate.protocol
+        return None
+
+    def _pinned_to(self, port: cython.int, datagram: cython.bint) -> Protocol | None:
+        """What a port is pinned to, if it goes over this transport."""
+        protocol: Protocol | None = self.pinned.get(port)
+        if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
+            return protocol
+        return None
 
     def choose(self, connection: Connection, direction: cython.int, c: Cursor, datagram: cython.bint) -> Protocol | None:
         """The protocol of a flow whose first bytes in `direction` are `c`; None when it is none, or `undecided`."""
         self.swapped = False
         self.undecided = False
         self.hinted = None
+        self.expected = False
+        family: str | None = None
         if self.pinned:
-            protocol: Protocol | None = self.pinned.get(connection.server_port)
-            if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
-                return protocol
-            if not connection.roles_known:
-                protocol = self.pinned.get(connection.client_port)
-                if protocol is not None and (protocol.over_udp if datagram else protocol.over_tcp):
-                    self.swapped = True
+            protocol: Protocol | None = self._pinned_to(connection.server_port, datagram)
+            if protocol is None and not connection.roles_known:
+                protocol = self._pinned_to(connection.client_port, datagram)
+                self.swapped = protocol is not None
+            if protocol is not None:
+                if protocol.name not in self.several:
                     return protocol
-        if not self.enabled:
+                # A port for HTTP speaks one version of it or another.
+                family = protocol.family
+                self.expected = True
+                self.swapped = False
+        if not self.enabled and family is None:
             return None
         other: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
         i: cython.Py_ssize_t
         answer: cython.int
         for i in range(len(self.candidates)):
             candidate: Candidate = self.candidates[i]
+            if not candidate.protocol.probed or (family is not None and candidate.protocol.family != family):
+                continue
             if datagram:
                 if not candidate.protocol.over_udp:
                     continue

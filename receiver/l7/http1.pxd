@@ -95,6 +95,7 @@ cdef class Http1Decoder(Decoder):
     cdef int _request(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
     cdef int _response(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
     cdef int _chunk(self, Lines lines, int direction, Message out) except -1
+    cdef bint _upgrades(self, Lines lines, Cursor c) except -1
     cdef int _end_http(self) except -1
     cdef int _void(self) except -1
     cdef int _remember(self, int kind) except -1

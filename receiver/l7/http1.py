@@ -548,9 +548,9 @@ class Http1Decoder(Decoder):
 
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
-        if status < 200 and status != 101:
+        if status < 200 and (status != 101 or self._upgrades(lines, c)):
             lines.start_message()
-            return 0  # 100, 102, 103: the final response is still to come
+            return 0  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
         kind: cython.int = PLAIN
         known: cython.bint = True
         if self.responses == self.requests:
@@ -611,11 +611,21 @@ class Http1Decoder(Decoder):
         lines.start_message()
         return 1
 
-    def _end_http(self) -> cython.int:
-        """What follows is another protocol, or none.
+    def _upgrades(self, lines: Lines, c: Cursor) -> cython.bint:
+        """Whether a 101 says `Upgrade: h2c` (RFC 7540, 3.2): its request is answered on stream 1 of the HTTP/2 that follows."""
+        at: cython.Py_ssize_t = c.pos + lines.headers
+        while True:
+            end: cython.Py_ssize_t = _line_end(c, at)
+            if end == at:
+                return False
+            colon: cython.Py_ssize_t = c.find(0x3A, at, end)
+            if colon - at == 7 and _same(c, at, b"upgrade") and _value(c, colon + 1, end).lower() == b"h2c":
+                self.successor = "http2"
+                return True
+            at = end + 1
 
-        Here HTTP/2 would take over after `Upgrade: h2c`, with stream 1 half done.
-        """
+    def _end_http(self) -> cython.int:
+        """What follows is another protocol, or none."""
         self.request.state = TUNNEL
         self.response.state = TUNNEL
         self.connecting = False

@@ -33,7 +33,7 @@ cdef class Matcher:
     cdef Message tail
     cdef readonly int pending
     cdef dict by_key
-    cdef dict answers
+    cdef Message recent
     cdef Message open_request
     cdef Message open_response
     cdef Message answered
@@ -47,6 +47,9 @@ cdef class Matcher:
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1
     cdef int _keyed(self, Message piece) except -1
+    cdef int _give_up(self, Message request, int outcome, long long ts_ns) except -1
+    cdef Message hand_over(self, Protocol protocol)
+    cdef int adopt(self, Message request) except -1
     cdef int _merge(self, Message whole, Message piece) except -1
     cdef int _abandon(self, long long ts_ns) except -1
     cdef int _refuse(self, Message piece) except -1

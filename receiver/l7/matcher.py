@@ -79,7 +79,7 @@ class Matcher:
         self.tail: Message | None = None
         self.pending = 0
         self.by_key: dict[int, Message] | None = None
-        self.answers: dict[int, Message] | None = None
+        self.recent: Message | None = None
         self.open_request: Message | None = None
         self.open_response: Message | None = None
         self.answered: Message | None = None
@@ -212,9 +212,12 @@ class Matcher:
     def _keyed(self, piece: Message) -> cython.int:
         if self.by_key is None:
             self.by_key = {}
-            self.answers = {}
-        key: int = piece.key
-        request: Message | None = self.by_key.get(key)
+        # Pieces of a message come one after the other: most need no look-up. A begun answer hangs at its request's `next`.
+        request: Message | None = self.recent
+        if request is None or request.key != piece.key:
+            request = self.by_key.get(piece.key)
+            if request is not None:
+                self.recent = request
         if piece.direction == TO_SERVER:
             if not piece.piece & BEGINS:
                 if request is not None:
@@ -235,16 +238,17 @@ class Matcher:
             self.pairing.open += 1
             if request is not None:
                 # The key is used again while its request waits: the older one can have no answer any more.
-                del self.by_key[key]
-                self.answers.pop(key, None)
-                self._unanswered(request, None, OUTCOME_LOST, piece.first_ns)
+                self._give_up(request, OUTCOME_LOST, piece.first_ns)
             elif len(self.by_key) >= self.pairing.pending_max:
                 self.pairing.refused += 1
                 return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
-            self.by_key[key] = piece
+            self.by_key[piece.key] = piece
+            self.recent = piece
             self.pending = len(self.by_key)
             return 0
-        answer: Message | None = self.answers.get(key)
+        answer: Message | None = None
+        if request is not None:
+            answer = request.next
         if answer is None:
             if not piece.piece & BEGINS:
                 return 0
@@ -254,20 +258,64 @@ class Matcher:
                 return 0
             answer = piece
             if not piece.piece & ENDS:
-                self.answers[key] = piece
+                request.next = piece
         else:
             self._merge(answer, piece)
-            if piece.piece & ENDS:
-                del self.answers[key]
         if piece.piece & ENDS:
-            del self.by_key[key]
+            del self.by_key[piece.key]
+            self.recent = None
             self.pending = len(self.by_key)
+            request.next = None
+            request.state = CERTAIN
             self._complete(request, answer)
+        return 0
+
+    def _give_up(self, request: Message, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """Report a request with a key, and what there is of its answer, as `outcome`."""
+        self.by_key.pop(request.key, None)
+        self.recent = None
+        self.pending = len(self.by_key)
+        answer: Message | None = request.next
+        request.next = None
+        if answer is not None:
+            self.pairing.unmatched += 1
+        elif request.state == TENTATIVE:
+            outcome = OUTCOME_LOST  # its answer may have been among what was lost
+        return self._unanswered(request, answer, outcome, ts_ns)
+
+    def hand_over(self, protocol: Protocol) -> Message | None:
+        """The connection goes on as another protocol. Returns the request whose answer comes there; those behind get none."""
+        self.protocol = protocol
+        if self.held is not None:
+            self._release()
+        first: Message | None = self._pop()
+        waiting: Message = self._pop()
+        while waiting is not None:
+            if waiting.state != GONE:
+                self._unanswered(waiting, None, OUTCOME_LOST, waiting.last_ns)
+            waiting = self._pop()
+        if first is not None and first.state == GONE:
+            first = None
+        return first
+
+    def adopt(self, request: Message) -> cython.int:
+        """Take back what `hand_over` returned; the new protocol's decoder has given it a key."""
+        request.state = CERTAIN
+        if request.key < 0:
+            return self._unanswered(request, None, OUTCOME_LOST, request.last_ns)
+        if self.by_key is None:
+            self.by_key = {}
+        self.by_key[request.key] = request
+        self.pending = len(self.by_key)
         return 0
 
     def _merge(self, whole: Message, piece: Message) -> cython.int:
         whole.last_ns = piece.last_ns
         whole.size += piece.size
+        if piece.protocol is not None:
+            whole.protocol = piece.protocol
+        if piece.operation is not None:
+            whole.operation = piece.operation
         if piece.status is not None:
             whole.status = piece.status
         if piece.error_type is not None:
@@ -314,7 +362,16 @@ class Matcher:
         self, request: Message, response: Message | None, outcome: cython.int, end_ns: cython.longlong
     ) -> cython.int:
         roundtrip: Roundtrip = self.pairing.roundtrip
-        roundtrip.protocol = self.protocol
+        protocol: Protocol = self.protocol
+        if request.protocol is not None:
+            protocol = request.protocol
+        if response is not None:
+            # What the answer tells of the request is known better than what the request told itself.
+            if response.protocol is not None:
+                protocol = response.protocol
+            if response.operation is not None:
+                request.operation = response.operation
+        roundtrip.protocol = protocol
         roundtrip.endpoints = self.endpoints
         roundtrip.request = request
         roundtrip.response = response
@@ -359,17 +416,18 @@ class Matcher:
         """Messages of `direction` may have gone unseen, an unknown number of them.
 
         Lost requests: those that wait now were there before and keep their place. Lost answers: nobody knows whose they were, so
-        all that wait now are lost. By key, nothing else is in doubt.
+        all that wait now are lost. By key, those whose answer had begun are lost; of the others nothing is in doubt, unless no
+        answer comes: it may have been among what was lost.
         """
         if self.by_key is not None:
             if direction == TO_SERVER:
                 return 0
-            for key in list(self.answers):
-                request: Message = self.by_key.pop(key)
-                answer: Message = self.answers.pop(key)
-                self.pairing.unmatched += 1
-                self._unanswered(request, answer, OUTCOME_LOST, ts_ns)
-            self.pending = len(self.by_key)
+            for each in list(self.by_key.values()):
+                request: Message = each
+                if request.next is not None:
+                    self._give_up(request, OUTCOME_LOST, ts_ns)
+                else:
+                    request.state = TENTATIVE
             return 0
         self.uncertain = True
         if direction == TO_SERVER:
@@ -400,18 +458,11 @@ class Matcher:
             late: list[Message] = []
             for request in self.by_key.values():
                 waits: Message = request
-                if waits.last_ns < limit and not waits.patient:
+                # An answer that has begun may take its time: a stream of events rests for hours.
+                if waits.last_ns < limit and waits.next is None and not waits.patient:
                     late.append(waits)
             for request in late:
-                answer: Message | None = self.answers.get(request.key)
-                if answer is not None:
-                    if answer.last_ns >= limit:
-                        continue  # a stream that is still being answered
-                    del self.answers[request.key]
-                    self.pairing.unmatched += 1
-                del self.by_key[request.key]
-                self._unanswered(request, answer, OUTCOME_TIMEOUT, now_ns)
-            self.pending = len(self.by_key)
+                self._give_up(request, OUTCOME_TIMEOUT, now_ns)
             return 0
         if self.held is not None:
             newest: Message = self.held[len(self.held) - 1]
@@ -436,13 +487,8 @@ class Matcher:
                 self._release()
         if self.by_key is not None:
             waiting_by_key: list[Message] = list(self.by_key.values())
-            self.by_key.clear()
             for request in waiting_by_key:
-                answer: Message | None = self.answers.pop(request.key, None)
-                if answer is not None:
-                    self.pairing.unmatched += 1
-                self._unanswered(request, answer, outcome, ts_ns)
-            self.pending = 0
+                self._give_up(request, outcome, ts_ns)
             return 0
         if self.open_response is not None:
             partial: Message = self.open_response

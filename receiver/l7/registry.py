@@ -11,6 +11,7 @@ from functools import partial
 
 from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
+from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.wire.names import Names
@@ -32,10 +33,17 @@ def protocols(
     wanted = tuple(headers)
     http1 = Http1Settings(tuple(methods) or KNOWN_METHODS, wanted, wanted, propagators)
     dns = DnsSettings(names, question_names)
+    http2 = Http2Settings(http1)
+    plain = Protocol("http2", 3, "http", partial(Http2Decoder, http2))
+    # Read as HTTP/2; a row of its own for its telemetry, and for a port to be pinned to.
+    grpc = Protocol("grpc", 4, "grpc", partial(Http2Decoder, http2), ports=(50051,), probed=False)
+    http2.name_rows(plain, grpc)
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
         Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
         Protocol("redis", 2, "redis", partial(RedisDecoder, Vocabulary()), ports=(6379,), client_only=True),
+        plain,
+        grpc,
     )
 
 

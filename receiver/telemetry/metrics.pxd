@@ -21,6 +21,7 @@ cdef class Form:
     cdef readonly bint measured
     cdef readonly bint client
     cdef readonly bint routed
+    cdef readonly str path_original
     cdef readonly dict series
     cdef readonly dict owners
     cdef Series overflow

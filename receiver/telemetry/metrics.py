@@ -54,6 +54,7 @@ class Form:
         self.measured = measured
         self.client = shape.vantage == "client"
         self.routed = shape.routed
+        self.path_original: str | None = shape.path_original or None
         self.series: dict[tuple[Any, ...], Series] = {}
         self.owners: dict[Attributes, Series] = {}
         self.overflow: Series | None = None

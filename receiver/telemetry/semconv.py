@@ -69,8 +69,9 @@ class Shape(msgspec.Struct, frozen=True):
 
     The span's name is `prefix` + operation + ` ` + target, of what there is; `summary` alone when `named_by_summary`; `fallback`
     when nothing is known or the operation is `_OTHER`. `server_in_metric`: server.address and server.port split the
-    metric. `default_port` is left out of server.port where the convention says so (0: never). `emitted`: whether spans
-    and the metric are on unless asked for; `metric_opt_in`: the metric alone is off unless asked for.
+    metric. `default_port` is left out of server.port where the convention says so (0: never). `path_original` is what the path
+    is called where it names the operation and that one is `_OTHER`; it is no URL's then. `emitted`: whether spans and the metric
+    are on unless asked for; `metric_opt_in`: the metric alone is off unless asked for.
     """
 
     family: str
@@ -88,6 +89,7 @@ class Shape(msgspec.Struct, frozen=True):
     client_address: bool = False
     url_full: bool = False
     routed: bool = False
+    path_original: str = ""
     peer: bool = True
     emitted: bool = True
     metric_opt_in: bool = False
@@ -120,6 +122,31 @@ def _http(vantage: Literal["server", "client"]) -> Shape:
         client_address=server,
         url_full=not server,
         routed=True,
+    )
+
+
+def _grpc(vantage: Literal["server", "client"]) -> Shape:
+    server = vantage == "server"
+    return Shape(
+        family="grpc",
+        vantage=vantage,
+        kind=KIND_SERVER if server else KIND_CLIENT,
+        slots=(
+            SlotDef("operation", "rpc.method"),
+            SlotDef("status", "rpc.response.status_code"),
+        ),
+        metric=MetricDef(
+            name=f"rpc.{vantage}.call.duration",
+            unit="s",
+            description=f"Duration of {'inbound' if server else 'outbound'} RPC calls.",
+            kind="histogram",
+            stability="release_candidate",
+            bounds=H14,
+        ),
+        fallback="grpc",
+        system=(("rpc.system.name", "grpc"),),
+        server_in_metric=not server,
+        path_original="rpc.method_original",
     )
 
 
@@ -193,6 +220,8 @@ _REDIS = (
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
     _http("client"),
+    _grpc("server"),
+    _grpc("client"),
     _dns("server"),
     _dns("client"),
     _database("redis", "server", _REDIS, 6379, peer=True),
@@ -210,14 +239,21 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "http.request.method_original",
         "http.request.body.size",
         "http.response.body.size",
+        "pcap_receiver.rpc.request.messages",
+        "pcap_receiver.rpc.response.messages",
         CLIENT_ADDRESS,
         "db.query.text",
         "db.operation.batch.size",
         "db.stored_procedure.name",
     }
 )
-"""Names that decoders put on a Message besides the slots; header names are added to two prefixes."""
-ATTRIBUTE_PREFIXES = ("http.request.header.", "http.response.header.")
+"""Names that decoders put on a Message besides the slots; header names are added to these prefixes."""
+ATTRIBUTE_PREFIXES = (
+    "http.request.header.",
+    "http.response.header.",
+    "rpc.request.metadata.",
+    "rpc.response.metadata.",
+)
 
 
 def shape_of(family: str, vantage: str) -> Shape:

@@ -124,7 +124,11 @@ class Spans:
         if form.client_address and not client_known:
             w.put(encoded.client)
         if request.path is not None:
-            self._url(request, endpoints, form)
+            if form.path_original is None:
+                self._url(request, endpoints, form)
+            elif request.operation == "_OTHER" and len(request.path) > 0:
+                first: cython.Py_ssize_t = 1 if request.path[0] == 0x2F else 0
+                self._text(self._key(form.path_original), self.redactor.path(request.path, first, len(request.path)))
         if request.repeats > 0:
             self._attribute(semconv.REPEATS, request.repeats)
         if roundtrip.outcome > OUTCOME_ONE_WAY:

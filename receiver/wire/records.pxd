@@ -57,8 +57,11 @@ cdef class Endpoints:
     cdef readonly bint between
     cdef public object encoded
 
+cdef class Protocol
+
 @cython.final
 cdef class Message:
+    cdef public Protocol protocol
     cdef public int direction
     cdef public int piece
     cdef public long long key
@@ -100,6 +103,7 @@ cdef class Protocol:
     cdef readonly bint over_tcp
     cdef readonly bint client_only
     cdef readonly bint repeats
+    cdef readonly bint probed
     cdef readonly tuple ports
     cdef readonly object decoder
 

@@ -114,6 +114,8 @@ class Message:
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
     `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
+    `protocol` is the row that the roundtrip belongs to where one connection carries several, None where it is the connection's;
+    a response that has a protocol or an operation knows better than its request.
     """
 
     def __init__(self) -> None:
@@ -132,6 +134,7 @@ class Message:
         if not cython.compiled:
             # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
             self.patient = False
+            self.protocol: Protocol | None = None
             self.operation: str | None = None
             self.target: str | None = None
             self.namespace: str | None = None
@@ -161,7 +164,8 @@ class Message:
 class Protocol:
     """One row of `l7/registry.py`. `family` names the row of `semconv.py`; `client_only`: its conventions know no server
     side; `decoder` makes a Decoder; `ports` are a hint, no more. `repeats`: a request with the key of one that waits is the same,
-    sent again."""
+    sent again. `probed`: content alone can choose it; otherwise a port must be pinned to it, or the decoder of another row tells
+    its messages apart."""
 
     def __init__(
         self,
@@ -175,6 +179,7 @@ class Protocol:
         over_udp: cython.bint = False,
         client_only: cython.bint = False,
         repeats: cython.bint = False,
+        probed: cython.bint = True,
     ) -> None:
         self.name = name
         self.number = number
@@ -186,6 +191,7 @@ class Protocol:
         self.over_udp = over_udp
         self.client_only = client_only
         self.repeats = repeats
+        self.probed = probed
 
 
 class Roundtrip:

@@ -163,8 +163,8 @@ class Seen:
 
     def __getitem__(self, name: str) -> Any:
         """A value by the name that it has in a vector's expectations."""
-        if name == "outcome":
-            return self.outcome
+        if name in ("outcome", "protocol"):
+            return getattr(self, name)
         answers = name in ("status", "error_type", "fault", "version")
         for said in (self.response, self.request) if answers else (self.request, self.response):
             if said is None:

@@ -1,0 +1,37 @@
+from receiver.wire.records cimport Message, Protocol
+from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT
+
+cimport cython
+
+cdef tuple STATUSES
+cdef int NO_STATUS
+cdef int OK
+cdef int CANCELLED
+cdef int UNKNOWN
+cdef int DEADLINE_EXCEEDED
+cdef int PERMISSION_DENIED
+cdef int RESOURCE_EXHAUSTED
+cdef int UNIMPLEMENTED
+cdef int INTERNAL
+cdef int UNAVAILABLE
+cdef int UNAUTHENTICATED
+cdef bytes _SERVER_FAULTS
+cdef bytes _OF_RESET
+cdef Py_ssize_t _RESET_CANCEL
+cdef Py_ssize_t METHODS_MAX
+cdef Py_ssize_t METHOD_MAX
+cdef long long _DEADLINE_SLACK_NS
+cdef long long _SECONDS_MAX
+
+@cython.final
+cdef class Grpc:
+    cdef readonly Protocol protocol
+    cdef readonly dict methods
+    cpdef bint speaks(self, bytes content_type) except -1
+    cpdef int code(self, bytes value) except -1
+    cpdef int code_of_http(self, int status) except -1
+    cpdef int code_of_reset(self, Py_ssize_t error, long long elapsed_ns, long long timeout_ns) except -1
+    cpdef Py_ssize_t timeout_ns(self, bytes value) except -2
+    cdef int begins(self, bytes path, Message out) except -1
+    cdef int ends(self, bytes path, int code, bint said, Message out) except -1
+    cdef str method(self, bytes path)

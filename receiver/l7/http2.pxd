@@ -1,0 +1,194 @@
+from receiver.l7.decoder cimport Decoder
+from receiver.l7.grpc cimport Grpc
+from receiver.l7.hpack cimport HeaderSink, HpackDecoder
+from receiver.l7.http1 cimport Http1Settings
+from receiver.l7.trace_context cimport TraceContext
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.records cimport Message, Protocol
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+
+cimport cython
+
+cdef bytes PREFACE
+cdef int H2_DATA
+cdef int H2_HEADERS
+cdef int H2_PRIORITY
+cdef int H2_RST_STREAM
+cdef int H2_SETTINGS
+cdef int H2_PUSH_PROMISE
+cdef int H2_PING
+cdef int H2_GOAWAY
+cdef int H2_WINDOW_UPDATE
+cdef int H2_CONTINUATION
+cdef int H2_ALTSVC
+cdef int H2_ORIGIN
+cdef int H2_PRIORITY_UPDATE
+cdef int END_STREAM
+cdef int ACK
+cdef int END_HEADERS
+cdef int PADDED
+cdef int PRIORITY
+cdef tuple ERROR_NAMES
+cdef Py_ssize_t NO_ERROR
+cdef Py_ssize_t REFUSED_STREAM
+cdef Py_ssize_t STREAM_MASK
+cdef Py_ssize_t BLOCK_MAX
+cdef Py_ssize_t SMALL_MAX
+cdef Py_ssize_t STREAMS_MAX
+cdef Py_ssize_t SCAN_MAX
+cdef Py_ssize_t LIKELY_MAX
+cdef int GRPC_NO
+cdef int GRPC_YES
+cdef int GRPC_PERHAPS
+cdef int NO_STATUS
+cdef int EITHER
+cdef int REQUEST
+cdef int RESPONSE
+cdef list _STATUSES
+cdef list _ERROR_TYPES
+
+cdef class Fields(HeaderSink)
+
+@cython.final
+cdef class Http2Settings:
+    cdef readonly dict methods
+    cdef readonly dict request_headers
+    cdef readonly dict response_headers
+    cdef readonly dict request_metadata
+    cdef readonly dict response_metadata
+    cdef readonly TraceContext context
+    cdef Fields fields
+    cdef readonly Protocol plain
+    cdef readonly Grpc grpc
+
+cdef Http2Settings _DEFAULT
+
+@cython.final
+cdef class Fields(HeaderSink):
+    cdef bint detail
+    cdef bint asks
+    cdef dict wanted
+    cdef TraceContext context
+    cdef Py_ssize_t unknown
+    cdef bint pseudo
+    cdef int status
+    cdef bytes method
+    cdef bytes path
+    cdef bytes authority
+    cdef bytes content_type
+    cdef bytes grpc_status
+    cdef bytes grpc_timeout
+    cdef bint secure
+    cdef bytes user_agent
+    cdef bytes forwarded
+    cdef bytes forwarded_for
+    cdef bytes forwarded_host
+    cdef bytes forwarded_proto
+    cdef dict kept
+    cdef int start(self, int direction, bint detail, Http2Settings settings) except -1
+    cdef int _pseudo(self, Py_ssize_t n, bytes name, bytes value) except -1
+    cdef int _status(self, bytes value) except -1
+    cdef int _more(self, Py_ssize_t n, bytes name, bytes value, bint never_indexed) except -1
+
+@cython.final
+@cython.no_gc
+cdef class Body:
+    cdef long long size
+    cdef long long messages
+    cdef Py_ssize_t need
+    cdef long long prefix
+    cdef Py_ssize_t prefix_size
+    cdef bint whole
+
+@cython.final
+@cython.freelist(64)
+@cython.no_gc
+cdef class Exchange:
+    cdef long long key
+    cdef int grpc
+    cdef bint answered
+    cdef bint doubted
+    cdef bint tunnel
+    cdef int status
+    cdef long long first_ns
+    cdef long long timeout_ns
+    cdef bytes path
+    cdef Body sent
+    cdef Body received
+
+@cython.final
+cdef class Side:
+    cdef bint begun
+    cdef HpackDecoder hpack
+    cdef bytearray block
+    cdef long long block_key
+    cdef int block_kind
+    cdef int block_flags
+    cdef long long block_first_ns
+    cdef Py_ssize_t block_size
+    cdef Py_ssize_t left
+    cdef Py_ssize_t pad
+    cdef bint ends
+    cdef long long key
+    cdef Body body
+
+@cython.final
+cdef class Http2Decoder(Decoder):
+    cdef readonly Http2Settings settings
+    cdef Side client
+    cdef Side server
+    cdef dict streams
+    cdef Exchange recent
+    cdef Py_ssize_t length
+    cdef int kind
+    cdef int flags
+    cdef long long key
+    cdef long long going_away
+    cdef Py_ssize_t away_error
+    cdef list refused
+    cdef int evidence
+    cdef bytes authority
+    cdef int authority_default
+    cdef str host
+    cdef int port
+    cdef Py_ssize_t _opening(self, int direction, Cursor c) except -2
+    cdef int _data(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _prefix(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _advance(self, int direction, Side side, long long ts_ns, Message out) except -1
+    cdef int _data_end(
+        self, int direction, long long key, Exchange exchange, bint ends, long long ts_ns, Message out
+    ) except -1
+    cdef int _fragment(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _headers(
+        self,
+        int direction,
+        Side side,
+        int kind,
+        int flags,
+        bytes block,
+        Py_ssize_t start,
+        Py_ssize_t end,
+        long long ts_ns,
+        Message out,
+    ) except -1
+    cdef Exchange _find(self, long long key)
+    cdef int _forget(self, Exchange exchange) except -1
+    cdef int _request(self, Fields fields, bint ends, Message out) except -1
+    cdef int _request_ended(self, Exchange exchange, Message out) except -1
+    cdef int _response(self, Fields fields, bint ends, Message out) except -1
+    cdef int _status(self, int status, Message out) except -1
+    cdef int _finish(self, Exchange exchange, Fields fields, Message out) except -1
+    cdef int _reset(self, int direction, Py_ssize_t error, long long ts_ns, Message out) except -1
+    cdef int _cut(self, Exchange exchange, Py_ssize_t error, long long ts_ns, Message out) except -1
+    cdef int _go_away(self, int direction, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _describe(self, Exchange exchange, Fields fields, Message out) except -1
+    cdef int _server(self, bytes authority, int default_port, Message out) except -1
+    cdef int _describe_more(self, Exchange exchange, Fields fields, Message out) except -1
+    cdef int _count(self, Exchange exchange, Message out) except -1
+    cdef int _reached(self, str limit) except -1
+    cdef bint _is_settings(self, Cursor c) except -1
+    cdef bint _begins_like(self, Cursor c) except -1
+    cdef Py_ssize_t _frames_at(self, int direction, Cursor c, Py_ssize_t at) except -2
+    cdef Py_ssize_t _size_of_frame(self, Cursor c, Py_ssize_t at) except -2
+
+cdef int _shown_by(int byte) noexcept
