@@ -61,5 +61,6 @@ cdef class Matcher:
     cdef int _void(self) except -1
     cdef bint busy(self) except -1
     cdef int lost(self, int direction, long long ts_ns) except -1
+    cdef int _drop_waiting(self, int outcome, long long ts_ns) except -1
     cdef int expire(self, long long now_ns) except -1
     cdef int end(self, int outcome, long long ts_ns) except -1

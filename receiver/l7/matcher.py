@@ -433,17 +433,21 @@ class Matcher:
         if direction == TO_SERVER:
             self._abandon(ts_ns)
             return 0
+        return self._drop_waiting(OUTCOME_LOST, ts_ns)
+
+    def _drop_waiting(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """Give up every request that waits in order, and the answer that has begun."""
         if self.open_response is not None:
             partial: Message = self.open_response
             asked: Message = self.answered
             self.open_response = None
             self.answered = None
             self.pairing.unmatched += 1
-            self._unanswered(asked, partial, OUTCOME_LOST, ts_ns)
+            self._unanswered(asked, partial, outcome, ts_ns)
         waiting: Message = self._pop()
         while waiting is not None:
             if waiting.state != GONE:
-                self._unanswered(waiting, None, OUTCOME_LOST, ts_ns)
+                self._unanswered(waiting, None, outcome, ts_ns)
             waiting = self._pop()
         return 0
 
@@ -490,18 +494,7 @@ class Matcher:
             for request in waiting_by_key:
                 self._give_up(request, outcome, ts_ns)
             return 0
-        if self.open_response is not None:
-            partial: Message = self.open_response
-            asked: Message = self.answered
-            self.open_response = None
-            self.answered = None
-            self.pairing.unmatched += 1
-            self._unanswered(asked, partial, outcome, ts_ns)
-        waiting: Message = self._pop()
-        while waiting is not None:
-            if waiting.state != GONE:
-                self._unanswered(waiting, None, outcome, ts_ns)
-            waiting = self._pop()
+        self._drop_waiting(outcome, ts_ns)
         if self.open_request is not None:
             if not self.open_request.expects_reply:
                 self._unanswered(self.open_request, None, outcome, ts_ns)
