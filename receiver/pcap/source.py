@@ -192,7 +192,7 @@ class LiveSource:
                 on_tick(time.time_ns())
                 now_ns = time.monotonic_ns()
                 next_tick_ns = now_ns + TICK_NS
-            wait_ms = max(0, (next_tick_ns - now_ns) // 1_000_000)
+            wait_ms = max(0, -((now_ns - next_tick_ns) // 1_000_000))  # rounded up: 0 would spin until the tick is due
             pending = []
             for fd, _ in poller.poll(wait_ms):
                 if fd in by_fd:
