@@ -298,7 +298,7 @@ def _resolve(inside: str, path: str, environ: Mapping[str, str], warnings: list[
 # -- YAML ------------------------------------------------------------------------------------------------------------
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's where it was built
     """YAML 1.2's core types, as the Collector reads them: `off`, `no`, `12:30` and dates are strings.
 
     A key that stands twice in one map is an error; PyYAML would take the last.
@@ -337,7 +337,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_float)
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # as _Loader
     """Block style, but lists of scalars on one line, and quotes where YAML 1.1 readers need them as well."""
 
 
