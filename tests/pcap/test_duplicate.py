@@ -114,11 +114,10 @@ def test_datagram_from_another_interface_is_a_copy(kind: int) -> None:
 
 
 def test_dns_answer_captured_twice_is_one_answer() -> None:
-    query = bytes.fromhex("1234010000010000000000000161000001 0001".replace(" ", ""))
+    query = bytes.fromhex("12340100000100000000000001610000010001")
+    answer = query[:2] + b"\x81\x80" + query[4:]
     wire = Wire()
-    for source, target, payload, ident in (
-        (40000, 53, query, 9), (53, 40000, query[:2] + b"\x81\x80" + query[4:], 10), (53, 40000, query[:2] + b"\x81\x80" + query[4:], 10)
-    ):  # fmt: skip
+    for source, target, payload, ident in ((40000, 53, query, 9), (53, 40000, answer, 10), (53, 40000, answer, 10)):
         ends = (CLIENT, SERVER) if target == 53 else (SERVER, CLIENT)
         wire.packet(ip(*ends, 17, udp(source, target, payload), ident), 0.05)
     assert copies(wire.engine) == 1
