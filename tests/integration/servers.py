@@ -23,7 +23,9 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from tests.integration.conservation import broken_laws
 from tests.integration.namespaces import APPLICATION, BACKEND, Lab, Namespace
+from tests.integration.prometheus_text import samples
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -80,20 +82,6 @@ def http_get(namespace: Namespace, url: str) -> tuple[int, str]:
             connection.close()
 
     return namespace.call(get)
-
-
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-
-
-def samples(text: str, name: str, **labels: str) -> list[float]:
-    """The values of a metric in Prometheus text whose labels include those given."""
-    values: list[float] = []
-    for line in text.splitlines():
-        match = _SAMPLE.match(line)
-        if match and match[1] == name and labels.items() <= dict(_LABEL.findall(match[2] or "")).items():
-            values.append(float(match[3]))
-    return values
 
 
 class Program:
@@ -353,12 +341,40 @@ service:
         for setting in settings:
             arguments += ["--set", setting]
         super().__init__(receiver_command(*arguments), namespace, folder, RECEIVER_ENV)
-        (folder / "config.yaml").write_text(self.CONFIG)
+        self.config = folder / "config.yaml"
+        self.config.write_text(self.CONFIG)
+        self.reloaded = False
+
+    def page(self) -> str:
+        """Its page of own metrics now, "" when it does not answer. Each look at it is a check that everything adds up."""
+        status, page = http_get(self.namespace, "http://localhost:8898/metrics")
+        if status != 200:
+            return ""
+        broken = broken_laws(page, exporters=not self.reloaded)
+        assert not broken, f"not conserved: {'; '.join(broken)}\n{page}"
+        return page
 
     def own(self, name: str, **labels: str) -> int:
         """The sum of one of its own metrics now, over the labels not named; 0 when there is none."""
-        page = http_get(self.namespace, "http://localhost:8898/metrics")[1]
-        return int(sum(samples(page, f"pcap_receiver_{name}", **labels)))
+        return int(sum(samples(self.page(), f"pcap_receiver_{name}", **labels)))
+
+    def reload(self, config: str, said: str) -> str:
+        """Give it another configuration; what it logs about that, up to the line that contains `said`."""
+        before = len(self.output())
+        self.config.write_text(config)
+        self.reloaded = True
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: said in self.output()[before:], said)
+        return self.output()[before:]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30) -> int:
+        """As of every program, after a last look."""
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self.page()
+        finally:
+            status = super().stop(number, timeout_s)
+        return status
 
     def roundtrips(self) -> int:
         return self.own("roundtrips_total")
@@ -465,11 +481,17 @@ class Site(Lab):
         return int(count[1])
 
     def close(self) -> None:
+        """Raises AssertionError when a receiver's figures do not add up at its end, with everything taken down."""
+        wrong: list[AssertionError] = []
         while self.programs:
             one = self.programs.pop()
             try:
                 one.stop()
             except subprocess.TimeoutExpired:
                 print(f"{one.folder.name}: had to be killed")
+            except AssertionError as error:
+                wrong.append(error)
             print(f"--- {one.folder.name}\n{one.output()[-3000:]}")  # pytest shows it when the test failed
         super().close()
+        if wrong:
+            raise wrong[0]
