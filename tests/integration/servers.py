@@ -358,10 +358,13 @@ service:
         """The sum of one of its own metrics now, over the labels not named; 0 when there is none."""
         return int(sum(samples(self.page(), f"pcap_receiver_{name}", **labels)))
 
-    def reload(self, config: str, said: str) -> str:
-        """Give it another configuration; what it logs about that, up to the line that contains `said`."""
+    def reload(self, config: str | None, said: str) -> str:
+        """Give it another configuration, or take the file away; what it logs about that until it has said `said`."""
         before = len(self.output())
-        self.config.write_text(config)
+        if config is None:
+            self.config.unlink()
+        else:
+            self.config.write_text(config)
         self.reloaded = True
         self.process.send_signal(signal.SIGHUP)
         wait_for(lambda: said in self.output()[before:], said)
@@ -421,8 +424,10 @@ class Site(Lab):
         self._start(nginx, "http://127.0.0.1:8080/ready")
         return nginx
 
-    def collector(self, counting: bool = False) -> Collector:
-        collector = Collector(self.backend, self.folder / "otelcol", counting)
+    def collector(self, counting: bool = False, namespace: Namespace | None = None) -> Collector:
+        """In `backend`, or a second one elsewhere."""
+        folder = self.folder / ("otelcol" if namespace is None else f"otelcol-{namespace.name}")
+        collector = Collector(namespace or self.backend, folder, counting)
         self._start(collector, "http://127.0.0.1:13133/")
         return collector
 
