@@ -466,6 +466,10 @@ class Site(Lab):
         wait_for(lambda: ready in one.output(), f"{argv[0]}: {ready}")
         return one
 
+    def delay(self, milliseconds: float) -> None:
+        """From now on the router takes that long for each packet, in both directions."""
+        self.background([sys.executable, str(HERE / "delay.py"), str(milliseconds)], self.router, "ready")
+
     def curl(self, path: str = "/", *options: str) -> str:
         url = f"http://{APPLICATION}:8080{path}"
         return self.client.run(program("curl"), "-sS", "--max-time", "30", *options, url).stdout
