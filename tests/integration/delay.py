@@ -1,7 +1,7 @@
 """Delays IP packets: a router without netem. Runs in the router's namespace: `python delay.py MILLISECONDS`.
 
 What comes in on eth0 and eth1 is routed to a TUN interface, waits here, is written back, and goes its way from there. Packets are
-delayed and nothing else: none is joined, split, changed (but for a hop of their TTL), swapped or lost, and TCP is that of the two ends.
+delayed and nothing else: none is joined, split, swapped or lost, nor changed but for a hop of its TTL: TCP is the two ends' own.
 """
 
 from __future__ import annotations

@@ -229,20 +229,20 @@ class Collector(Program):
             for span in scope["spans"]
         ]
 
-    def points(self, metric: str) -> list[dict[str, Any]]:
-        """Every data point of a metric that it got, in order; attributes as a dict, the metric under `metric`."""
-        found = []
+    def all_points(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name of the metric and data point of all that it got, in order; attributes as a dict, the metric under `metric`."""
         for request in self._requests("metrics.jsonl"):
             for group in request["resourceMetrics"]:
                 for scope in group["scopeMetrics"]:
                     for item in scope["metrics"]:
-                        if item["name"] == metric:
-                            (body,) = (item[kind] for kind in ("sum", "gauge", "histogram") if kind in item)
-                            found += [
-                                point | {"attributes": _attributes(point.get("attributes", [])), "metric": item}
-                                for point in body["dataPoints"]
-                            ]
-        return found
+                        (body,) = (item[kind] for kind in ("sum", "gauge", "histogram") if kind in item)
+                        for point in body["dataPoints"]:
+                            found = {"attributes": _attributes(point.get("attributes", [])), "metric": item}
+                            yield item["name"], point | found
+
+    def points(self, metric: str) -> list[dict[str, Any]]:
+        """The data points of one metric."""
+        return [point for name, point in self.all_points() if name == metric]
 
     def accepted_spans(self) -> int:
         """How many spans it has accepted, by its own count; since its start."""
@@ -460,7 +460,7 @@ class Site(Lab):
 
     def background(self, argv: list[str], namespace: Namespace, ready: str) -> Program:
         """A program that runs until it is stopped, once its output contains `ready`."""
-        one = Program(argv, namespace, self.folder / Path(argv[0]).name)
+        one = Program(argv, namespace, self.folder / f"{len(self.programs)}-{Path(argv[0]).name}")
         self.programs.append(one)
         one.start()
         wait_for(lambda: ready in one.output(), f"{argv[0]}: {ready}")

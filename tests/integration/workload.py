@@ -3,8 +3,8 @@
     serve                     answers `POST /N` with N bytes; SIGTERM: prints a JSON list, a Connection for each that ended
     call CONNECTIONS AT_ONCE  keep-alive connections of some requests each, bodies both ways, the same in each run; prints the like
 
-TCP_INFO is asked for when the connection has nothing more to say: at the server when the client's end has come, at the client before
-it closes. So it counts all but the closing itself. Source: linux/tcp.h, struct tcp_info, as of Linux 4.19.
+TCP_INFO is asked for when the connection has nothing more to say: at the server when the client's end has come, at the client
+before it closes. So it counts all but the closing itself. Source: linux/tcp.h, struct tcp_info, as of Linux 4.19.
 """
 
 from __future__ import annotations
