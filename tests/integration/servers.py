@@ -463,7 +463,13 @@ class Site(Lab):
         one = Program(argv, namespace, self.folder / f"{len(self.programs)}-{Path(argv[0]).name}")
         self.programs.append(one)
         one.start()
-        wait_for(lambda: ready in one.output(), f"{argv[0]}: {ready}")
+
+        def said() -> bool:
+            if one.process.poll() is not None:
+                raise AssertionError(f"{argv[0]} ended with {one.process.returncode}:\n{one.output()}")
+            return ready in one.output()
+
+        wait_for(said, f"{argv[0]}: {ready}")
         return one
 
     def delay(self, milliseconds: float) -> None:

@@ -25,10 +25,10 @@ from tests.bench.generate import LINK_RAW, Packet, write_pcap
 from tests.integration import namespaces
 from tests.integration.figures import Figures
 from tests.integration.namespaces import APPLICATION, Namespace
-from tests.integration.servers import HERE, Collector, Receiver, Site, program, wait_for
+from tests.integration.servers import HERE, ROOT, Collector, Receiver, Site, program, wait_for
 
 WORKLOAD = [sys.executable, str(HERE / "workload.py")]
-HOUR_NS = 3_600_000_000_000
+MANY_OF = [sys.executable, str(ROOT / "tests" / "bench" / "many.py")]
 SECOND_NS = 1_000_000_000
 AGREED = 0.05
 
@@ -365,40 +365,6 @@ def test_half_open_for_an_hour_and_remembered_ends_as_it_does(site: Site, tmp_pa
 
 MANY = 10_000
 
-# Runs in the client's namespace: connects until told to end. Sockets of other processes do not count here.
-CONNECT_MANY = """
-import errno, resource, select, socket, sys
-address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-held = []
-for number in range(count):
-    one = socket.socket()
-    one.setblocking(False)
-    if one.connect_ex((address, port)) not in (0, errno.EINPROGRESS):
-        sys.exit("refused")
-    held.append(one)
-    if number % 100 == 99:  # no more at once than a server's queue takes
-        for one in held[-100:]:
-            select.select([], [one], [], 20)
-            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                sys.exit("failed")
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-# Runs in the application's: takes what comes and keeps it.
-ACCEPT_MANY = """
-import resource, socket, sys
-hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=20000)
-print("ready", flush=True)
-held = []
-while True:
-    held.append(listener.accept()[0])
-"""
-
 
 def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
     program("nft")
@@ -412,8 +378,8 @@ def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
     site.application.run("sh", "-c", "echo 30000 >/proc/sys/net/core/somaxconn")
     drop(site.client, "output", "tcp dport 8082 tcp flags & (syn | ack) == ack drop")
     for port in (8081, 8082):
-        site.background([sys.executable, "-c", ACCEPT_MANY, APPLICATION, str(port)], site.application, "ready")
-        site.background([sys.executable, "-c", CONNECT_MANY, APPLICATION, str(port), str(MANY)], site.client, "ready")
+        site.background([*MANY_OF, "accept", APPLICATION, str(port)], site.application, "ready")
+        site.background([*MANY_OF, "connect", APPLICATION, str(port), str(MANY)], site.client, "ready")
     wait_for(lambda: receiver.own("flows_open") == 2 * MANY, f"{2 * MANY} flows")
     rss = receiver.own("process_memory_rss_bytes")
     print(f"RSS with {MANY} open and {MANY} half-open connections: {rss / (1 << 20):.1f} MiB")
