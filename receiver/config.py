@@ -158,8 +158,11 @@ class Dns(Section, frozen=True):
 
 class Layer4(Section, frozen=True):
     enabled: bool = True
-    # Each makes series: `client.address` one for every peer, so there are none unless asked for.
-    labels: tuple[Literal["server.address", "server.port", "client.address", "network.type"], ...] = ()
+    # Besides those of docs/metrics.md. An address makes a series for every peer, so there are none unless asked for; the
+    # port and the type are always there.
+    labels: tuple[
+        Literal["server.address", "server.port", "client.address", "network.type", "network.peer.address"], ...
+    ] = ()
 
 
 class Sampling(Section, frozen=True):
@@ -188,6 +191,7 @@ class PcapReceiver(Section, frozen=True):
     buffer_size: Room = Size(8 * 1024 * 1024)  # bytes in the kernel: 100 ms of 600 Mbit/s
     ports: dict[str, tuple[Port, ...]] = {}  # pins a port to a protocol
     detect: bool = True  # the other ports by content
+    unwrap: bool = False  # look into VXLAN, GENEVE, GRE and IP in IP: a microsecond or ten for each of their packets
     exclude: Exclude = Exclude()
     local_addresses: Literal["auto"] | tuple[str, ...] = "auto"  # which side is ours; auto: the interfaces' addresses
     names: dict[str, str] = {}  # address -> name, for peers whose name no DNS answer told

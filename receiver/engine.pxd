@@ -1,7 +1,10 @@
 from receiver.l7.conversation cimport Conversation, Reading
+from receiver.pcap.duplicate cimport Duplicates
 from receiver.pcap.flow cimport Flow, FlowTable
+from receiver.pcap.layer4 cimport Layer4
+from receiver.pcap.layer4 cimport END_IDLE, END_RESET
 from receiver.pcap.link cimport Link
-from receiver.pcap.link cimport DECODED, ODD
+from receiver.pcap.link cimport DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
@@ -15,6 +18,8 @@ cdef int SYN
 cdef int RST
 cdef int ACK
 cdef long long SWEEP_NS
+cdef int PORT_VXLAN
+cdef int PORT_GENEVE
 
 @cython.final
 cdef class Engine:
@@ -22,9 +27,12 @@ cdef class Engine:
     cdef readonly Reading reading
     cdef object odd_link
     cdef bint unwrap
+    cdef readonly Layer4 layer4
     cdef Link link
+    cdef Duplicates duplicates
     cdef Segment segment
     cdef Cursor meta
+    cdef Cursor inner
     cdef list waiting
     cdef readonly long long packets
     cdef readonly long long parsed
@@ -32,8 +40,11 @@ cdef class Engine:
     cdef long long[::1] skipped
     cdef readonly long long now_ns
     cdef long long swept_ns
-    cdef int _segment(self, Segment seg, bytes buf) except -1
-    cdef int _odd(self, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type, long long ts_ns) except -1
+    cdef bint _is_tunnel(self, Segment seg) except -1
+    cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
+    cdef int _unreachable(self, Segment seg) except -1
+    cdef int _packet(self, Segment seg, bytes buf) except -1
+    cdef int _segment(self, Flow flow, Stream stream, Segment seg, bytes buf) except -1
     cdef int _reset(self, Flow flow, Stream stream, Segment seg) except -1
     cdef int _over(self, Flow flow, int outcome, long long now_ns) except -1
     cdef int _datagram(self, Flow flow, Stream stream, Segment seg, bytes buf) except -1

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import cython
 
 from receiver.l7.conversation import Conversation, Reading
+from receiver.pcap.duplicate import Duplicates
 from receiver.pcap.flow import Flow, FlowTable
+from receiver.pcap.layer4 import Layer4
 from receiver.pcap.link import VERDICTS, Link
 from receiver.pcap.stream import Stream
 from receiver.wire.cursor import Cursor
@@ -20,7 +22,8 @@ from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
-    from receiver.pcap.link import DECODED, ODD
+    from receiver.pcap.layer4 import END_IDLE, END_RESET
+    from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
     from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET
 
 FIN = 0x01
@@ -30,6 +33,10 @@ ACK = 0x10
 
 SWEEP_NS = 1_000_000_000
 
+# RFC 7348 and RFC 8926; looked into when tunnels are to be opened.
+PORT_VXLAN = 4789
+PORT_GENEVE = 6081
+
 OddLink = Callable[[bytes, int, bool], bytes | None]
 
 
@@ -37,17 +44,28 @@ class Engine:
     """Flows and conversations over batches of packets.
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
-    `unwrap` asks it to open tunnels as well.
+    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing.
     """
 
-    def __init__(self, table: FlowTable, reading: Reading, odd_link: OddLink | None = None, unwrap: cython.bint = False) -> None:
+    def __init__(
+        self,
+        table: FlowTable,
+        reading: Reading,
+        odd_link: OddLink | None = None,
+        unwrap: cython.bint = False,
+        layer4: Layer4 | None = None,
+    ) -> None:
         self.table = table
+        table.layer4 = layer4
+        self.layer4 = layer4
         self.reading = reading
         self.odd_link = odd_link
         self.unwrap = unwrap
         self.link = Link()
+        self.duplicates = Duplicates()
         self.segment = Segment()
         self.meta = Cursor(b"")
+        self.inner = Cursor(b"")
         self.waiting: list[Flow] = []
         self.packets = 0
         self.parsed = 0
@@ -76,56 +94,95 @@ class Engine:
                 self.now_ns = ts_ns
             seg.ts_ns = ts_ns
             verdict: cython.int = link.decode(data, start, end, link_type, seg)
+            if verdict == DECODED and not (self.unwrap and not seg.is_tcp and self._is_tunnel(seg)):
+                verdict = self._packet(seg, data)
+            else:
+                verdict = self._other(verdict, data, start, end, link_type)
             if verdict == DECODED:
                 self.parsed += 1
-                self._segment(seg, data)
-            elif verdict == ODD and self.odd_link is not None:
-                self._odd(data, start, end, link_type, ts_ns)
             else:
                 self.skipped[verdict] += 1
         self.packets += n
         if self.now_ns - self.swept_ns >= SWEEP_NS:
             self.tick(self.now_ns)
 
-    def _odd(
-        self, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, ts_ns: cython.longlong
-    ) -> cython.int:
-        inner: bytes | None = self.odd_link(data[start:end], link_type, self.unwrap)
-        verdict: cython.int = ODD
-        if inner is not None:
-            seg: Segment = self.segment
-            seg.ts_ns = ts_ns
-            verdict = self.link.decode(inner, 0, len(inner), 12, seg)
-            if verdict == DECODED:
-                self.parsed += 1
-                return self._segment(seg, inner)
-        self.skipped[verdict] += 1
-        return 0
+    def _is_tunnel(self, seg: Segment) -> cython.bint:
+        m: Cursor = self.inner
+        n: cython.Py_ssize_t = len(seg.key)
+        m.set(seg.key, 0, n)
+        port: cython.int = m.u16(n - 2)
+        return port == PORT_VXLAN or port == PORT_GENEVE
 
-    def _segment(self, seg: Segment, buf: bytes) -> cython.int:
+    def _other(
+        self, verdict: cython.int, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int
+    ) -> cython.int:
+        """A packet that is no plain TCP or UDP: opened, an ICMP error, or nothing. Returns its verdict."""
+        seg: Segment = self.segment
+        if verdict == UNREACHABLE:
+            return self._unreachable(seg)
+        if (verdict == ODD or verdict == DECODED) and self.odd_link is not None:
+            inner: bytes | None = self.odd_link(data[start:end], link_type, self.unwrap)
+            if inner is not None:
+                verdict = self.link.decode(inner, 0, len(inner), 12, seg)
+                if verdict == UNREACHABLE:
+                    return self._unreachable(seg)
+                if verdict == DECODED:
+                    return self._packet(seg, inner)
+                return verdict
+        if verdict == DECODED:  # a datagram to a tunnel's port that carries none
+            return self._packet(seg, data)
+        return verdict
+
+    def _unreachable(self, seg: Segment) -> cython.int:
+        if self.layer4 is not None:
+            stream: Stream | None = self.table.find(seg)
+            if stream is not None:
+                flow: Flow = stream.owner
+                if flow.tally is not None:
+                    self.layer4.unreachable(flow.tally, stream.direction, seg.seq)
+                return DECODED
+        return NOT_TCP_UDP
+
+    def _packet(self, seg: Segment, buf: bytes) -> cython.int:
+        """A TCP segment or a UDP datagram; returns its verdict."""
         table: FlowTable = self.table
         stream: Stream | None = table.find(seg)
         flow: Flow
+        fresh: cython.bint = stream is None
         if stream is None:
             if seg.flags & RST:
-                return 0  # of a flow that nobody saw: it tells nothing
+                return DECODED  # of a flow that nobody saw: it tells nothing
             stream = table.open_flow(seg, buf)
-            flow = stream.owner
-        else:
-            flow = stream.owner
-            if seg.flags & SYN and seg.is_tcp and not seg.flags & ACK:
-                # The same ports again: another connection, unless it is the handshake's own SYN once more.
-                if (stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0) or flow.over:
-                    if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
-                        self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
-                        table.remove(flow)
-                        stream = table.open_flow(seg, buf)
-                        flow = stream.owner
+        flow = stream.owner
+        if flow.turn_direction != stream.direction:
+            flow.turn_direction = stream.direction
+            flow.turn += 1
+        if self.duplicates.seen(seg, buf, flow.turn):
+            return DUPLICATE
+        if not fresh and seg.flags & SYN and not seg.flags & ACK:
+            # The same ports again: another connection, unless it is the handshake's own SYN once more.
+            if (stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0) or flow.over:
+                if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
+                    self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+                    table.remove(flow)
+                    stream = table.open_flow(seg, buf)
+                    flow = stream.owner
         flow.last_ns = seg.ts_ns
-        if flow.ignored or flow.over:
-            return 0
         if not seg.is_tcp:
-            return self._datagram(flow, stream, seg, buf)
+            if flow.tally is not None:
+                self.layer4.datagram(flow.tally, stream.direction, seg)
+            if not flow.ignored and not flow.over:
+                self._datagram(flow, stream, seg, buf)
+            return DECODED
+        if flow.opening and not seg.flags & (SYN | RST):
+            flow.opening = False
+        if flow.tally is not None:
+            self.layer4.segment(flow.tally, stream.direction, seg, buf)
+        if not flow.ignored and not flow.over:
+            self._segment(flow, stream, seg, buf)
+        return DECODED
+
+    def _segment(self, flow: Flow, stream: Stream, seg: Segment, buf: bytes) -> cython.int:
         if seg.flags & RST:
             return self._reset(flow, stream, seg)
         consumer: Consumer = flow.consumer
@@ -164,6 +221,8 @@ class Engine:
             offset: cython.longlong = Sequence.diff(seg.seq, stream.next_seq)
             if offset < -1 or offset > 1_073_741_824:
                 return 0
+        if flow.tally is not None:
+            self.layer4.end(flow.tally, END_RESET, stream.direction, seg.ts_ns)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:
@@ -173,6 +232,8 @@ class Engine:
         if consumer is not None:
             flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
+        if flow.tally is not None and outcome != OUTCOME_RESET and not (flow.to_server.closed and flow.to_client.closed):
+            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)  # another connection took its ports
         self.table.finish(flow, now_ns)
         return 0
 
@@ -196,6 +257,8 @@ class Engine:
                 flow.listed = False
         self.waiting = still
         self.table.sweep(now_ns)
+        if self.layer4 is not None:
+            self.layer4.settle(now_ns)
 
     def finish(self) -> None:
         """The input ends: what is held is read; what became of requests that wait still is not known."""
@@ -211,6 +274,8 @@ class Engine:
                 flow.to_server.settle(consumer, self.now_ns, True)
                 consumer.expire(self.now_ns)
                 consumer.end(OUTCOME_LOST, self.now_ns)
+        if self.layer4 is not None:
+            self.layer4.settle(self.now_ns + 10 * SWEEP_NS)  # no guess becomes better
 
     def skipped_packets(self) -> dict[str, int]:
         """Packets that were not parsed, by reason; packets = parsed + the sum of these."""

@@ -46,10 +46,12 @@ from receiver.l7.matcher import Pairing
 from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
+from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
+from receiver.telemetry import layer4 as layer4_metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -150,7 +152,16 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         server_ports,
     )
     table.names = names
-    return Engine(table, reading, _odd_link)
+    layer4 = None
+    if pcap.layer4.enabled:
+        layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, _vmrange(config))
+    return Engine(table, reading, _odd_link, pcap.unwrap, layer4)
+
+
+def _vmrange(config: Config) -> bool:
+    """Whether an exporter wants histograms in VictoriaMetrics' buckets."""
+    exporters = config.exporters_of("metrics").values()
+    return any(isinstance(item, PrometheusRemoteWriteExporter) and item.histograms == "vmrange" for item in exporters)
 
 
 def propagators() -> tuple[str, ...]:
@@ -204,19 +215,23 @@ class Service:
         self._metrics: list[tuple[Exporter, float]] = []
         self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
         self._assign()
-        prw = [item for item in config.exporters_of("metrics").values() if isinstance(item, PrometheusRemoteWriteExporter)]
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
         protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers, propagators())
         metrics = Metrics(
             protocols,
             pcap.limits.series_per_metric,
-            any(item.histograms == "vmrange" for item in prw),
+            _vmrange(config),
             ("dns.lookup.duration",) if pcap.dns.lookup_duration else (),
             routes,
         )
         spans = Spans(Redactor()) if self._traces else None
         self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
         self.engine = make_engine(config, self.telemetry, detail=spans is not None, local=local_addresses(config))
+        self.layer4: layer4_metrics.Layer4Metrics | None = None
+        if self.engine.layer4 is not None:
+            self.layer4 = layer4_metrics.Layer4Metrics(
+                self.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, pcap.limits.series_per_metric
+            )
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
         self._due_s: dict[str, float] = {}
@@ -246,6 +261,7 @@ class Service:
             tcp_ports=ports,
             udp_ports=tuple((port, port) for port in sorted({53, *dns})),
             layer4=pcap.layer4.enabled,
+            unwrap=pcap.unwrap,
             exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
             exclude_addresses=pcap.exclude.addresses,
             exclude_endpoints=() if self._files else tuple(sorted(own)),
@@ -368,6 +384,8 @@ class Service:
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
         metrics = self.telemetry.metrics.durations()
+        if self.layer4 is not None:
+            metrics += self.layer4.metrics()
         if self.config.service.telemetry.metrics.level != "none":
             metrics += self.accounts.metrics(self._source.stats())
         else:
@@ -479,7 +497,7 @@ def _fixed(config: Config) -> object:
     """What a reload cannot change."""
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
-            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.limits, pcap.local_addresses)  # fmt: skip
+            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.unwrap, pcap.limits, pcap.local_addresses)  # fmt: skip
 
 
 def _say_without_effect(config: Config) -> None:
@@ -488,7 +506,6 @@ def _say_without_effect(config: Config) -> None:
     for key, given in (
         ("receivers.pcap.traces.when_instrumented", pcap.traces.when_instrumented != "emit"),
         ("receivers.pcap.traces.context", pcap.traces.context != "parent"),
-        ("receivers.pcap.layer4.labels", bool(pcap.layer4.labels)),
     ):
         if given:
             log.warning("%s: has no effect in this version", key)

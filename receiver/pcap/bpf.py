@@ -47,6 +47,9 @@ _IP6_FRAGMENT = "ip6[6] = 44"
 # A payload, or one of SYN, FIN, RST. IPv4 total length 0 (BIG TCP) differs from the header's length too and passes.
 _IP_TELLING = "(tcp[13] & 7 != 0 or ip[2:2] - ((ip[0] & 0xf) << 2) != (tcp[12] & 0xf0) >> 2)"
 _IP6_TELLING = "(ip6[6] = 6 and (ip6[53] & 7 != 0 or ip6[4:2] != (ip6[52] & 0xf0) >> 2))"
+# What ICMP says of packets that did not arrive (RFC 792; RFC 4443, 3.1), but not that they are to be smaller (RFC 1191).
+_UNREACHABLE = "(icmp[0] = 3 and icmp[1] != 4)"
+_UNREACHABLE6 = "(ip6[6] = 58 and ip6[40] = 1)"
 # VXLAN and GENEVE by their registered ports, IP in IP (4), IPv6 in IPv4 (41), GRE (47).
 _TUNNELS = (
     "udp port 4789 or udp port 6081 or ip proto 4 or ip proto 41 or ip proto 47"
@@ -59,10 +62,10 @@ _SHIFTING = re.compile(r"\b(vlan|mpls|pppoes|geneve|vxlan)\b")
 class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be captured; the same for every link type.
 
-    `tcp_ports` None means every TCP packet (detection by content); an empty tuple means none. Port ranges include
-    both ends. `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every
-    resolved address once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined
-    with `and`.
+    `tcp_ports` None means every TCP packet (detection by content), and with `layer4` every UDP packet as well; an empty
+    tuple means none. Port ranges include both ends. `layer4` also means pure ACKs and ICMP errors.
+    `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every resolved address
+    once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined with `and`.
     """
 
     tcp_ports: tuple[PortRange, ...] | None = None
@@ -157,7 +160,12 @@ def _wanted(plan: FilterPlan) -> str:
             clauses.append(_IP_FRAGMENT)
             clauses.append(_IP6_FRAGMENT)
         clauses.append(_IP6_EXTENSION)
-    clauses += [f"udp {_port(r)}" for r in plan.udp_ports]
+    if plan.layer4 and plan.tcp_ports is None:
+        clauses.append("udp")
+    else:
+        clauses += [f"udp {_port(r)}" for r in plan.udp_ports]
+    if plan.layer4 and clauses:
+        clauses += [_UNREACHABLE, _UNREACHABLE6]
     if plan.unwrap:
         clauses.append(_TUNNELS)
     # Nothing wanted is still a filter that compiles: libpcap refuses one that can never match.

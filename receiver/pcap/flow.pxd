@@ -1,3 +1,5 @@
+from receiver.pcap.layer4 cimport Layer4, Tally
+from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.names cimport Names
@@ -8,6 +10,13 @@ cimport cython
 
 cdef int SYN
 cdef int ACK
+cdef long long LINGER_NS
+cdef int EVICT_STEPS
+cdef long long HANDSHAKE_NS
+cdef long long UDP_IDLE_NS
+
+cdef class FlowTable
+cdef class Queue
 
 @cython.final
 cdef class Flow(Connection):
@@ -22,10 +31,24 @@ cdef class Flow(Connection):
     cdef readonly bint over
     cdef bint listed
     cdef readonly bint ignored
+    cdef bint opening
+    cdef int turn_direction
+    cdef int turn
+    cdef Tally tally
+    cdef Queue queue
+    cdef Flow before
+    cdef Flow after
     cdef long long first_ns
     cdef long long last_ns
     cdef long long queued_ns
     cdef Endpoints known
+
+@cython.final
+cdef class Queue:
+    cdef Flow first
+    cdef Flow last
+    cdef int add(self, Flow flow) except -1
+    cdef int take(self, Flow flow) except -1
 
 @cython.final
 cdef class FlowTable:
@@ -39,9 +62,12 @@ cdef class FlowTable:
     cdef readonly long long evicted
     cdef readonly long long expired
     cdef readonly Py_ssize_t open
-    cdef object young
-    cdef object old
-    cdef object done
+    cdef public Layer4 layer4
+    cdef Queue starting
+    cdef Queue datagrams
+    cdef Queue young
+    cdef Queue old
+    cdef Queue done
     cdef set local
     cdef public set excluded
     cdef public Names names
@@ -50,6 +76,12 @@ cdef class FlowTable:
     cdef Cursor cursor
     cdef Stream find(self, Segment seg)
     cdef Stream open_flow(self, Segment seg, bytes buf)
+    cdef int _vantage(self, bytes client, bytes server) except -1
+    cdef int retell(self, Flow flow) except -1
+    cdef int _forget(self, Flow flow, int reason) except -1
+    cdef int _requeue(self, Flow flow) except -1
+    cdef Flow _resting(self, Queue queue)
+    cdef int _rest(self, Queue queue, long long now_ns, long long idle_ns) except -1
     cdef int _evict(self) except -1
     cdef int finish(self, Flow flow, long long now_ns) except -1
     cdef int remove(self, Flow flow) except -1

@@ -8,17 +8,18 @@ with the lower port, until the content tells better. Time is the packets' own.
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
 from collections.abc import Iterable
 
 import cython
 
+from receiver.pcap.layer4 import Layer4, Tally
 from receiver.pcap.stream import Limits, Stream
 from receiver.wire.cursor import Cursor
 from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Segment
 
 if not cython.compiled:
+    from receiver.pcap.layer4 import END_EVICTED, END_IDLE
     from receiver.wire.records import OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
 
 SYN = 0x02
@@ -28,12 +29,20 @@ ACK = 0x10
 LINGER_NS = 2_000_000_000
 # How far a full table looks for a flow that rests before it takes the next best.
 EVICT_STEPS = 32
+# A handshake that is not complete so long after its last packet has failed: of the tries of Linux (1, 2, 4 .. 32 s apart) only the
+# last waits longer. Without layer 4 pure ACKs are not captured, and nobody knows whether it is complete.
+HANDSHAKE_NS = 65_000_000_000
+# RFC 4787, REQ-5: two minutes, which is what address translators keep.
+UDP_IDLE_NS = 120_000_000_000
 
 
 @cython.no_gc
 @cython.cclass
 class Flow(Connection):
-    """Two streams, and the consumer of what they carry (None until there is a payload)."""
+    """Two streams, and the consumer of what they carry (None until there is a payload).
+
+    `opening`: only the handshake's SYNs were seen. `turn` counts how often the direction changed, of packets as captured.
+    """
 
     def __init__(self, table: FlowTable, client_key: bytes, server_key: bytes, is_tcp: cython.bint) -> None:
         self.table = table
@@ -45,6 +54,13 @@ class Flow(Connection):
         self.over = False
         self.listed = False
         self.ignored = False
+        self.opening = False
+        self.turn_direction = -1
+        self.turn = 0
+        self.tally: Tally | None = None
+        self.queue: Queue | None = None
+        self.before: Flow | None = None
+        self.after: Flow | None = None
         self.client_port = 0
         self.server_port = 0
         self.first_ns = 0
@@ -71,12 +87,49 @@ class Flow(Connection):
         self.server_port = port
         self.roles_known = True
         self.known = None
+        if self.tally is not None:
+            self.table.retell(self)
         return 0
 
     def endpoints(self) -> Endpoints:
         if self.known is None:
             self.known = self.table.describe(self)
         return self.known
+
+
+@cython.no_gc
+@cython.cclass
+class Queue:
+    """Flows in a row, the longest-waiting first. Each flow is in one, and leaves it from wherever it stands, so that nothing of a
+    flow that is gone is kept."""
+
+    def __init__(self) -> None:
+        self.first: Flow | None = None
+        self.last: Flow | None = None
+
+    def add(self, flow: Flow) -> cython.int:
+        flow.queue = self
+        flow.before = self.last
+        if self.last is not None:
+            self.last.after = flow
+        else:
+            self.first = flow
+        self.last = flow
+        return 0
+
+    def take(self, flow: Flow) -> cython.int:
+        if flow.before is not None:
+            flow.before.after = flow.after
+        else:
+            self.first = flow.after
+        if flow.after is not None:
+            flow.after.before = flow.before
+        else:
+            self.last = flow.before
+        flow.before = None
+        flow.after = None
+        flow.queue = None
+        return 0
 
 
 class FlowTable:
@@ -86,7 +139,7 @@ class FlowTable:
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
     ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address and
     port) whose flows are ignored: what our
-    own exporters talk to, else a capture that sees them feeds itself.
+    own exporters talk to, else a capture that sees them feeds itself. `layer4` counts, None where nobody asked for it.
     """
 
     def __init__(
@@ -108,9 +161,12 @@ class FlowTable:
         self.evicted = 0
         self.expired = 0
         self.open = 0
-        self.young: deque[Flow] = deque()  # never carried a payload
-        self.old: deque[Flow] = deque()
-        self.done: deque[Flow] = deque()
+        self.layer4: Layer4 | None = None
+        self.starting = Queue()  # TCP, the handshake is not complete
+        self.datagrams = Queue()  # UDP
+        self.young = Queue()  # TCP, never carried a payload
+        self.old = Queue()
+        self.done = Queue()
         self.local = set(local)
         self.excluded: set[bytes] = set()
         self.names: Names | None = None
@@ -166,39 +222,88 @@ class FlowTable:
         streams[flow.server_key] = flow.to_client
         self.opened += 1
         self.open += 1
-        self.young.append(flow)
+        if self.layer4 is not None and not flow.ignored:
+            server: bytes = c.take(half, 2 * half) if from_client else c.take(0, half)
+            client: bytes = c.take(0, half) if from_client else c.take(half, 2 * half)
+            flow.tally = self.layer4.begin(
+                flow.client_key,
+                flow.server_port,
+                flow.is_tcp,
+                self._vantage(client, server),
+                self.names.name_of(server, seg.ts_ns) if self.names is not None else None,
+                handshake or flow.server_port in self.server_ports,
+                seg.ts_ns,
+            )
+        if not seg.is_tcp:
+            self.datagrams.add(flow)
+        elif handshake:
+            flow.opening = True
+            self.starting.add(flow)
+        else:
+            self.young.add(flow)
         return flow.to_server if from_client else flow.to_client
 
+    def _vantage(self, client: bytes, server: bytes) -> cython.int:
+        if server in self.local:
+            return VANTAGE_SERVER
+        if client in self.local:
+            return VANTAGE_CLIENT
+        return self.vantage
+
+    def retell(self, flow: Flow) -> cython.int:
+        """Client and server have changed places: tell layer 4."""
+        key: bytes = flow.client_key
+        half: cython.Py_ssize_t = (len(key) - 4) // 2
+        server: bytes = key[half : half * 2]
+        name: str | None = self.names.name_of(server, flow.last_ns) if self.names is not None else None
+        return self.layer4.swap(flow.tally, key, flow.server_port, self._vantage(key[:half], server), name, flow.last_ns)
+
+    def _forget(self, flow: Flow, reason: cython.int) -> cython.int:
+        if flow.tally is not None:
+            self.layer4.end(flow.tally, reason, 0, flow.last_ns)
+        return self.remove(flow)
+
     def _evict(self) -> cython.int:
-        """Make room for one: what is over, what never carried anything, what rests longest - in that order."""
-        flow: Flow
-        while self.done:
-            flow = self.done.popleft()
-            if flow.table is not None:
-                return self.remove(flow)
-        steps: cython.int = 0
-        while self.young:
-            flow = self.young.popleft()
-            if flow.table is None:
-                continue
-            if flow.consumer is not None:
-                flow.queued_ns = flow.last_ns
-                self.old.append(flow)
-                continue
-            self.evicted += 1
-            return self.remove(flow)
-        while self.old:
-            flow = self.old.popleft()
-            if flow.table is None:
-                continue
-            steps += 1
-            if flow.last_ns > flow.queued_ns and steps < EVICT_STEPS:
-                flow.queued_ns = flow.last_ns
-                self.old.append(flow)
-                continue
-            self.evicted += 1
-            return self.remove(flow)
-        return 0
+        """Make room for one: what is over, half-open handshakes, UDP, what never carried anything, what rests longest - in that
+        order, so that a flood of one kind pushes out its own."""
+        if self.done.first is not None:
+            return self.remove(self.done.first)
+        while self.starting.first is not None and not self.starting.first.opening:
+            self._requeue(self.starting.first)
+        while self.starting.first is None and self.young.first is not None and self.young.first.consumer is not None:
+            self._requeue(self.young.first)
+        flow: Flow | None = self.starting.first
+        if flow is None:
+            flow = self._resting(self.datagrams)
+        if flow is None:
+            flow = self.young.first
+        if flow is None:
+            flow = self._resting(self.old)
+        if flow is None:
+            return 0
+        self.evicted += 1
+        return self._forget(flow, END_EVICTED)
+
+    def _resting(self, queue: Queue) -> Flow | None:
+        """The first of a queue, but that whoever was busy since it was queued goes to the end instead."""
+        for _ in range(EVICT_STEPS):
+            flow: Flow | None = queue.first
+            if flow is None or flow.last_ns <= flow.queued_ns:
+                break
+            self._requeue(flow)
+        return queue.first
+
+    def _requeue(self, flow: Flow) -> cython.int:
+        """To the end of the queue where it belongs by now."""
+        flow.queued_ns = flow.last_ns
+        flow.queue.take(flow)
+        if not flow.is_tcp:
+            return self.datagrams.add(flow)
+        if flow.opening:
+            return self.starting.add(flow)
+        if flow.consumer is None:
+            return self.young.add(flow)
+        return self.old.add(flow)
 
     def finish(self, flow: Flow, now_ns: cython.longlong) -> cython.int:
         """The connection is over; it is forgotten a little later."""
@@ -206,7 +311,8 @@ class FlowTable:
             flow.over = True
             flow.queued_ns = now_ns
             self.closed += 1
-            self.done.append(flow)
+            flow.queue.take(flow)
+            self.done.add(flow)
         return 0
 
     def remove(self, flow: Flow) -> cython.int:
@@ -216,6 +322,7 @@ class FlowTable:
         streams: dict[bytes, Stream] = self.tcp if flow.is_tcp else self.udp
         streams.pop(flow.client_key, None)
         streams.pop(flow.server_key, None)
+        flow.queue.take(flow)
         consumer: Consumer | None = flow.consumer
         if consumer is not None:
             consumer.end(OUTCOME_LOST, flow.last_ns)
@@ -227,59 +334,48 @@ class FlowTable:
         flow.to_server.owner = None
         flow.to_client.owner = None
         flow.consumer = None
+        flow.tally = None
         flow.table = None
         self.open -= 1
         return 0
 
     def sweep(self, now_ns: cython.longlong) -> None:
         """Forget what is over, and what has been idle for too long. Cheap when there is nothing to do; call it each second."""
-        flow: Flow
-        while self.done:
-            flow = self.done[0]
-            if flow.table is not None and now_ns - flow.queued_ns < LINGER_NS:
-                break
-            self.done.popleft()
-            self.remove(flow)
-        self._rest(self.young, now_ns)
-        self._rest(self.old, now_ns)
+        while self.done.first is not None and now_ns - self.done.first.queued_ns >= LINGER_NS:
+            self.remove(self.done.first)
+        handshake_ns: cython.longlong = self.idle_ns
+        if self.layer4 is not None and handshake_ns > HANDSHAKE_NS:
+            handshake_ns = HANDSHAKE_NS
+        datagrams_ns: cython.longlong = self.idle_ns if self.idle_ns < UDP_IDLE_NS else UDP_IDLE_NS
+        self._rest(self.starting, now_ns, handshake_ns)
+        self._rest(self.datagrams, now_ns, datagrams_ns)
+        self._rest(self.young, now_ns, self.idle_ns)
+        self._rest(self.old, now_ns, self.idle_ns)
 
-    def _rest(self, queue: deque[Flow], now_ns: cython.longlong) -> None:
+    def _rest(self, queue: Queue, now_ns: cython.longlong, idle_ns: cython.longlong) -> cython.int:
         # The queues are in the order of `queued_ns`: whoever was busy since goes to the end with its new time.
-        flow: Flow
-        while queue:
-            flow = queue[0]
-            if flow.table is not None and now_ns - flow.queued_ns < self.idle_ns:
-                break
-            queue.popleft()
-            if flow.table is None or flow.over:
-                continue
-            if now_ns - flow.last_ns < self.idle_ns:
-                flow.queued_ns = flow.last_ns
-                if flow.consumer is not None:
-                    self.old.append(flow)
-                else:
-                    queue.append(flow)
-                continue
-            self.expired += 1
-            self.remove(flow)
+        flow: Flow | None = queue.first
+        while flow is not None and now_ns - flow.queued_ns >= idle_ns:
+            if now_ns - flow.last_ns < idle_ns or (flow.queue is self.starting and not flow.opening):
+                self._requeue(flow)
+            else:
+                self.expired += 1
+                self._forget(flow, END_IDLE)
+            flow = queue.first
+        return 0
 
     def describe(self, flow: Flow) -> Endpoints:
         key: bytes = flow.client_key
         half: cython.Py_ssize_t = (len(key) - 4) // 2
         client: bytes = key[:half]
         server: bytes = key[half : half * 2]
-        vantage: cython.int = self.vantage
-        if server in self.local:
-            vantage = VANTAGE_SERVER
-        elif client in self.local:
-            vantage = VANTAGE_CLIENT
         return Endpoints(
             str(ipaddress.ip_address(client)),
             flow.client_port,
             str(ipaddress.ip_address(server)),
             flow.server_port,
             "tcp" if flow.is_tcp else "udp",
-            vantage,
+            self._vantage(client, server),
             server not in self.local and client not in self.local,
             self.names.name_of(server, flow.last_ns) if self.names is not None else None,
         )

@@ -19,6 +19,8 @@ cdef enum Verdict:
     FRAGMENT = 3
     TRUNCATED = 4
     ODD = 5
+    DUPLICATE = 6
+    UNREACHABLE = 7
 
 @cython.final
 cdef class Link:
@@ -27,4 +29,7 @@ cdef class Link:
     cdef int _ip(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
     cdef int _ip4(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
     cdef int _ip6(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _error4(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _error6(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
+    cdef int _embedded(self, bytes buf, Py_ssize_t addresses, Py_ssize_t stop, Py_ssize_t at, int protocol, Py_ssize_t end, Segment seg) except -1
     cdef int _transport(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Py_ssize_t stop, int protocol, Segment seg) except -1

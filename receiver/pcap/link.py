@@ -27,8 +27,11 @@ if not cython.compiled:
     FRAGMENT = 3
     TRUNCATED = 4
     ODD = 5
+    DUPLICATE = 6
+    UNREACHABLE = 7
 
-VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link")
+VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link", "duplicate")
+"""Why a packet is not read, by number; the first is none. UNREACHABLE is an answer, no reason."""
 
 
 class Link:
@@ -40,7 +43,11 @@ class Link:
     def decode(
         self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, seg: Segment
     ) -> cython.int:
-        """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid."""
+        """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid.
+
+        UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only `key`, `is_tcp`, `seq` are valid.
+        """
+        seg.origin = 0
         if end > len(buf) or start > end or start < 0:
             return TRUNCATED
         kind: cython.int
@@ -63,11 +70,13 @@ class Link:
             if end - start < 16:
                 return TRUNCATED
             kind = buf[start + 14] << 8 | buf[start + 15]
+            seg.origin = 1 + buf[start + 1]  # to us, sent by us, to somebody else
             at = start + 16
         elif link_type == DLT_LINUX_SLL2:
             if end - start < 20:
                 return TRUNCATED
             kind = buf[start] << 8 | buf[start + 1]
+            seg.origin = 1 + (buf[start + 6] << 8 | buf[start + 7])  # the interface's number; the upper half is never needed
             at = start + 20
         elif link_type == DLT_RAW or link_type == DLT_IPV4 or link_type == DLT_IPV6 or link_type == 101 or link_type == 14:
             return self._ip(buf, start, end, seg)
@@ -115,6 +124,9 @@ class Link:
         if total < header:
             return TRUNCATED
         protocol: cython.int = buf[at + 9]
+        seg.ident = buf[at + 4] << 8 | buf[at + 5]
+        if protocol == 1:
+            return self._error4(buf, at + header, end, seg)
         verdict: cython.int = self._transport(buf, at + header, end, at + total, protocol, seg)
         if verdict == DECODED and header > 20:
             seg.key = buf[at + 12 : at + 20] + buf[at + header : at + header + 4]
@@ -145,6 +157,9 @@ class Link:
             size: cython.Py_ssize_t = (buf[here + 1] + 2) * 4 if following == 51 else (buf[here + 1] + 1) * 8
             following = buf[here]
             here += size
+        seg.ident = 0
+        if following == 58:
+            return self._error6(buf, here, end, seg)
         verdict = self._transport(buf, here, end, stop, following, seg)
         if verdict == DECODED:
             c: Cursor = self.cursor
@@ -154,6 +169,43 @@ class Link:
             else:
                 seg.key = c.take(at + 8, at + 40) + c.take(here, here + 4)
         return verdict
+
+    # [type 3][code][checksum][4 unused][IPv4 header][8 bytes at least of what follows it]     RFC 792
+    def _error4(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        # Code 4 asks for smaller packets (RFC 1191), and is no failure.
+        if end - at < 36 or buf[at] != 3 or buf[at + 1] == 4:
+            return NOT_TCP_UDP
+        at += 8
+        header: cython.Py_ssize_t = (buf[at] & 15) * 4
+        if buf[at] >> 4 != 4 or header < 20 or end - at < header + 8 or buf[at + 6] & 0x1F or buf[at + 7]:
+            return NOT_TCP_UDP
+        return self._embedded(buf, at + 12, at + 20, at + header, buf[at + 9], end, seg)
+
+    # [type 1][code][checksum][4 unused][IPv6 header][what follows it]     RFC 4443, 3.1
+    def _error6(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        if end - at < 56 or buf[at] != 1 or buf[at + 8] >> 4 != 6:
+            return NOT_TCP_UDP
+        return self._embedded(buf, at + 16, at + 48, at + 48, buf[at + 14], end, seg)
+
+    def _embedded(
+        self,
+        buf: bytes,
+        addresses: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        at: cython.Py_ssize_t,
+        protocol: cython.int,
+        end: cython.Py_ssize_t,
+        seg: Segment,
+    ) -> cython.int:
+        """The packet that an error is about: its addresses are `[addresses:stop)`, its ports begin at `at`."""
+        if (protocol != 6 and protocol != 17) or end - at < 8:
+            return NOT_TCP_UDP
+        c: Cursor = self.cursor
+        c.set(buf, addresses, end)
+        seg.is_tcp = protocol == 6
+        seg.seq = c.u32(at + 4)
+        seg.key = c.take(addresses, stop) + c.take(at, at + 4)
+        return UNREACHABLE
 
     def _transport(
         self,
@@ -188,6 +240,7 @@ class Link:
                 return TRUNCATED
             seg.is_tcp = False
             seg.flags = 0
+            seg.check = buf[at + 6] << 8 | buf[at + 7]
         elif protocol == 4 or protocol == 41 or protocol == 47:
             return ODD
         else:

@@ -36,6 +36,13 @@ DB_SYSTEM_NAME = "db.system.name"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
 REPEATS = "pcap_receiver.request.repeats"
+NETWORK_TYPE = "network.type"
+IO_DIRECTION = "network.io.direction"
+PEER_KIND = "pcap_receiver.peer.kind"
+TCP_SIDE = "pcap_receiver.tcp.side"
+TCP_LEG = "pcap_receiver.tcp.leg"
+REASON = "reason"
+CAUSE = "cause"
 
 UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "")
 """error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error."""
@@ -271,6 +278,78 @@ def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
 def _gauge(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
     return MetricDef(name=name, unit=unit, description=description, kind="gauge", attributes=attributes)
 
+
+def _histogram(name: str, unit: str, description: str, bounds: tuple[float, ...], *attributes: str) -> MetricDef:
+    return MetricDef(name=name, unit=unit, description=description, kind="histogram", bounds=bounds, attributes=attributes)
+
+
+T16 = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds in seconds of what TCP does: round trips within a cluster lie below the first bound of D9 (ADR 8)."""
+LIFETIMES = (0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Bounds in seconds of how long connections last."""
+VOLUMES = tuple(float(64 * 4**i) for i in range(13))
+"""Bounds in bytes, 64 to 1 GiB by powers of 4."""
+SEGMENT_SIZES = (536.0, 1220.0, 1360.0, 1400.0, 1440.0, 1460.0, 8960.0, 65495.0)
+"""Bounds in bytes of the MSS: the least of IPv4 and of IPv6, tunnels, Ethernet with IPv6 and with IPv4, jumbo frames, loopback."""
+
+TCP_OPEN = "pcap_receiver.tcp.connections.open"
+TCP_ESTABLISHED = "pcap_receiver.tcp.connections.established"
+TCP_CLOSED = "pcap_receiver.tcp.connections.closed"
+TCP_RETRANSMITS = "pcap_receiver.tcp.retransmits"
+
+LAYER4_COMMON = (VANTAGE, SERVER_ADDRESS, SERVER_PORT, NETWORK_TYPE, NETWORK_TRANSPORT, PEER_KIND)
+"""What every metric of layer 4 is split by; server.address only where we are the client, or asked for."""
+
+LAYER4: dict[str, MetricDef] = {
+    metric.name: metric
+    for metric in (
+        _sum("pcap_receiver.network.io", "By", "Payload of TCP and UDP, retransmissions included.", IO_DIRECTION),
+        _sum("pcap_receiver.network.packets", "{packet}", "Packets of TCP and UDP.", IO_DIRECTION),
+        _sum("pcap_receiver.network.unreachable", "{packet}", "ICMP errors: destination unreachable."),
+        _sum("pcap_receiver.tcp.connections.opened", "{connection}", "Connections that a SYN was seen of."),
+        _sum(TCP_ESTABLISHED, "{connection}", "Connections whose handshake is complete."),
+        _sum(
+            "pcap_receiver.tcp.connections.failed",
+            "{connection}",
+            "Connections that were never established, by reason and the side to blame.",
+            REASON,
+            TCP_SIDE,
+        ),
+        _sum(TCP_CLOSED, "{connection}", "Connections that ended, by reason and the side that ended them.", REASON, TCP_SIDE),
+        MetricDef(
+            name=TCP_OPEN,
+            unit="{connection}",
+            description="Connections that are open now.",
+            kind="sum",
+            monotonic=False,
+        ),
+        _sum(TCP_RETRANSMITS, "{segment}", "Segments that were sent again, by cause.", IO_DIRECTION, CAUSE),
+        _sum("pcap_receiver.tcp.retransmits.io", "By", "Payload that was sent again.", IO_DIRECTION),
+        _sum(
+            "pcap_receiver.tcp.retransmits.spurious",
+            "{segment}",
+            "Segments sent again that had arrived: the other side said so (DSACK).",
+            IO_DIRECTION,
+        ),
+        _sum("pcap_receiver.tcp.duplicate_acks", "{packet}", "ACKs that say nothing new while data is outstanding.", IO_DIRECTION),
+        _sum("pcap_receiver.tcp.reordered", "{segment}", "Segments that others had overtaken.", IO_DIRECTION),
+        _sum("pcap_receiver.tcp.zero_windows", "{event}", "Times that a side shut its window.", IO_DIRECTION),
+        _sum("pcap_receiver.tcp.zero_window.duration", "s", "How long windows were shut.", IO_DIRECTION),
+        _histogram("pcap_receiver.tcp.handshake.duration", "s", "From the first SYN to the handshake's last ACK.", T16),
+        _histogram("pcap_receiver.tcp.rtt", "s", "Round-trip time from here to one side and back.", T16, TCP_LEG),
+        _histogram(
+            "pcap_receiver.tcp.rtt.variance",
+            "s",
+            "The connection's round-trip time variation (RFC 6298) after each sample.",
+            T16,
+            TCP_LEG,
+        ),
+        _histogram("pcap_receiver.tcp.mss", "By", "Maximum segment size, as a side announced it.", SEGMENT_SIZES, TCP_SIDE),
+        _histogram("pcap_receiver.tcp.connection.duration", "s", "From the first SYN to the end of the connection.", LIFETIMES),
+        _histogram("pcap_receiver.tcp.connection.io", "By", "Payload of a whole connection.", VOLUMES, IO_DIRECTION),
+    )
+}
+"""What TCP and UDP did, on any port. `docs/layer4.md` says how each is made."""
 
 SELF: dict[str, MetricDef] = {
     metric.name: metric

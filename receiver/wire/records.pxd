@@ -44,6 +44,9 @@ cdef class Segment:
     cdef long long ts_ns
     cdef Py_ssize_t options
     cdef int window
+    cdef int ident
+    cdef int check
+    cdef long long origin
 
 @cython.final
 cdef class Endpoints:

@@ -54,7 +54,9 @@ class Segment:
 
     `key` is the flow key of its direction (12 bytes, IPv6 36): source, destination, ports. The payload is `[start:end)`
     of the batch; `wire_length` is what the packet carried, more than `end - start` where the capture cut it.
-    `options` is where the TCP header's options start, `window` is unscaled.
+    `options` is where the TCP header's options start, `window` is unscaled. What tells a copy of a packet from another packet:
+    `ident` is IPv4's identification (0 where it has none), `check` UDP's checksum, `origin` what a cooked header says of the
+    interface.
     """
 
     def __init__(self) -> None:
@@ -69,6 +71,9 @@ class Segment:
         self.ts_ns = 0
         self.options = 0
         self.window = 0
+        self.ident = 0
+        self.check = 0
+        self.origin = 0
 
 
 @cython.no_gc

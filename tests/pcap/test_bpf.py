@@ -100,25 +100,28 @@ def test_raw_ip_of_one_version_compiles(name: str, family: int) -> None:
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_detection_wants_all_tcp_and_dns(link: int) -> None:
-    plan = FilterPlan()
+def test_detection_wants_all_tcp_and_dns_and_layer4_all_udp_and_errors(link: int) -> None:
+    unreachable = b"\x03\x01" + b"\0" * 6 + ip4(udp(53), 17)
+    unreachable6 = b"\x01\x04" + b"\0" * 6 + ip6(udp(53), 17)
+    for packet in (ip4(udp(123), 17), ip6(udp(123), 17), ip4(unreachable, 1), ip6(unreachable6, 58)):
+        assert passes(FilterPlan(), packet, link)
+        assert passes(FilterPlan(), packet, link, tags=1) or link not in (bpf.DLT_EN10MB, bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2)
+        assert not passes(FilterPlan(layer4=False), packet, link)
+    # That a packet must be smaller is no failure; nor is a ping.
+    for packet in (ip4(b"\x03\x04" + b"\0" * 30, 1), ip4(b"\x08\0" + b"\0" * 30, 1), ip6(b"\x80\0" + b"\0" * 30, 58)):
+        assert not passes(FilterPlan(), packet, link)
+    plan = FilterPlan(layer4=False)
     for packet in (
         ip4(tcp(1)),
         ip6(tcp(65000)),
-        ip4(tcp(80, ACK, b"")),
-        ip6(tcp(80, ACK, b"")),
         ip4(udp(53), 17),
         ip6(udp(53), 17),
         ip4(tcp(), options=b"\x01" * 8),
     ):
         assert passes(plan, packet, link)
-    for packet in (
-        ip4(udp(123), 17),
-        ip6(udp(123), 17),
-        ip4(b"\x08\0" + b"\0" * 30, 1),
-        ip6(b"\x80\0" + b"\0" * 30, 58),
-    ):
-        assert not passes(plan, packet, link)
+        assert passes(FilterPlan(), packet, link)
+    for packet in (ip4(tcp(80, ACK, b"")), ip6(tcp(80, ACK, b""))):
+        assert passes(FilterPlan(), packet, link)
 
 
 @pytest.mark.parametrize("family", [10, 24, 28, 30])
@@ -248,7 +251,7 @@ def test_what_dpkt_decodes_reaches_it() -> None:
 def test_tunnels_pass_when_they_are_to_be_opened(packet: bytes, outer: int) -> None:
     for ip in (ip4, ip6):
         assert passes(FilterPlan(unwrap=True), ip(packet, outer))
-        assert not passes(FilterPlan(), ip(packet, outer))
+        assert not passes(FilterPlan(layer4=False), ip(packet, outer))
 
 
 def test_tcpdump_agrees_packet_by_packet(tmp_path: Path) -> None:

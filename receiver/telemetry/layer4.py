@@ -1,0 +1,221 @@
+"""Rows of layer 4 -> Metrics.
+
+Room: telemetry. Reads what `pcap/layer4.py` counts, row by row, and gives it names and attributes; knows of it no more than
+`Rows` and `Row` say. Sides of a connection become directions here: receive and transmit are ours, and the server's where neither
+side is. Beyond `series_max` series of a metric the rest is told in one (metrics SDK specification, "Cardinality limits").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from receiver.telemetry import semconv
+from receiver.telemetry.snapshot import Attributes, AttributeValue, HistogramPoint, Metric, NumberPoint
+
+T = TypeVar("T")
+
+CLIENT = 1  # the vantage, as `wire/records.py` numbers it
+SIDES = ("client", "server")
+LEGS = ("server", "client")  # of data to the server, and to the client
+NANOSECONDS = "pcap_receiver.tcp.zero_window.duration"
+
+
+class Row(Protocol):
+    """The counters of one combination of attributes."""
+
+    @property
+    def start_ns(self) -> int: ...
+    @property
+    def vantage(self) -> int: ...
+    @property
+    def server_port(self) -> int: ...
+    @property
+    def ipv6(self) -> bool: ...
+    @property
+    def is_tcp(self) -> bool: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def overflow(self) -> bool: ...
+    @property
+    def server_address(self) -> str | None: ...
+    @property
+    def peer_address(self) -> str | None: ...
+    @property
+    def client_address(self) -> str | None: ...
+    @property
+    def ranges(self) -> list[dict[int, int]] | None: ...
+    def counters(self) -> list[int]: ...
+    def histogram(self, first: int, width: int) -> tuple[int, ...]: ...
+    def total(self, number: int) -> int: ...
+
+
+class Rows(Protocol):
+    @property
+    def widths(self) -> list[tuple[int, int]]: ...
+    def everything(self) -> Sequence[Row]: ...
+
+
+Entry = tuple[str, str, str]
+
+
+def bounds() -> dict[str, tuple[float, ...]]:
+    """Of every histogram, for whoever counts."""
+    return {name: metric.bounds for name, metric in semconv.LAYER4.items() if metric.kind == "histogram"}
+
+
+class Layer4Metrics:
+    """Makes the Metrics of `rows`; `counters`, `histograms` and `kinds` are the tables that say what its numbers mean."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        counters: Sequence[Entry],
+        histograms: Sequence[tuple[str, str, int]],
+        kinds: Sequence[str],
+        series_max: int = 2000,
+    ) -> None:
+        self._rows = rows
+        self._kinds = kinds
+        self._series_max = series_max
+        self._counters = [
+            (number, name, cause, what, second)
+            for number, (name, cause, what, second) in enumerate(_each(counters))
+        ]
+        self._histograms = [
+            (number, name, what, second, unit)
+            for number, (name, unit, what, second) in enumerate(_each((name, unit, what) for name, what, unit in histograms))
+        ]
+        # One tuple for each series from snapshot to snapshot; also, who was first, and so is not told in the rest.
+        self._known: dict[tuple[int, bool, int], Attributes] = {}
+        self._admitted: dict[str, int] = {}
+        self.overflow: Attributes = ((semconv.OVERFLOW, True),)
+        self.overflowed = 0
+
+    def metrics(self) -> list[Metric]:
+        """Everything that was ever counted, by name."""
+        sums: dict[str, list[NumberPoint]] = {}
+        shapes: dict[str, list[HistogramPoint]] = {}
+        left: dict[str, tuple[int, int | float]] = {}
+        rest: dict[str, list[HistogramPoint]] = {}
+        for index, row in enumerate(self._rows.everything()):
+            values = row.counters()
+            opened = any(values[number] for number, name, *_ in self._counters if name in _CONNECTIONS)
+            for number, name, cause, what, second in self._counters:
+                value: int | float = values[number]
+                if not value and not (opened and name == semconv.TCP_OPEN):
+                    continue
+                if name == NANOSECONDS:
+                    value = value / 1e9
+                attributes = None if row.overflow else self._attributes(index, row, False, number, name, cause, what, second)
+                if attributes is None:
+                    start_ns, so_far = left.get(name, (row.start_ns, 0))
+                    left[name] = (min(start_ns, row.start_ns), so_far + value)
+                else:
+                    point = NumberPoint(attributes=attributes, start_ns=row.start_ns, value=value)
+                    sums.setdefault(name, []).append(point)
+            for number, name, what, second, unit in self._histograms:
+                first, width = self._rows.widths[number]
+                counts = row.histogram(first, width)
+                count = sum(counts)
+                if not count:
+                    continue
+                attributes = None if row.overflow else self._attributes(index, row, True, number, name, "", what, second)
+                total = row.total(number)
+                shape = HistogramPoint(
+                    attributes=attributes or self.overflow,
+                    start_ns=row.start_ns,
+                    count=count,
+                    sum=total / unit if unit > 1 else float(total),
+                    bucket_counts=counts,
+                    vmrange=tuple(sorted(row.ranges[number].items())) if row.ranges is not None else (),
+                )
+                (rest if attributes is None else shapes).setdefault(name, []).append(shape)
+        for name, (start_ns, value) in left.items():
+            sums.setdefault(name, []).append(NumberPoint(attributes=self.overflow, start_ns=start_ns, value=value))
+        for name, points in rest.items():
+            shapes.setdefault(name, []).append(_together(points))
+        return [_metric(name, tuple(sums[name])) for name in sorted(sums)] + [
+            _metric(name, tuple(shapes[name])) for name in sorted(shapes)
+        ]
+
+    def _attributes(
+        self, index: int, row: Row, histogram: bool, number: int, name: str, cause: str, what: str, second: int
+    ) -> Attributes | None:
+        """None for a series that came too late."""
+        key = (index, histogram, number)
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        if self._admitted.get(name, 0) >= self._series_max - 1:
+            self.overflowed += 1
+            return None
+        self._admitted[name] = self._admitted.get(name, 0) + 1
+        pairs: list[tuple[str, AttributeValue]] = [
+            (semconv.VANTAGE, "client" if row.vantage == CLIENT else "server"),
+            (semconv.NETWORK_TYPE, "ipv6" if row.ipv6 else "ipv4"),
+            (semconv.NETWORK_TRANSPORT, "tcp" if row.is_tcp else "udp"),
+            (semconv.PEER_KIND, self._kinds[row.kind]),
+        ]
+        if row.server_port:
+            pairs.append((semconv.SERVER_PORT, row.server_port))
+        for attribute, address in (
+            (semconv.SERVER_ADDRESS, row.server_address),
+            (semconv.NETWORK_PEER_ADDRESS, row.peer_address),
+            (semconv.CLIENT_ADDRESS, row.client_address),
+        ):
+            if address is not None:
+                pairs.append((attribute, address))
+        if cause:
+            pairs.append((semconv.CAUSE if name == semconv.TCP_RETRANSMITS else semconv.REASON, cause))
+        if what == "direction":
+            # To the server is received where the server is ours.
+            pairs.append((semconv.IO_DIRECTION, "receive" if second == row.vantage else "transmit"))
+        elif what == "leg":
+            pairs.append((semconv.TCP_LEG, LEGS[second]))
+        elif what == "side":
+            pairs.append((semconv.TCP_SIDE, SIDES[second]))
+        elif what:
+            pairs.append((semconv.TCP_SIDE, what))
+        attributes = tuple(sorted(pairs))
+        self._known[key] = attributes
+        return attributes
+
+
+_CONNECTIONS = (semconv.TCP_ESTABLISHED, semconv.TCP_OPEN, semconv.TCP_CLOSED)
+
+
+def _each(entries: Iterable[tuple[str, T, str]]) -> Iterator[tuple[str, T, str, int]]:
+    """Each number of a table of pairs and single ones."""
+    for name, extra, what in entries:
+        for second in (0, 1) if what in ("direction", "side", "leg") else (0,):
+            yield name, extra, what, second
+
+
+def _together(points: Sequence[HistogramPoint]) -> HistogramPoint:
+    ranges: dict[int, int] = {}
+    for point in points:
+        for index, count in point.vmrange:
+            ranges[index] = ranges.get(index, 0) + count
+    return HistogramPoint(
+        attributes=points[0].attributes,
+        start_ns=min(point.start_ns for point in points),
+        count=sum(point.count for point in points),
+        sum=sum(point.sum for point in points),
+        bucket_counts=tuple(map(sum, zip(*(point.bucket_counts for point in points), strict=True))),
+        vmrange=tuple(sorted(ranges.items())),
+    )
+
+
+def _metric(name: str, points: tuple[NumberPoint, ...] | tuple[HistogramPoint, ...]) -> Metric:
+    definition = semconv.LAYER4[name]
+    return Metric(
+        name=name,
+        unit=definition.unit,
+        description=definition.description,
+        kind=definition.kind,
+        points=points,
+        monotonic=definition.monotonic,
+        bounds=definition.bounds,
+    )
