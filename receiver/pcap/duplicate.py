@@ -21,9 +21,9 @@ import cython
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Segment
 
-# Of a million packets a second, four milliseconds. A power of two. 4096 x 56 bytes.
-SLOTS = 4096
-WORDS = 7
+# Of a million packets a second, one millisecond. A power of two, and little enough to stay in the cache: 1024 x 64 bytes.
+SLOTS = 1024
+WORDS = 8
 # A router between two of our interfaces may hold a packet back for as long; nothing is sent again with the same identification.
 COPY_NS = 50_000_000
 # Copies made by one kernel are some 10 us apart; no stack sends again unasked within a millisecond.

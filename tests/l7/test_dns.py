@@ -817,7 +817,8 @@ def test_captures_say_what_zeek_says(name: str) -> None:
     rows = [dict(zip(fields, line.split("\t"), strict=True)) for line in lines if not line.startswith("#")]
     # Zeek has a second row for a second answer to the same query; we have one roundtrip, and an unmatched answer.
     asked = list({(row["uid"], row["trans_id"], row["query"]): row for row in reversed(rows)}.values())[::-1]
-    assert reading.pairing.unmatched == len(rows) - len(asked)
+    # Where the second one is the same packet, captured again (one identification), it is no answer at all.
+    assert reading.pairing.unmatched + engine.skipped_packets()["duplicate"] == len(rows) - len(asked)
     assert not reading.errors
     assert len(collector.seen) == len(asked) > 0
     for one, row in zip(collector.seen, asked, strict=True):
