@@ -11,7 +11,6 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,20 @@ WORKLOAD = [sys.executable, str(HERE / "workload.py")]
 MANY_OF = [sys.executable, str(ROOT / "tests" / "bench" / "many.py")]
 SECOND_NS = 1_000_000_000
 AGREED = 0.05
+FEW = "in vain", "of these SYN-ACKs"  # of a handful one is more than that share
 
 REFUSED, SILENT, NO_LAST_ACK, RESET_BY_SERVER, RESET_BY_CLIENT, VANISHED, CALLED_OUT, FILTERED, NO_UDP = range(8101, 8110)
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+def watch(site: Site, *settings: str) -> tuple[Receiver, Collector]:
+    """A receiver that exports to a Collector and to nobody else: it would try until its shutdown's time is up."""
+    collector = site.collector()
+    fixed = "receivers.pcap.interfaces=[eth0]", "service.pipelines.metrics.exporters=[otlp_grpc]"
+    return site.receiver(*fixed, *settings), collector
 
 
 def seen_all(receiver: Receiver) -> None:
@@ -65,22 +72,29 @@ def snmp(namespace: Namespace) -> dict[str, int]:
 
 
 def since(before: dict[str, int], namespace: Namespace) -> dict[str, int]:
+    """What they have grown by, once the last FIN has come through: each try takes a quarter of a second and more."""
+
+    def at_rest() -> bool:
+        earlier = snmp(namespace)
+        time.sleep(1)
+        return earlier == snmp(namespace)
+
+    wait_for(at_rest, "the last segment")
     return {name: value - before[name] for name, value in snmp(namespace).items() if name in before}
 
 
 def test_loss_and_round_trips_are_those_of_the_kernel(routed_site: Site) -> None:
     """1 000 connections through a router that loses 1 % both ways and takes 5 ms each way."""
     site, connections = routed_site, 1000
-    collector = site.collector()
-    receiver = site.receiver("receivers.pcap.interfaces=[eth0]")
+    # Nothing is exported before the end: the kernel would count that too.
+    receiver, collector = watch(site, "receivers.pcap.sampling.default=0", "exporters.otlp_grpc.interval=1h")
     site.delay(5)
     site.lose(1)
     before, callers_before = snmp(site.application), snmp(site.client)
     server = site.background([*WORKLOAD, "serve", APPLICATION, "8080"], site.application, "ready")
     called = site.client.run(*WORKLOAD, "call", APPLICATION, "8080", str(connections), "32", timeout_s=120)
+    kernel, caller_kernel = since(before, site.application), since(callers_before, site.client)
     seen_all(receiver)
-    kernel = since(before, site.application)
-    caller_kernel = since(callers_before, site.client)
     server.stop()
     ends: list[dict[str, Any]] = json.loads(server.output().splitlines()[-1])
     callers: list[dict[str, Any]] = json.loads(called.stdout)
@@ -112,7 +126,7 @@ def test_loss_and_round_trips_are_those_of_the_kernel(routed_site: Site) -> None
     assert site.lost("eth0") > 0
     assert site.lost("eth1") > 0
     for what, (own, theirs) in pairs.items():
-        assert own == pytest.approx(theirs, rel=AGREED), f"{what}\n{table}"
+        assert own == pytest.approx(theirs, rel=AGREED, abs=2 if what in FEW else None), f"{what}\n{table}"
 
     assert len(ends) == len(callers) == connections
     assert ours.total("tcp.connections.established") == kernel["TcpPassiveOpens"] == connections
@@ -198,20 +212,19 @@ def fail_in_each_way(site: Site) -> tuple[socket.socket, socket.socket]:
 
 
 @pytest.fixture(scope="module")
-def felt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figures]:
+def felt(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     """The figures after one connection each has failed in each way; two seconds without a packet end a flow."""
     if not namespaces.available():
         pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
     program("nft")
     site = Site(tmp_path_factory.mktemp("felt"))
     try:
-        collector = site.collector()
-        receiver = site.receiver("receivers.pcap.interfaces=[eth0]", "receivers.pcap.flows.idle_timeout=2s")
+        receiver, collector = watch(site, "receivers.pcap.flows.idle_timeout=2s")
         listener, answerer = fail_in_each_way(site)
         with listener, answerer:
             wait_for(lambda: receiver.own("flows_open") == 0, "the end of every flow")
         receiver.stop()
-        yield Figures(collector)
+        return Figures(collector)
     finally:
         site.close()
 
@@ -351,7 +364,9 @@ def test_half_open_for_an_hour_is_given_up_after_five_minutes(site: Site, tmp_pa
     ends = ends_of(figures)
     assert ends[1] == {("failed", "timeout", "server"): 1}
     assert ends[2] == {("failed", "timeout", "client"): 1}
-    assert ends[3].get(("closed", "idle", None)) == 1
+    # What comes after is of a connection that nobody saw begin.
+    assert ends[3] == {("closed", "idle", None): 1, ("closed", "reset", "server"): 1}
+    assert figures.total("tcp.connections.established", port=3) == 1
     assert ends[4] == {("closed", "idle", None): 1}
     assert ends[5] == {("closed", "fin", "client"): 1}
     assert figures.split("tcp.retransmits", "port", "cause") == {(1, "syn"): 1, (2, "syn_ack"): 4}
@@ -376,8 +391,8 @@ MANY = 10_000
 
 def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
     program("nft")
-    collector = site.collector()
-    receiver = site.receiver("receivers.pcap.interfaces=[eth0]")
+    receiver, collector = watch(site)
+    before = receiver.own("process_memory_rss_bytes")
     for setting, value in (
         ("tcp_max_syn_backlog", 30_000), ("tcp_syncookies", 0), ("tcp_synack_retries", 1), ("ip_local_port_range", "10000 65000")
     ):  # fmt: skip
@@ -390,7 +405,7 @@ def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
         site.background([*MANY_OF, "connect", APPLICATION, str(port), str(MANY)], site.client, "ready")
     wait_for(lambda: receiver.own("flows_open") == 2 * MANY, f"{2 * MANY} flows")
     rss = receiver.own("process_memory_rss_bytes")
-    print(f"RSS with {MANY} open and {MANY} half-open connections: {rss / (1 << 20):.1f} MiB")
+    print(f"RSS {before / (1 << 20):.1f} MiB, with {MANY} open and {MANY} half-open connections {rss / (1 << 20):.1f} MiB")
 
     def figures() -> Figures | None:
         now = Figures(collector)
@@ -420,13 +435,12 @@ def test_servers_that_are_called_have_names(site: Site) -> None:
         site.client, "started",
     )  # fmt: skip
     site.background([*WORKLOAD, "serve", "0.0.0.0", "8080"], site.client, "ready")
-    collector = site.collector()
     own_etc = Path("/etc/netns") / site.application.name  # what `ip netns exec` puts over /etc
     own_etc.mkdir(parents=True)
     try:
         (own_etc / "hosts").write_text(f"127.0.0.1 localhost\n{addresses['by-hosts.test']} by-hosts.test other\n")
         configured = f"{{{addresses['by-configuration.test']}: by-configuration.test}}"
-        receiver = site.receiver("receivers.pcap.interfaces=[eth0]", f"receivers.pcap.names={configured}")
+        receiver, collector = watch(site, f"receivers.pcap.names={configured}")
     finally:
         (own_etc / "hosts").unlink()
         own_etc.rmdir()
