@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from receiver.remote_write.name import metric_name
+from receiver.remote_write.name import metric_name, number_text
 from receiver.telemetry import semconv
 from receiver.telemetry.snapshot import Metric
 
@@ -29,6 +29,36 @@ DURATIONS = """\
 
 From the request's first byte to the response's last one, by the packets' own clock. `server`: the observed side was
 called; `client`: it called.
+"""
+
+LAYER4 = f"""\
+## TCP and UDP
+
+Of every connection on any port, decoded or not; [layer4.md](layer4.md) says how each figure is made. Switched off by
+`receivers.pcap.layer4.enabled: false`. All are split by {", ".join(f"`{name}`" for name in semconv.LAYER4_COMMON)};
+`server.address` only where we are the client, or where `receivers.pcap.layer4.labels` asks for it, as it may for
+`network.peer.address` and `client.address`.
+"""
+
+NETFLOW = """
+### In the words of a netflow
+
+The columns of a network flow table, as DataKit's and others' have it, and what gives them here.
+
+| column | here |
+|---|---|
+| bytes_read, bytes_written | `pcap_receiver.network.io` with `network.io.direction` `receive`, `transmit` |
+| retransmits | `pcap_receiver.tcp.retransmits`; as a rate of bytes, `pcap_receiver.tcp.retransmits.io` / `pcap_receiver.network.io` |
+| rtt | `pcap_receiver.tcp.rtt`, by `pcap_receiver.tcp.leg`: quantiles of a histogram, no average |
+| rtt_var | `pcap_receiver.tcp.rtt.variance` |
+| tcp_established | `pcap_receiver.tcp.connections.established` as it happens, `pcap_receiver.tcp.connections.open` now |
+| tcp_closed | `pcap_receiver.tcp.connections.closed`, by `reason` and `pcap_receiver.tcp.side` |
+| direction (incoming, outgoing) | `pcap_receiver.vantage`: `server`, `client` |
+| ip type (private, multicast, ...) | `pcap_receiver.peer.kind` |
+| family, transport | `network.type`, `network.transport` |
+| dst_domain | `server.address`: the name that a DNS answer gave |
+| dst_ip, src_ip | `network.peer.address`, `client.address`, when asked for |
+| dst_port | `server.port`; ephemeral ports are no attributes |
 """
 
 ITSELF = """\
@@ -82,7 +112,14 @@ def page() -> str:
             f"- buckets: {bounds}",
             "",
         ]
-    lines += [ITSELF, "| metric | kind | unit | attributes | what |", "|---|---|---|---|---|"]
+    lines += [LAYER4, "| metric | kind | unit | also split by | what |", "|---|---|---|---|---|"]
+    for metric in semconv.LAYER4.values():
+        names = ", ".join(f"`{name}`" for name in metric.attributes)
+        kind = metric.kind if metric.monotonic else "sum, not monotonic"
+        bounds = f"<br>buckets: {', '.join(number_text(bound) for bound in metric.bounds)}" if metric.bounds else ""
+        name = f"`{metric.name}`<br>`{prometheus(metric)}`"
+        lines.append(f"| {name} | {kind} | `{metric.unit}` | {names} | {metric.description}{bounds} |")
+    lines += [NETFLOW, ITSELF, "| metric | kind | unit | attributes | what |", "|---|---|---|---|---|"]
     for metric in semconv.SELF.values():
         names = ", ".join(f"`{name}`" for name in metric.attributes)
         name = f"`{metric.name}`<br>`{prometheus(metric)}`"

@@ -41,7 +41,7 @@ COLUMNS = (
 
 # The packets that only one of the two takes for such, and why.
 NOTHING_OUTSTANDING = "the other side has nothing outstanding that it could ask for: no duplicate ACK (RFC 5681, 2)"
-SACK_ASKS = "it carries SACK for a hole; Wireshark takes it for a window update, as the window changed too (RFC 6675, 2: a duplicate)"
+SACK_ASKS = "it carries SACK for a hole; Wireshark takes it for a window update, as the window changed too (RFC 6675, 2)"
 EARLIER_THAN_THREE = "SACK told of the hole a round trip ago (RACK, RFC 8985); Wireshark wants two duplicate ACKs within 20 ms"
 SAID_BY_DSACK = "the receiver says so (DSACK, RFC 2883); Wireshark believes only an ACK that it saw before the segment"
 Only = dict[str, dict[int, str]]

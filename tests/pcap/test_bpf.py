@@ -219,7 +219,7 @@ def test_own_exporters_and_excluded_ports_and_addresses_do_not_pass(link: int) -
 
 
 def test_the_users_filter_narrows_and_never_widens() -> None:
-    plan = FilterPlan(user="tcp port 80 or udp port 123")
+    plan = FilterPlan(user="tcp port 80 or udp port 123", layer4=False)
     assert passes(plan, ip4(tcp(80)))
     assert not passes(plan, ip4(tcp(81)))
     assert not passes(plan, ip4(udp(123), 17))

@@ -1,0 +1,148 @@
+"""One packet captured twice is a copy; one sent twice is not."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from receiver.engine import Engine
+from tests.pcap.packets import ACK, CLIENT, FIN, PSH, SERVER, SYN, Line, Wire, engine, ip, sack, udp
+
+SLL, SLL2 = 113, 276
+SIX = {"client": "fd00::1", "server": "fd00::2"}
+
+
+def copies(on: Engine) -> int:
+    skipped = on.skipped_packets()
+    assert on.packets == on.parsed + sum(skipped.values())
+    return skipped["duplicate"]
+
+
+def test_every_packet_of_a_connection_twice() -> None:
+    """As the veth and its bridge give them: each packet, and 4 us later the same once more."""
+    wire = Wire()
+    line = Line(wire)
+    for side, payload, flags in (
+        (0, b"", SYN), (1, b"", SYN | ACK), (0, b"", ACK), (0, b"x" * 100, PSH | ACK), (1, b"", ACK), (1, b"y" * 50, PSH | ACK),
+        (0, b"", ACK), (0, b"", FIN | ACK), (1, b"", FIN | ACK), (0, b"", ACK),
+    ):  # fmt: skip
+        seq, ack = line.seq[side], line.seq[1 - side] if flags & ACK else 0
+        line.send(side, payload, flags)
+        line.send(side, payload, flags, seq=seq, ack=ack, after_ms=0.004, ident=wire.ident)
+    assert copies(wire.engine) == 10
+    assert wire.tcp() == {"connections.opened": 1, "connections.established": 1, "connections.closed{fin,client}": 1}
+    assert (wire.counts()["network.io{receive}"], wire.counts()["network.packets{transmit}"]) == (100, 4)
+
+
+def test_three_copies_that_are_routed_in_between() -> None:
+    line = Line().opened().c(b"x")
+    for after_ms in (10, 10):
+        line.c(b"x", seq=1001, after_ms=after_ms, ident=line.wire.ident)
+    assert copies(line.wire.engine) == 2
+
+
+def test_segment_sent_again_has_an_identification_of_its_own() -> None:
+    line = Line().opened().c(b"x" * 9).c(b"x" * 9, seq=1001, after_ms=0.2)
+    assert copies(line.wire.engine) == 0
+    assert line.wire.counts()["tcp.retransmits.io{receive}"] == 9
+
+
+@pytest.mark.parametrize("addresses", [SIX, {}])
+def test_without_identification_the_same_at_once_is_a_copy(addresses: dict[str, str]) -> None:
+    line = Line(Wire(engine((addresses.get("server", SERVER),))), **addresses).opened()
+    line.c(b"x" * 9, ident=0).c(b"x" * 9, seq=1001, after_ms=0.01, ident=0)
+    assert copies(line.wire.engine) == 1
+    assert "tcp.retransmits.io{receive}" not in line.wire.counts()
+
+
+def test_without_identification_what_was_asked_for_again_is_none() -> None:
+    """A fast retransmission within a data centre: 100 us after, but the other side spoke in between."""
+    line = Line(Wire(engine(("fd00::2",))), **SIX).opened()
+    line.c(b"x" * 9).s(ack=1001, after_ms=0.05).c(b"x" * 9, seq=1001, after_ms=0.05)
+    assert copies(line.wire.engine) == 0
+    assert line.wire.counts()["tcp.retransmits.io{receive}"] == 9
+
+
+def test_without_identification_what_comes_later_is_none() -> None:
+    line = Line(Wire(engine(("fd00::2",))), **SIX).opened()
+    line.c(b"x" * 9).c(b"x" * 9, seq=1001, after_ms=1.5)
+    assert copies(line.wire.engine) == 0
+
+
+def test_duplicate_acks_that_differ_only_in_their_sack_are_no_copies() -> None:
+    line = Line(Wire(engine(("fd00::2",))), **SIX).opened()
+    line.c(b"x" * 9).c(b"x" * 9, seq=1020).c(b"x" * 9, seq=1029)
+    line.s(ack=1010, after_ms=0.01, options=sack((1020, 1029))).s(ack=1010, after_ms=0.01, options=sack((1020, 1038)))
+    assert copies(line.wire.engine) == 0
+    assert line.wire.counts()["tcp.duplicate_acks{transmit}"] == 1  # the first one acknowledges something
+
+
+def cooked(packet: bytes, kind: int, origin: int) -> bytes:
+    if kind == SLL:
+        return struct.pack("!HHH8sH", origin, 1, 6, b"", 0x0800) + packet
+    return struct.pack("!HHIHBB8s", 0x0800, 0, origin, 1, 0, 6, b"") + packet
+
+
+def datagrams(wire: Wire, *origins: tuple[int, int, float], check: int = 7) -> None:
+    """Each with its identification, where it comes from, and how long after the one before, in milliseconds."""
+    for ident, origin, after_ms in origins:
+        packet = ip(CLIENT, SERVER, 17, udp(40000, 8125, b"hits:1|c", check), ident)
+        wire.packet(cooked(packet, wire.link_type, origin) if wire.link_type != 12 else packet, after_ms)
+
+
+def test_datagram_with_the_same_identification_is_a_copy() -> None:
+    wire = Wire()
+    datagrams(wire, (5, 0, 1), (5, 0, 0.09), (6, 0, 0.01))
+    assert copies(wire.engine) == 1
+
+
+def test_programs_send_the_same_datagram_twice() -> None:
+    """Unconnected sockets leave the identification 0, and counters are sent as often as they are hit."""
+    wire = Wire()
+    datagrams(wire, *[(0, 0, 0.005)] * 10)
+    assert copies(wire.engine) == 0
+    wire.engine.finish()
+    assert wire.counts()["network.packets{receive}"] == 10
+
+
+@pytest.mark.parametrize("kind", [SLL, SLL2])
+def test_datagram_from_another_interface_is_a_copy(kind: int) -> None:
+    wire = Wire(link_type=kind)
+    datagrams(wire, (0, 0, 1), (0, 3, 0.01), (0, 0, 0.01), (0, 3, 0.01))
+    assert copies(wire.engine) == 2
+
+
+def test_dns_answer_captured_twice_is_one_answer() -> None:
+    query = bytes.fromhex("12340100000100000000000001610000010001")
+    answer = query[:2] + b"\x81\x80" + query[4:]
+    wire = Wire()
+    for source, target, payload, ident in ((40000, 53, query, 9), (53, 40000, answer, 10), (53, 40000, answer, 10)):
+        ends = (CLIENT, SERVER) if target == 53 else (SERVER, CLIENT)
+        wire.packet(ip(*ends, 17, udp(source, target, payload), ident), 0.05)
+    assert copies(wire.engine) == 1
+    pairing = wire.engine.reading.pairing
+    assert (pairing.paired, pairing.unmatched) == (1, 0)
+
+
+def test_more_packets_in_between_than_are_remembered_forget_it() -> None:
+    wire = Wire()
+    first = Line(wire).opened().c(b"x", ident=77)
+    for port in range(1, 6000):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(port, 8125, b"n"), port & 0xFFFF), 0.001)
+    first.c(b"x", seq=1001, ident=77, after_ms=0.01)
+    assert wire.engine.packets == wire.engine.parsed + sum(wire.engine.skipped_packets().values())
+
+
+@pytest.mark.parametrize("layer4", [True, False])
+def test_copies_are_known_without_layer4_as_well(layer4: bool) -> None:
+    on = engine()
+    if not layer4:
+        on = Engine(on.table, on.reading)
+    from tests.pcap.packets import START_NS
+
+    for at_ns in (START_NS, START_NS + 5_000):
+        packet = ip(CLIENT, SERVER, 17, udp(40000, 53, b"q" * 20), 99)
+        seconds, rest = divmod(at_ns, 10**9)
+        on.process_batch(packet, struct.pack("=IIII", seconds, rest // 1000, 0, len(packet)), 12)
+    assert copies(on) == 1
