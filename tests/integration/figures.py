@@ -55,6 +55,17 @@ class Figures:
             found[key] = found.get(key, 0) + _value(point)
         return found
 
+    def page(self) -> str:
+        """The sums as Prometheus text, for what reads such a page."""
+        lines = []
+        for name, points in self._points.items():
+            for point in points.values():
+                if "sum" in point["metric"]:
+                    labels = ",".join(f'{key.replace(".", "_")}="{value}"' for key, value in point["attributes"].items())
+                    suffix = "_total" if point["metric"]["sum"].get("isMonotonic") else ""
+                    lines.append(f"{name.replace('.', '_')}{suffix}{{{labels}}} {_value(point):g}")
+        return "\n".join(lines)
+
 
 def _value(point: Point) -> float:
     return float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))

@@ -22,6 +22,7 @@ import pytest
 
 from tests.bench.generate import LINK_RAW, Packet, write_pcap
 from tests.integration import namespaces
+from tests.integration.conservation import broken_laws
 from tests.integration.figures import Figures
 from tests.integration.namespaces import APPLICATION, Namespace
 from tests.integration.servers import HERE, ROOT, Collector, Receiver, Site, program, wait_for
@@ -309,8 +310,10 @@ class Conversation:
         self.send(at_s + 0.002, True, ACK)
 
 
-def hour(file: Path) -> None:
-    """Port 1: a SYN that nobody answers; 2: an answer without an answer; 3: a client that is gone for an hour and comes back to a
+def write_hour(file: Path) -> int:
+    """Writes the packets, and returns how many they are.
+
+    Port 1: a SYN that nobody answers; 2: an answer without an answer; 3: a client that is gone for an hour and comes back to a
     server that has forgotten it; 4: one that is gone for good. 5: somebody who goes on, so that time passes."""
     silent, half, forgotten, gone, busy = (Conversation(40_000 + port, port) for port in range(1, 6))
     silent.send(0, True, SYN)
@@ -331,10 +334,12 @@ def hour(file: Path) -> None:
     busy.send(3700.1, False, FIN | ACK)
     busy.send(3700.2, True, ACK)
     packets = (packet for one in (silent, half, forgotten, gone, busy) for packet in one.packets)
-    write_pcap(file, sorted(packets), LINK_RAW)
+    return write_pcap(file, sorted(packets), LINK_RAW)
 
 
-def read_file(site: Site, file: Path, collector: Collector, *settings: str) -> Figures:
+def read_hour(site: Site, *settings: str) -> Figures:
+    collector, file = site.collector(), site.folder / "hour.pcap"
+    packets = write_hour(file)
     config = site.folder / "file.yaml"
     config.write_text(Receiver.CONFIG)
     settings = (
@@ -343,7 +348,11 @@ def read_file(site: Site, file: Path, collector: Collector, *settings: str) -> F
     )  # fmt: skip
     done = site.run_receiver("--config", str(config), *(word for one in settings for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
-    return wait_for(lambda: figures if (figures := Figures(collector)).points("tcp.connections.opened") else None, "the figures")
+    wait_for(lambda: Figures(collector).points("tcp.connections.opened"), "the figures")
+    figures = Figures(collector)
+    assert figures.total("capture.packets") == packets
+    assert broken_laws(figures.page(), exporters=False) == []
+    return figures
 
 
 def ends_of(figures: Figures) -> dict[int, dict[tuple[object, ...], float]]:
@@ -358,9 +367,8 @@ def ends_of(figures: Figures) -> dict[int, dict[tuple[object, ...], float]]:
     }
 
 
-def test_half_open_for_an_hour_is_given_up_after_five_minutes(site: Site, tmp_path: Path) -> None:
-    hour(tmp_path / "hour.pcap")
-    figures = read_file(site, tmp_path / "hour.pcap", site.collector())
+def test_half_open_for_an_hour_is_given_up_after_five_minutes(site: Site) -> None:
+    figures = read_hour(site)
     ends = ends_of(figures)
     assert ends[1] == {("failed", "timeout", "server"): 1}
     assert ends[2] == {("failed", "timeout", "client"): 1}
@@ -372,9 +380,8 @@ def test_half_open_for_an_hour_is_given_up_after_five_minutes(site: Site, tmp_pa
     assert figures.split("tcp.retransmits", "port", "cause") == {(1, "syn"): 1, (2, "syn_ack"): 4}
 
 
-def test_half_open_for_an_hour_and_remembered_ends_as_it_does(site: Site, tmp_path: Path) -> None:
-    hour(tmp_path / "hour.pcap")
-    figures = read_file(site, tmp_path / "hour.pcap", site.collector(), "receivers.pcap.flows.idle_timeout=2h")
+def test_half_open_for_an_hour_and_remembered_ends_as_it_does(site: Site) -> None:
+    figures = read_hour(site, "receivers.pcap.flows.idle_timeout=2h")
     ends = ends_of(figures)
     assert ends[3] == {("closed", "reset", "server"): 1}
     assert ends[5] == {("closed", "fin", "client"): 1}
