@@ -92,6 +92,8 @@ class Engine:
             self.bytes += end - start
             if ts_ns > self.now_ns:
                 self.now_ns = ts_ns
+                if ts_ns - self.swept_ns >= SWEEP_NS:  # before the packet: it may come after its flow's time
+                    self.tick(ts_ns)
             seg.ts_ns = ts_ns
             verdict: cython.int = link.decode(data, start, end, link_type, seg)
             if verdict == DECODED and not (self.unwrap and not seg.is_tcp and self._is_tunnel(seg)):
@@ -103,8 +105,6 @@ class Engine:
             else:
                 self.skipped[verdict] += 1
         self.packets += n
-        if self.now_ns - self.swept_ns >= SWEEP_NS:
-            self.tick(self.now_ns)
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
         m: Cursor = self.inner

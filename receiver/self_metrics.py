@@ -2,8 +2,8 @@
 
 Room: service. Reads the counters of every room and gives them the names of `telemetry/semconv.py`. All of it is read at one moment
 between two batches, so the laws of conservation hold in each snapshot:
-packets = parsed + skipped; requests = paired + one_way + unanswered + repeated + open; roundtrips = the states of
-`pcap_receiver.spans`.
+packets = parsed + skipped; requests read = paired + one_way + unanswered + repeated + open; roundtrips = paired + one_way +
+unanswered = the states of `pcap_receiver.spans`.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Accounts:
         out.add_each("pcap_receiver.decode.gaps", "protocol", reading.gaps)
         for (protocol, reason), count in sorted(reading.errors.items()):
             out.add("pcap_receiver.decode.errors", count, protocol=protocol, reason=reason)
+        out.add_each("pcap_receiver.decode.messages", "direction", {"request": pairing.requests, "response": pairing.responses})
         requests = {
             "paired": pairing.paired,
             "one_way": pairing.one_way,

@@ -252,9 +252,7 @@ class Service:
     def _make_source(self) -> LiveSource | FileSource:
         pcap = self.config.receivers.pcap
         own = exporter_endpoints(self.config)
-        self.engine.table.excluded = {
-            ipaddress.ip_address(address).packed + port.to_bytes(2, "big") for address, port in own
-        }
+        self._exclude(own)
         ports: tuple[tuple[int, int], ...] | None = None
         if not pcap.detect:
             ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
@@ -274,6 +272,12 @@ class Service:
         return LiveSource(
             pcap.interfaces, partial(build_filter, plan), snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size
         )
+
+    def _exclude(self, endpoints: set[tuple[str, int]]) -> None:
+        """Take no notice of what goes to these, and still none of what went to the earlier ones."""
+        self.engine.table.excluded |= {
+            ipaddress.ip_address(address).packed + port.to_bytes(2, "big") for address, port in endpoints
+        }
 
     def open(self) -> None:
         """Open the capture, give up capabilities, open ports, start threads - in this order.
@@ -471,6 +475,8 @@ class Service:
         if _fixed(new) != _fixed(self.config):
             log.warning("reloaded, but interfaces, filters, ports and limits change only with a restart")
         self._flush_spans()
+        if fresh:
+            self._exclude(exporter_endpoints(new))  # the kernel's filter stays as it is: these are ignored here
         gone = [exporter for name, exporter in self.exporters.items() if name not in kept]
         for exporter in fresh.values():
             exporter.start()

@@ -15,6 +15,7 @@ from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.source import FileSource
 from receiver.service import make_engine
+from receiver.settings.loader import load
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -24,6 +25,8 @@ from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.records import OUTCOMES, Roundtrip, Sink
 
 PCAPS = Path(__file__).resolve().parent.parent.parent / "shared" / "pcaps"
+# One of the servers was typed by hand: a status line took 50 s.
+PATIENT = load(["yaml:{receivers: {pcap: {request_timeout: 5m}}}"], environ={}).config
 KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 
 pytestmark = pytest.mark.skipif(not PCAPS.is_dir(), reason="NOT RUN: the captures are not beside the project (../shared/pcaps)")
@@ -52,7 +55,7 @@ def read(capture: Path, engine: Engine) -> None:
 
 def seen(capture: Path) -> Kept:
     kept = Kept()
-    engine = make_engine(Config(), kept, detail=True, local=())
+    engine = make_engine(PATIENT, kept, detail=True, local=())
     read(capture, engine)
     pairing = engine.reading.pairing
     assert engine.packets == engine.parsed + sum(engine.skipped_packets().values())

@@ -368,6 +368,7 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.stream.bytes_unread", "By", "Bytes of flows that are no known protocol, or could not be read."),
         _sum("pcap_receiver.decode.gaps", "{gap}", "Holes that a decoder was told of.", "protocol"),
         _sum("pcap_receiver.decode.errors", "{error}", "Bytes that broke a protocol's rules.", "protocol", "reason"),
+        _sum("pcap_receiver.decode.messages", "{message}", "Requests and responses that decoders have read.", "direction"),
         _sum("pcap_receiver.messages", "{message}", "Requests and responses, by what became of them.", "direction", "state"),
         _sum("pcap_receiver.roundtrips", "{roundtrip}", "Roundtrips, by protocol and outcome.", "protocol", "outcome"),
         _sum("pcap_receiver.limits.hit", "{event}", "Times that a limit was reached, by its name.", "limit"),

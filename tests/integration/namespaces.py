@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -137,18 +138,21 @@ class Lab:
             for interface in ("eth0", "eth1"):  # frames of at most the MTU, as on a wire; eth1 is not everywhere
                 namespace.run("ethtool", "-K", interface, "tso", "off", "gso", "off", "gro", "off", check=False)
 
-    def lose(self, percent: int) -> None:
-        """From now on the router loses that share of the packets, in both directions, by chance."""
-        self.router.run(
-            "nft",
-            f"add table ip lab; add chain ip lab forward {{ type filter hook forward priority 0; }}; "
-            f"add rule ip lab forward meta l4proto tcp numgen random mod 100 < {percent} counter drop",
+    def lose(self, percent: int, which: str = "meta l4proto tcp") -> None:
+        """From now on the router loses that share of the packets, in both directions, by chance; or of those that
+        `which` (in nft's language) is true of."""
+        # A packet that is delayed passes twice; on its way out once. eth0 leads to the application, eth1 to the client.
+        rules = (
+            f"add rule ip lab forward oifname {interface} {which} numgen random mod 100 < {percent} counter drop"
+            for interface in ("eth0", "eth1")
         )
+        chain = "add table ip lab; add chain ip lab forward { type filter hook forward priority 0; }"
+        self.router.run("nft", "; ".join((chain, *rules)))
 
-    def lost(self) -> int:
-        """How many packets the router has lost."""
+    def lost(self, interface: str = "eth[01]") -> int:
+        """How many packets the router has lost: of both directions, or those that would have left by `interface`."""
         listing = self.router.run("nft", "list", "table", "ip", "lab").stdout
-        return int(listing.split("counter packets ")[1].split()[0])
+        return sum(int(count) for count in re.findall(rf'oifname "{interface}".* counter packets (\d+)', listing))
 
     def close(self) -> None:
         while self._open:

@@ -23,7 +23,9 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from tests.integration.conservation import broken_laws
 from tests.integration.namespaces import APPLICATION, BACKEND, Lab, Namespace
+from tests.integration.prometheus_text import samples
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -80,20 +82,6 @@ def http_get(namespace: Namespace, url: str) -> tuple[int, str]:
             connection.close()
 
     return namespace.call(get)
-
-
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-
-
-def samples(text: str, name: str, **labels: str) -> list[float]:
-    """The values of a metric in Prometheus text whose labels include those given."""
-    values: list[float] = []
-    for line in text.splitlines():
-        match = _SAMPLE.match(line)
-        if match and match[1] == name and labels.items() <= dict(_LABEL.findall(match[2] or "")).items():
-            values.append(float(match[3]))
-    return values
 
 
 class Program:
@@ -241,20 +229,20 @@ class Collector(Program):
             for span in scope["spans"]
         ]
 
-    def points(self, metric: str) -> list[dict[str, Any]]:
-        """Every data point of a metric that it got, in order; attributes as a dict, the metric under `metric`."""
-        found = []
+    def all_points(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name of the metric and data point of all that it got, in order; attributes as a dict, the metric under `metric`."""
         for request in self._requests("metrics.jsonl"):
             for group in request["resourceMetrics"]:
                 for scope in group["scopeMetrics"]:
                     for item in scope["metrics"]:
-                        if item["name"] == metric:
-                            (body,) = (item[kind] for kind in ("sum", "gauge", "histogram") if kind in item)
-                            found += [
-                                point | {"attributes": _attributes(point.get("attributes", [])), "metric": item}
-                                for point in body["dataPoints"]
-                            ]
-        return found
+                        (body,) = (item[kind] for kind in ("sum", "gauge", "histogram") if kind in item)
+                        for point in body["dataPoints"]:
+                            found = {"attributes": _attributes(point.get("attributes", [])), "metric": item}
+                            yield item["name"], point | found
+
+    def points(self, metric: str) -> list[dict[str, Any]]:
+        """The data points of one metric."""
+        return [point for name, point in self.all_points() if name == metric]
 
     def accepted_spans(self) -> int:
         """How many spans it has accepted, by its own count; since its start."""
@@ -353,12 +341,43 @@ service:
         for setting in settings:
             arguments += ["--set", setting]
         super().__init__(receiver_command(*arguments), namespace, folder, RECEIVER_ENV)
-        (folder / "config.yaml").write_text(self.CONFIG)
+        self.config = folder / "config.yaml"
+        self.config.write_text(self.CONFIG)
+        self.reloaded = False
+
+    def page(self) -> str:
+        """Its page of own metrics now, "" when it does not answer. Each look at it is a check that everything adds up."""
+        status, page = http_get(self.namespace, "http://localhost:8898/metrics")
+        if status != 200:
+            return ""
+        broken = broken_laws(page, exporters=not self.reloaded)
+        assert not broken, f"not conserved: {'; '.join(broken)}\n{page}"
+        return page
 
     def own(self, name: str, **labels: str) -> int:
         """The sum of one of its own metrics now, over the labels not named; 0 when there is none."""
-        page = http_get(self.namespace, "http://localhost:8898/metrics")[1]
-        return int(sum(samples(page, f"pcap_receiver_{name}", **labels)))
+        return int(sum(samples(self.page(), f"pcap_receiver_{name}", **labels)))
+
+    def reload(self, config: str | None, said: str) -> str:
+        """Give it another configuration, or take the file away; what it logs about that until it has said `said`."""
+        before = len(self.output())
+        if config is None:
+            self.config.unlink()
+        else:
+            self.config.write_text(config)
+        self.reloaded = True
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: said in self.output()[before:], said)
+        return self.output()[before:]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30) -> int:
+        """As of every program, after a last look."""
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self.page()
+        finally:
+            status = super().stop(number, timeout_s)
+        return status
 
     def roundtrips(self) -> int:
         return self.own("roundtrips_total")
@@ -405,8 +424,10 @@ class Site(Lab):
         self._start(nginx, "http://127.0.0.1:8080/ready")
         return nginx
 
-    def collector(self, counting: bool = False) -> Collector:
-        collector = Collector(self.backend, self.folder / "otelcol", counting)
+    def collector(self, counting: bool = False, namespace: Namespace | None = None) -> Collector:
+        """In `backend`, or a second one elsewhere."""
+        folder = self.folder / ("otelcol" if namespace is None else f"otelcol-{namespace.name}")
+        collector = Collector(namespace or self.backend, folder, counting)
         self._start(collector, "http://127.0.0.1:13133/")
         return collector
 
@@ -439,11 +460,21 @@ class Site(Lab):
 
     def background(self, argv: list[str], namespace: Namespace, ready: str) -> Program:
         """A program that runs until it is stopped, once its output contains `ready`."""
-        one = Program(argv, namespace, self.folder / Path(argv[0]).name)
+        one = Program(argv, namespace, self.folder / f"{len(self.programs)}-{Path(argv[0]).name}")
         self.programs.append(one)
         one.start()
-        wait_for(lambda: ready in one.output(), f"{argv[0]}: {ready}")
+
+        def said() -> bool:
+            if one.process.poll() is not None:
+                raise AssertionError(f"{argv[0]} ended with {one.process.returncode}:\n{one.output()}")
+            return ready in one.output()
+
+        wait_for(said, f"{argv[0]}: {ready}")
         return one
+
+    def delay(self, milliseconds: float) -> None:
+        """From now on the router takes that long for each packet, in both directions."""
+        self.background([sys.executable, str(HERE / "delay.py"), str(milliseconds)], self.router, "ready")
 
     def curl(self, path: str = "/", *options: str) -> str:
         url = f"http://{APPLICATION}:8080{path}"
@@ -465,11 +496,17 @@ class Site(Lab):
         return int(count[1])
 
     def close(self) -> None:
+        """Raises AssertionError when a receiver's figures do not add up at its end, with everything taken down."""
+        wrong: list[AssertionError] = []
         while self.programs:
             one = self.programs.pop()
             try:
                 one.stop()
             except subprocess.TimeoutExpired:
                 print(f"{one.folder.name}: had to be killed")
+            except AssertionError as error:
+                wrong.append(error)
             print(f"--- {one.folder.name}\n{one.output()[-3000:]}")  # pytest shows it when the test failed
         super().close()
+        if wrong:
+            raise wrong[0]

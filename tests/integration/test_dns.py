@@ -29,6 +29,7 @@ from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import FileSource
 from receiver.pcap.stream import Limits
 from receiver.wire.names import Names
+from tests.integration.conservation import assert_conserved
 from tests.integration.namespaces import Namespace, available
 from tests.l7.harness import Collector, Seen
 
@@ -152,6 +153,7 @@ def read(capture: Path, names: Names) -> tuple[list[Seen], Reading]:
     source.run(engine.process_batch, lambda now: None, lambda: False)
     source.close()
     engine.finish()
+    assert_conserved(engine)
     return collector.seen, reading
 
 

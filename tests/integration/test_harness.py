@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.integration.conservation import broken_laws
 from tests.integration.namespaces import APPLICATION, BACKEND
-from tests.integration.servers import Site, http_get, samples, wait_for
+from tests.integration.prometheus_text import samples, values_of
+from tests.integration.servers import Site, http_get, wait_for
 
 # In a process of its own: the threads of grpc open their sockets in the namespace in which the process started.
 SEND = f"""
@@ -79,6 +82,41 @@ def test_samples_reads_prometheus_text() -> None:
     assert samples(page, "a") == [2, 3]
     assert samples(page, "a", x="2") == [3]
     assert samples(page, "b") == [1]
+    assert values_of(page, "a", "x") == {"1", "2"}
+
+
+# Of a receiver that read 7 packets, 3 requests and 2 answers, and made 2 spans of them.
+CONSERVED = """
+pcap_receiver_capture_packets_total 7
+pcap_receiver_capture_packets_parsed_total 5
+pcap_receiver_capture_packets_skipped_total{reason="protocol"} 2
+pcap_receiver_decode_messages_total{direction="request"} 3
+pcap_receiver_decode_messages_total{direction="response"} 2
+pcap_receiver_messages_total{direction="request",state="paired"} 2
+pcap_receiver_messages_total{direction="request",state="open"} 1
+pcap_receiver_messages_total{direction="response",state="paired"} 2
+pcap_receiver_roundtrips_total{outcome="ok",protocol="http"} 2
+pcap_receiver_spans_total{state="exported"} 1
+pcap_receiver_spans_total{state="not_sampled"} 1
+pcap_receiver_exporter_sent_spans_total{exporter="a"} 1
+"""
+
+
+@pytest.mark.parametrize("law", ["", "packets", "requests", "pairs", "roundtrips", "spans", "exported by a", "responses"])
+def test_a_figure_that_does_not_add_up_is_found(law: str) -> None:
+    figure = {
+        "packets": 'skipped_total{reason="protocol"}',
+        "requests": 'messages_total{direction="request",state="open"}',
+        "pairs": 'messages_total{direction="response",state="paired"}',
+        "roundtrips": 'roundtrips_total{outcome="ok",protocol="http"}',
+        "spans": 'spans_total{state="not_sampled"}',
+        "exported by a": 'sent_spans_total{exporter="a"}',
+        "responses": 'decode_messages_total{direction="response"}',
+    }.get(law, "")
+    page = CONSERVED.replace(f"{figure} ", f"{figure} 1") if figure else CONSERVED
+    broken = broken_laws(page)
+    assert [line.partition(":")[0] for line in broken if line.startswith(law)][:1] == ([law] if law else [])
+    assert bool(broken) == bool(law)
 
 
 def test_nginx_listens_where_the_tests_think(site: Site) -> None:

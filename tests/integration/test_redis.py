@@ -29,6 +29,7 @@ from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import FileSource
 from receiver.pcap.stream import Limits
 from receiver.wire.records import Roundtrip
+from tests.integration.conservation import assert_conserved
 from tests.integration.namespaces import APPLICATION, Namespace, available
 from tests.integration.servers import Program, Site, wait_for
 from tests.l7.harness import Collector
@@ -134,6 +135,7 @@ def read(capture: Path) -> tuple[ByPort, Reading]:
     source.run(engine.process_batch, lambda now: None, lambda: False)
     source.close()
     engine.finish()
+    assert_conserved(engine)
     return collector, reading
 
 
