@@ -35,7 +35,7 @@ Wait: TypeAlias = Annotated[Duration, Meta(gt=0)]
 Room: TypeAlias = Annotated[Size, Meta(ge=1)]
 Scalar: TypeAlias = str | bool | int | float
 
-PROTOCOLS = ("http", "grpc", "dns", "redis", "mysql", "postgresql", "mongodb", "kafka", "amqp")
+PROTOCOLS = ("http", "grpc", "dns", "redis", "tls", "mysql", "postgresql", "mongodb", "kafka", "amqp")
 """The names that `receivers.pcap.ports` takes. `http` is HTTP/1 and HTTP/2: the content says which."""
 
 
