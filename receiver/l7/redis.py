@@ -74,7 +74,7 @@ INLINE_MAX = 65536
 LINE_MAX = 1024
 # Streamed aggregates inside one another; definite ones need no stack.
 LEVELS_MAX = 32
-# Commands that wait for a reply with a meaning; a Matcher keeps no more than this in all.
+# Commands that wait for a reply with a meaning; of more the meaning is lost, and counted.
 WAITING_MAX = 1024
 # Indexes have no limit but the memory of the server; more than this says nothing to anybody.
 DATABASES_MAX = 1024
@@ -793,6 +793,8 @@ class RedisDecoder(Decoder):
     def _wait_for(self, kind: cython.int, name: str, replies: cython.Py_ssize_t, expected: cython.bint) -> None:
         if expected and len(self.waiting) < WAITING_MAX:
             self.waiting.append(Waiting(self.requests, kind, name, replies, self.database))
+        elif expected:
+            self.limits["redis_waiting"] = self.limits.get("redis_waiting", 0) + 1
 
     def _response(self, c: Cursor, out: Message) -> cython.int:
         if self.error_at >= 0:
