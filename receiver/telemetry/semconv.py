@@ -236,6 +236,11 @@ SHAPES: tuple[Shape, ...] = (
     _named("tls", "client"),
 )
 
+DATABASES: tuple[str, ...] = tuple(
+    shape.family for shape in SHAPES if shape.vantage == "server" and (DB_SYSTEM_NAME, shape.family) in shape.system
+)
+"""Families whose server side is off unless asked for."""
+
 ATTRIBUTES: frozenset[str] = frozenset(
     {
         "dns.question.name",
