@@ -723,7 +723,7 @@ class RedisDecoder(Decoder):
         name: str = command.operation
         first: bytes | None = self.first_argument
         if kind == KIND_SCRIPT:
-            if self.detail and first is not None and Vocabulary.is_name(first):
+            if self.detail and first is not None and _names_script(name, first):
                 out.add("db.stored_procedure.name", first)
             return expected
         if kind == KIND_MULTI:
@@ -1025,6 +1025,13 @@ def _database(index: bytes | None) -> str | None:
     if number >= DATABASES_MAX:
         return None
     return _DATABASES[number]
+
+
+def _names_script(command: str, argument: bytes) -> cython.bint:
+    """Whether the argument is what the command takes: a digest (SHA-1, 40 hexadecimal digits), the name of a function."""
+    if command.startswith("EVALSHA"):
+        return len(argument) == 40 and len(argument.strip(b"0123456789abcdefABCDEF")) == 0
+    return Vocabulary.is_name(argument)
 
 
 def _small(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
