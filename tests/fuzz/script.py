@@ -40,7 +40,9 @@ def parse(text: bytes) -> Script:
     steps: list[Step] = []
     at = 1
     while at + 3 <= len(text):
-        kind = max(FEED, (text[at] >> 1 & 7) - 4) and text[at] >> 1 & 7
+        kind = text[at] >> 1 & 7
+        if kind < GAP:
+            kind = FEED
         direction = TO_CLIENT if text[at] & 1 else TO_SERVER
         number = int.from_bytes(text[at + 1 : at + 3], "little")
         at += 3
