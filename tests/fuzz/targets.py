@@ -27,11 +27,13 @@ from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
 from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
+from receiver.l7.tls import TlsDecoder
 from receiver.wire.names import Names
 from receiver.wire.records import Malformed, Protocol
 from tests.fuzz import script
 from tests.fuzz.script import Script, Step
-from tests.l7.harness import CLIENT_SIDE, COMPILED, SERVER_SIDE, Run, Said, Seen, load_all
+from tests.l7.harness import CLIENT_SIDE, COMPILED, SERVER_SIDE, Run, Said, Seen, exchange, load_all
+from tests.l7.test_tls import Kept, hello
 
 INPUT_MAX = 1024
 # Up to this size an input is read byte by byte, above it in pieces that are still shorter than anything which means something.
@@ -80,6 +82,10 @@ def vocabulary() -> Vocabulary:
 WORDS = Vocabulary()
 
 
+def tls_rows() -> tuple[Protocol, ...]:
+    return (Protocol("tls", 0, "tls", TlsDecoder),)
+
+
 # --- connections ---
 
 
@@ -95,7 +101,8 @@ class Session(Run):
         if not self.by_content:
             detector = Detector(rows, {0: rows[0]})
             self.reading = Reading(self.pairing, detector, self.reading.detail, self.reading.head_max)
-            self.conversation = Conversation(self.reading, self.connection, from_start, datagrams)
+        self.connection = Kept(from_start)
+        self.conversation = Conversation(self.reading, self.connection, from_start, datagrams)
         self.datagrams = datagrams
         self.broke: list[Seen] | None = None
 
@@ -140,7 +147,8 @@ def connection(make: Callable[[], tuple[Protocol, ...]], text: bytes) -> str:
     if plan.whole and not run.datagrams:
         apart, singly = play(rows, plan, 1 if len(text) <= BYTEWISE_MAX else PIECE)
         agree(run, seen, apart, singly)
-    said = [f"{one!r}" for one in seen]
+    known = run.connection.endpoints()
+    said = [f"{one!r}" for one in seen] + [f"{known.tls_server_name} {known.tls_protocols}"]
     return "\n".join([*said, repr(sorted(run.reading.errors.items())), repr(run.reading.bytes_set_aside)])
 
 
@@ -250,10 +258,17 @@ def recorded_blocks() -> list[bytes]:
     return found
 
 
+def hellos() -> list[bytes]:
+    """Connections of TLS, as far as the client's first message."""
+    events = [exchange((0, hello(name, alpn))) for name in (None, "a.test", "shop.test") for alpn in ((), ("h2", "http/1.1"))]
+    return [script.write(settings, said, INPUT_MAX) for said in events for settings in (0, script.BY_CONTENT)]
+
+
 TARGETS = {
     "http1": Target(partial(connection, http_rows), partial(recorded, "http1")),
     "http2": Target(partial(connection, http2_rows), partial(recorded, "http2")),
     "hpack": Target(header_blocks, recorded_blocks),
     "dns": Target(partial(connection, dns_rows), partial(recorded, "dns")),
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
+    "tls": Target(partial(connection, tls_rows), hellos),
 }
