@@ -35,7 +35,7 @@ Wait: TypeAlias = Annotated[Duration, Meta(gt=0)]
 Room: TypeAlias = Annotated[Size, Meta(ge=1)]
 Scalar: TypeAlias = str | bool | int | float
 
-PROTOCOLS = ("http", "grpc", "dns", "redis", "mysql", "postgresql", "mongodb", "kafka", "amqp")
+PROTOCOLS = ("http", "grpc", "dns", "redis", "tls", "mysql", "postgresql", "mongodb", "kafka", "amqp")
 """The names that `receivers.pcap.ports` takes. `http` is HTTP/1 and HTTP/2: the content says which."""
 
 
@@ -156,6 +156,11 @@ class Dns(Section, frozen=True):
     lookup_duration: bool = False  # the metric dns.lookup.duration: one series for each name that is asked for
 
 
+class Db(Section, frozen=True):
+    # Spans and pcap_receiver.db.server.operation.duration beside a database server: the conventions know its clients alone.
+    server_side: bool = False
+
+
 class Layer4(Section, frozen=True):
     enabled: bool = True
     # Besides those of docs/metrics.md. An address makes a series for every peer, so there are none unless asked for; the
@@ -171,7 +176,9 @@ class Sampling(Section, frozen=True):
 
 class Limits(Section, frozen=True):
     series_per_metric: Count = 2000  # OpenTelemetry's cardinality limit; beyond it otel.metric.overflow=true
-    pending_requests: Count = 1024  # unanswered requests of one connection; pipelines of real clients stay below 100
+    # Unanswered requests of one connection. A pipeline that is answered in order may hold 16 times as many (16 384 at most), all
+    # such together four times that.
+    pending_requests: Annotated[int, Meta(ge=1, le=16_384)] = 1024
     head_bytes: Room = Size(64 * 1024)  # of one message; servers refuse heads of 8 to 64 KiB themselves
 
 
@@ -199,6 +206,7 @@ class PcapReceiver(Section, frozen=True):
     request_timeout: Wait = Duration(30)  # until a request counts as unanswered; most clients give up by then
     http: Http = Http()
     dns: Dns = Dns()
+    db: Db = Db()
     layer4: Layer4 = Layer4()
     sampling: Sampling = Sampling()
     limits: Limits = Limits()

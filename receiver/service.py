@@ -52,6 +52,7 @@ from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
 from receiver.telemetry import layer4 as layer4_metrics
+from receiver.telemetry import semconv
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -164,6 +165,17 @@ def _vmrange(config: Config) -> bool:
     return any(isinstance(item, PrometheusRemoteWriteExporter) and item.histograms == "vmrange" for item in exporters)
 
 
+def asked_for(config: Config) -> tuple[str, ...]:
+    """What telemetry leaves out unless it is asked for: metrics by their names, shapes as `family/vantage`."""
+    pcap = config.receivers.pcap
+    wanted: list[str] = []
+    if pcap.dns.lookup_duration:
+        wanted.append("dns.lookup.duration")
+    if pcap.db.server_side:
+        wanted += [f"{family}/server" for family in semconv.DATABASES]
+    return tuple(wanted)
+
+
 def propagators() -> tuple[str, ...]:
     """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
     named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
@@ -221,7 +233,7 @@ class Service:
             protocols,
             pcap.limits.series_per_metric,
             _vmrange(config),
-            ("dns.lookup.duration",) if pcap.dns.lookup_duration else (),
+            asked_for(config),
             routes,
         )
         spans = Spans(Redactor()) if self._traces else None
@@ -497,7 +509,8 @@ def _fixed(config: Config) -> object:
     """What a reload cannot change."""
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
-            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.unwrap, pcap.limits, pcap.local_addresses)  # fmt: skip
+            pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
+            pcap.local_addresses)  # fmt: skip
 
 
 def _say_without_effect(config: Config) -> None:

@@ -104,7 +104,7 @@ def page() -> str:
             f"### `{metric.name}`",
             "",
             f"`{prometheus(metric)}` - {metric.kind}, unit `{metric.unit}`, {metric.stability.replace('_', ' ')}"
-            + ("" if shape.emitted else ", off unless asked for"),
+            + ("" if shape.emitted else ", off unless `receivers.pcap.db.server_side`"),
             "",
             metric.description,
             "",

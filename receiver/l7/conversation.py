@@ -32,8 +32,8 @@ REST_UNKNOWN = -2
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
-# What detection may cost, of each direction: bytes kept while they could still be something, however small the pieces in which
-# they come, and how often a flow that was nothing at its start is looked at again.
+# What detection may cost: bytes kept of each direction while they could still be something, however small the pieces in which they
+# come, and how often a flow is looked at that is nothing: when it begins, and joined late when the direction turns.
 DETECT_BYTES = 4096
 DETECT_TRIES = 4
 
@@ -325,7 +325,7 @@ class Conversation(Consumer):
             self.health = SET_ASIDE
             if detector.expected:
                 self.from_start = False  # a port that is pinned is worth another look, whatever came first
-            elif lane.tries >= DETECT_TRIES:
+            elif lane.tries + other.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 

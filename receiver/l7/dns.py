@@ -240,9 +240,11 @@ class DnsDecoder(Decoder):
         self.texts: list[str] | None = None
 
     def meet(self, endpoints: Endpoints) -> cython.int:
-        # Port 5353 on one side alone is no sign: cluster DNS servers listen there.
+        # Port 5353 on one side alone is no sign: cluster DNS servers listen there. On 5355 there is LLMNR and nothing else
+        # (RFC 4795, 2): its answers come from the hosts themselves.
         self.multicast = endpoints.transport == "udp" and (
             (endpoints.server_port == 5353 and endpoints.client_port == 5353)
+            or endpoints.server_port == 5355
             or _is_group(endpoints.server_address)
             or _is_group(endpoints.client_address)
         )
@@ -613,7 +615,7 @@ class DnsDecoder(Decoder):
         if n < HEADER:
             return NO
         if end - base < HEADER:
-            return PERHAPS
+            return PERHAPS if end - base < 4 or self._opens(direction, c.u16(base + 2), False) else NO
         answer: cython.int
         if n > end - base:
             return self._fits(direction, c, base, n)
@@ -621,6 +623,18 @@ class DnsDecoder(Decoder):
         answer = self._fits(direction, c, base, n)
         c.clamp(end)
         return answer
+
+    def _opens(self, direction: cython.int, flags: cython.int, multicast: cython.bint) -> cython.bint:
+        """Whether the flags are such as `direction` has them."""
+        response: cython.bint = flags & FLAG_RESPONSE != 0
+        opcode: cython.int = flags >> 11 & 15
+        if response != (direction == TO_CLIENT) or flags & FLAG_ZERO:
+            return False
+        if opcode != OPCODE_QUERY and opcode != OPCODE_NOTIFY and opcode != OPCODE_UPDATE:
+            return False
+        if response or multicast:
+            return True
+        return not (flags & (0x000F | FLAG_AVAILABLE | FLAG_TRUNCATED) or (opcode == OPCODE_QUERY and flags & FLAG_AUTHORITATIVE))
 
     def _fits(
         self, direction: cython.int, c: Cursor, base: cython.Py_ssize_t, size: cython.Py_ssize_t
@@ -634,19 +648,13 @@ class DnsDecoder(Decoder):
         opcode: cython.int = flags >> 11 & 15
         # RFC 6762, 18.1: multicast DNS has the id 0; one in 65 536 of the others has it as well.
         multicast: cython.bint = self.datagrams and c.u16(base) == 0
-        if response != (direction == TO_CLIENT):
-            return NO
-        if opcode != OPCODE_QUERY and opcode != OPCODE_NOTIFY and opcode != OPCODE_UPDATE:
-            return NO
-        if flags & FLAG_ZERO:
+        if not self._opens(direction, flags, multicast):
             return NO
         questions: cython.int = c.u16(base + 4)
         answers: cython.int = c.u16(base + 6)
         records: cython.int = answers + c.u16(base + 8) + c.u16(base + 10)
         if not response and not multicast:
-            if flags & (0x000F | FLAG_AVAILABLE | FLAG_TRUNCATED) or c.u16(base + 10) > 2:
-                return NO
-            if opcode == OPCODE_QUERY and (flags & FLAG_AUTHORITATIVE or answers or c.u16(base + 8) > 1):
+            if c.u16(base + 10) > 2 or (opcode == OPCODE_QUERY and (answers or c.u16(base + 8) > 1)):
                 return NO
         if questions != 1 and not multicast:
             return NO

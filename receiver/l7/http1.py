@@ -70,7 +70,7 @@ METHOD_MAX = 64
 HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
-# HEAD and CONNECT requests that wait for their answers; more than a Matcher keeps in all.
+# HEAD and CONNECT requests that wait for their answers; of more nobody knows which are still to be answered.
 SPECIALS_MAX = 1024
 # A request line that has not ended after so many bytes may begin a flow if all else of it is right (long URLs).
 LONG_LINE = 64

@@ -7,12 +7,18 @@ cimport cython
 
 cdef int HELD_MAX
 cdef long long REST_NS
+cdef int PIPELINE
+cdef int PIPELINE_MAX
+cdef int PIPELINES
 
 @cython.final
 cdef class Pairing:
     cdef readonly Sink sink
     cdef readonly Roundtrip roundtrip
     cdef readonly int pending_max
+    cdef readonly int pipeline_max
+    cdef readonly Py_ssize_t queued_max
+    cdef readonly Py_ssize_t queued
     cdef readonly long long timeout_ns
     cdef readonly long long requests
     cdef readonly long long responses

@@ -38,6 +38,12 @@ if not cython.compiled:
 
 # A connection that never rests cannot prove its order; 64 pairs x 2 messages x about 300 bytes is 40 KB at most.
 HELD_MAX = 64
+# How much deeper a pipeline may be than `pending_max`: with 1 024 it is 16 384, as clients that load a store send without reading a
+# reply. A chain that nobody takes apart is freed by recursion, for which 100 000 would be too many.
+PIPELINE = 16
+PIPELINE_MAX = 16384
+# How many such pipelines wait at once. A request is 280 bytes, 450 with what its span says: 18 to 30 MB at most.
+PIPELINES = 4
 # So long without a message, and with nothing to be answered, a connection rests: an answer that is owed would have come.
 REST_NS = 1_000_000_000
 
@@ -47,13 +53,18 @@ class Pairing:
 
     Conservation: requests = paired + one_way + unanswered + repeated + open; responses = paired + unmatched (+ those begun and
     not ended).
-    `pending_max` requests wait per connection; one more is refused, and counted in `refused` and `unanswered`.
+    `pending_max` requests wait per connection; one more is refused, and counted in `refused` and `unanswered`. Pipelines that are
+    answered in order may be deeper: `pipeline_max` of one connection wait, as long as of all connections together fewer than
+    `queued_max` are `queued` so.
     """
 
     def __init__(self, sink: Sink, pending_max: cython.int = 1024, timeout_ns: cython.longlong = 30_000_000_000) -> None:
         self.sink = sink
         self.roundtrip = Roundtrip()
         self.pending_max = pending_max
+        self.pipeline_max = min(PIPELINE * pending_max, PIPELINE_MAX)
+        self.queued_max = PIPELINES * self.pipeline_max
+        self.queued = 0
         self.timeout_ns = timeout_ns
         self.requests = 0
         self.responses = 0
@@ -138,13 +149,15 @@ class Matcher:
         self.answering = False
         self.last_ns = piece.last_ns
         if self.pending >= self.pairing.pending_max:
-            return self._refuse(piece)
+            if self.pending >= self.pairing.pipeline_max or self.pairing.queued >= self.pairing.queued_max:
+                return self._refuse(piece)
         if self.tail is None:
             self.head = piece
         else:
             self.tail.next = piece
         self.tail = piece
         self.pending += 1
+        self.pairing.queued += 1
         self.pairing.open += 1
         if not piece.piece & ENDS:
             self.open_request = piece
@@ -160,9 +173,19 @@ class Matcher:
         return 0
 
     def _refuse(self, piece: Message) -> cython.int:
-        # A refused request leaves a gap in the order: what is pending stays right, what comes after is uncertain.
+        """Give it up, and keep its place, so that its answer goes to nobody else; one object keeps all places in a row."""
         self.pairing.refused += 1
-        self.uncertain = True
+        last: Message = self.tail
+        if last.state == GONE:
+            last.repeats += 1
+        else:
+            place: Message = Message()
+            place.last_ns = piece.last_ns
+            place.state = GONE
+            last.next = place
+            self.tail = place
+            self.pending += 1
+            self.pairing.queued += 1
         self.pairing.open += 1
         return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
 
@@ -202,11 +225,15 @@ class Matcher:
     def _pop(self) -> Message:
         first: Message = self.head
         if first is not None:
+            if first.repeats > 0:
+                first.repeats -= 1  # it keeps places of others
+                return first
             self.head = first.next
             first.next = None
             if self.head is None:
                 self.tail = None
             self.pending -= 1
+            self.pairing.queued -= 1
         return first
 
     def _keyed(self, piece: Message) -> cython.int:

@@ -122,5 +122,6 @@ cdef class RedisDecoder(Decoder):
     cdef int _element(self, Cursor c, Py_ssize_t at) except -1
     cdef int _line(self, Cursor c, Py_ssize_t at, int b) except -1
 
+cdef bint _names_script(str command, bytes argument) except -1
 cdef int _small(Cursor c, Py_ssize_t at, Py_ssize_t end) except -2
 cdef bint _is_monitored(Cursor c, Py_ssize_t at) except -1

@@ -74,7 +74,7 @@ INLINE_MAX = 65536
 LINE_MAX = 1024
 # Streamed aggregates inside one another; definite ones need no stack.
 LEVELS_MAX = 32
-# Commands that wait for a reply with a meaning; a Matcher keeps no more than this in all.
+# Commands that wait for a reply with a meaning; of more the meaning is lost, and counted.
 WAITING_MAX = 1024
 # Indexes have no limit but the memory of the server; more than this says nothing to anybody.
 DATABASES_MAX = 1024
@@ -723,7 +723,7 @@ class RedisDecoder(Decoder):
         name: str = command.operation
         first: bytes | None = self.first_argument
         if kind == KIND_SCRIPT:
-            if self.detail and first is not None and Vocabulary.is_name(first):
+            if self.detail and first is not None and _names_script(name, first):
                 out.add("db.stored_procedure.name", first)
             return expected
         if kind == KIND_MULTI:
@@ -793,6 +793,8 @@ class RedisDecoder(Decoder):
     def _wait_for(self, kind: cython.int, name: str, replies: cython.Py_ssize_t, expected: cython.bint) -> None:
         if expected and len(self.waiting) < WAITING_MAX:
             self.waiting.append(Waiting(self.requests, kind, name, replies, self.database))
+        elif expected:
+            self.limits["redis_waiting"] = self.limits.get("redis_waiting", 0) + 1
 
     def _response(self, c: Cursor, out: Message) -> cython.int:
         if self.error_at >= 0:
@@ -1023,6 +1025,13 @@ def _database(index: bytes | None) -> str | None:
     if number >= DATABASES_MAX:
         return None
     return _DATABASES[number]
+
+
+def _names_script(command: str, argument: bytes) -> cython.bint:
+    """Whether the argument is what the command takes: a digest (SHA-1, 40 hexadecimal digits), the name of a function."""
+    if command.startswith("EVALSHA"):
+        return len(argument) == 40 and len(argument.strip(b"0123456789abcdefABCDEF")) == 0
+    return Vocabulary.is_name(argument)
 
 
 def _small(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:

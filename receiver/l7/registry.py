@@ -14,6 +14,7 @@ from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
 from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
+from receiver.l7.tls import TlsDecoder
 from receiver.wire.names import Names
 from receiver.wire.records import Protocol
 
@@ -44,6 +45,7 @@ def protocols(
         Protocol("redis", 2, "redis", partial(RedisDecoder, Vocabulary()), ports=(6379,), client_only=True),
         plain,
         grpc,
+        Protocol("tls", 5, "tls", TlsDecoder, ports=(443,)),
     )
 
 

@@ -218,6 +218,12 @@ def _database(
     )
 
 
+def _named(family: str, vantage: Literal["server", "client"]) -> Shape:
+    """A protocol that is recognised and not read: there is no roundtrip to tell of."""
+    kind = KIND_SERVER if vantage == "server" else KIND_CLIENT
+    return Shape(family=family, vantage=vantage, kind=kind, slots=(), metric=None, fallback=family, emitted=False)
+
+
 _REDIS = (
     SlotDef("operation", "db.operation.name"),
     SlotDef("namespace", "db.namespace"),
@@ -233,7 +239,14 @@ SHAPES: tuple[Shape, ...] = (
     _dns("client"),
     _database("redis", "server", _REDIS, 6379, peer=True),
     _database("redis", "client", _REDIS, 6379, peer=True),
+    _named("tls", "server"),
+    _named("tls", "client"),
 )
+
+DATABASES: tuple[str, ...] = tuple(
+    shape.family for shape in SHAPES if shape.vantage == "server" and (DB_SYSTEM_NAME, shape.family) in shape.system
+)
+"""Families whose server side is off unless asked for."""
 
 ATTRIBUTES: frozenset[str] = frozenset(
     {

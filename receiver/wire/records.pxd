@@ -58,6 +58,8 @@ cdef class Endpoints:
     cdef readonly str transport
     cdef public int vantage
     cdef readonly bint between
+    cdef public str tls_server_name
+    cdef public str tls_protocols
     cdef public object encoded
 
 cdef class Protocol

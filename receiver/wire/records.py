@@ -80,7 +80,8 @@ class Segment:
 @cython.cclass
 class Endpoints:
     """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
-    answer told it, its address when none did. `encoded` is telemetry's to cache in."""
+    answer told it, its address when none did. `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN,
+    joined with commas), None where it was not seen. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -101,6 +102,8 @@ class Endpoints:
         self.transport = transport
         self.vantage = vantage
         self.between = between
+        self.tls_server_name: str | None = None
+        self.tls_protocols: str | None = None
         self.encoded: Any = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.l7.conversation import Conversation
 from receiver.l7.http1 import Http1Decoder
 from receiver.wire.records import OUTCOMES, Protocol
 from tests.l7.harness import OUTCOME_CLOSED, TO_CLIENT, TO_SERVER, Run
@@ -71,18 +72,75 @@ def test_nothing_waits_after_all_is_answered() -> None:
     assert run.conversation.expire(run.ts_ns) == 0
 
 
-def test_one_request_more_than_the_limit_is_refused() -> None:
-    run = Run(PROTOCOLS, pending_max=2)
-    ask(run, "a", "b")
+def test_one_request_more_than_a_pipeline_holds_is_refused() -> None:
+    run = Run(PROTOCOLS, pending_max=1)
+    names = [f"p{i}" for i in range(16)]
+    ask(run, *names)
     assert run.pairing.refused == 0
     ask(run, "c")
     assert run.pairing.refused == 1
-    answer(run, 201, 202, 203)
+    answer(run, *range(201, 218))
     ask(run, "d")
-    answer(run, 204)
+    answer(run, 299)
     run.end()
-    assert outcomes(run) == [("c", "lost", None), ("a", "ok", 201), ("b", "ok", 202), ("d", "ok", 204)]
+    paired = [(name, "ok", 201 + i) for i, name in enumerate(names)]
+    assert outcomes(run) == [("c", "lost", None), *paired, ("d", "ok", 299)]
     assert run.pairing.unmatched == 1
+
+
+def test_refused_requests_keep_their_places() -> None:
+    """What is answered is paired with what was asked, before and behind them."""
+    run = Run(PROTOCOLS, pending_max=1)
+    for _ in range(3):
+        ask(run, *[f"p{i}" for i in range(16)], "no", "no", "no")
+        answer(run, 200, 201)
+        ask(run, "q")  # the first place that is free is behind them
+        answer(run, *range(202, 216), 500, 500, 500, 299)
+    assert run.pairing.refused == 9 and run.pairing.unmatched == 9
+    paired = [(f"p{i}", "ok", 200 + i) for i in range(16)]
+    assert [one for one in outcomes(run) if one[1] == "ok"] == [*paired, ("q", "ok", 299)] * 3
+    assert run.pairing.queued == 0
+    run.end()
+
+
+def test_refused_requests_leave_nothing_behind() -> None:
+    run = Run(PROTOCOLS, pending_max=1)
+    ask(run, *"x" * 30)
+    run.conversation.expire(run.ts_ns + 31 * SECOND_NS)
+    ask(run, *"x" * 10)
+    run.end()
+    assert run.pairing.queued == 0 and len(run.seen) == 40
+
+
+def connections(count: int, pending_max: int) -> list[Run]:
+    """Several that share their limits."""
+    runs = [Run(PROTOCOLS, pending_max=pending_max) for _ in range(count)]
+    for run in runs[1:]:
+        run.collector, run.pairing, run.reading = runs[0].collector, runs[0].pairing, runs[0].reading
+        run.conversation = Conversation(run.reading, run.connection, True)
+    return runs
+
+
+def test_deep_pipelines_of_all_connections_are_bounded_together_and_take_nothing_from_others() -> None:
+    *deep, other = connections(6, pending_max=2)
+    for run in deep:
+        ask(run, *"x" * 32)
+    pairing = other.pairing
+    # Four are as deep as they may be, the last one has what everybody may have, and a place for those that were refused.
+    assert (pairing.queued, pairing.refused) == (4 * 32 + 2 + 1, 30)
+    ask(other, "a", "b")
+    assert pairing.refused == 30
+    ask(other, "c")
+    assert (pairing.queued, pairing.refused) == (4 * 32 + 3 + 3, 31)
+    answer(deep[0], *[200] * 32)
+    ask(deep[0], *"y" * 26)
+    assert (pairing.queued, pairing.refused) == (128, 31)
+    ask(deep[0], "z")
+    assert (pairing.queued, pairing.refused) == (129, 32)
+    for run in (*deep, other):
+        run.conversation.end(OUTCOME_CLOSED, run.ts_ns)
+    assert pairing.queued == pairing.open == 0
+    other.check_books()
 
 
 def test_answer_without_a_request_is_counted() -> None:
