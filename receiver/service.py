@@ -215,7 +215,7 @@ class Service:
             routes,
         )
         spans = Spans(Redactor()) if self._traces else None
-        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
+        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
         self.engine = make_engine(config, self.telemetry, detail=spans is not None, local=local_addresses(config))
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
@@ -473,15 +473,14 @@ def _fixed(config: Config) -> object:
     """What a reload cannot change."""
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
-            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.limits, pcap.local_addresses)  # fmt: skip
+            pcap.flows, pcap.request_timeout, pcap.http, pcap.layer4, pcap.limits, pcap.local_addresses,
+            pcap.traces.context, pcap.traces.when_instrumented)  # fmt: skip
 
 
 def _say_without_effect(config: Config) -> None:
     """Keys that are accepted and do nothing yet: whoever sets one must be told."""
     pcap = config.receivers.pcap
     for key, given in (
-        ("receivers.pcap.traces.when_instrumented", pcap.traces.when_instrumented != "emit"),
-        ("receivers.pcap.traces.context", pcap.traces.context != "parent"),
         ("receivers.pcap.layer4.labels", bool(pcap.layer4.labels)),
     ):
         if given:
