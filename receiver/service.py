@@ -46,7 +46,7 @@ from receiver.l7.matcher import Pairing
 from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
+from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
@@ -58,7 +58,7 @@ from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.names import Names, read_hosts
-from receiver.wire.records import Protocol, Sink
+from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,22 @@ def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
     return decode(data, link_type, unwrap)
 
 
+class _Both(Sink):
+    """Telemetry first: it must not notice that somebody looks on."""
+
+    def __init__(self, telemetry: Telemetry, onlooker: Sink) -> None:
+        self._telemetry = telemetry
+        self._onlooker = onlooker
+
+    def begins(self, endpoints: Endpoints, request: Message) -> int:
+        self._telemetry.begins(endpoints, request)
+        return self._onlooker.begins(endpoints, request)
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        self._telemetry.roundtrip(roundtrip)
+        return self._onlooker.roundtrip(roundtrip)
+
+
 def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> Exporter:
     """Raises ConfigError for settings that cannot be."""
     try:
@@ -187,9 +203,12 @@ def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> 
 
 
 class Service:
-    """Everything that runs. `open` does what can be refused, `run` the work, `stop` and `reload` may come from signals."""
+    """Everything that runs. `open` does what can be refused, `run` the work, `stop` and `reload` may come from signals.
 
-    def __init__(self, config: Config) -> None:
+    `onlooker` gets every roundtrip as well, after telemetry, and in full detail.
+    """
+
+    def __init__(self, config: Config, onlooker: Sink | None = None) -> None:
         self.config = config
         pcap = config.receivers.pcap
         self._files = bool(pcap.files)
@@ -216,7 +235,9 @@ class Service:
         )
         spans = Spans(Redactor()) if self._traces else None
         self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
-        self.engine = make_engine(config, self.telemetry, detail=spans is not None, local=local_addresses(config))
+        sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
+        detail = spans is not None or onlooker is not None
+        self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
         self._due_s: dict[str, float] = {}
@@ -360,6 +381,10 @@ class Service:
             if after.requests_sent != before.requests_sent:
                 until_s = time.monotonic() + FILE_WAIT_S
             before = after
+
+    def capture_stats(self) -> CaptureStats:
+        """What the capture took and lost so far."""
+        return self._source.stats()
 
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
