@@ -149,7 +149,9 @@ class Requests(Kept):
         request, response = roundtrip.request, roundtrip.response
         assert roundtrip.protocol and roundtrip.endpoints and request
         method = "POST" if roundtrip.protocol.name == "grpc" else str(request.operation)
-        path = None if request.path is None else request.path.decode() + ("" if request.query is None else f"?{request.query.decode()}")
+        path = None if request.path is None else request.path.decode()
+        if path is not None and request.query is not None:
+            path += f"?{request.query.decode()}"
         status = None if response is None else str(response.status)
         self.transactions.append((roundtrip.endpoints.client_port, method, path, status))
         return super().roundtrip(roundtrip)
@@ -195,7 +197,7 @@ def read_by_tshark(capture: Path) -> list[Transaction]:
                 if header.get("name") == "http2.header":
                     pair = {part.get("name"): part.get("show") or "" for part in header.iter("field")}
                     headers[pair["http2.header.name"]] = pair["http2.header.value"]
-            stream = next((int(field.get("show") or 0) for field in frame.iter("field") if field.get("name") == "http2.streamid"), 0)
+            stream = int(next((part.get("show") or "" for part in frame.iter("field") if part.get("name") == "http2.streamid"), "0"))
             if ":method" in headers:
                 found[source, stream] = {"method": headers[":method"], "path": headers[":path"]}
             elif "grpc-status" in headers:
