@@ -197,7 +197,8 @@ def read_by_tshark(capture: Path) -> list[Transaction]:
                 if header.get("name") == "http2.header":
                     pair = {part.get("name"): part.get("show") or "" for part in header.iter("field")}
                     headers[pair["http2.header.name"]] = pair["http2.header.value"]
-            stream = int(next((part.get("show") or "" for part in frame.iter("field") if part.get("name") == "http2.streamid"), "0"))
+            streams = [part.get("show") or "" for part in frame.iter("field") if part.get("name") == "http2.streamid"]
+            stream = int(streams[0]) if streams else 0
             if ":method" in headers:
                 found[source, stream] = {"method": headers[":method"], "path": headers[":path"]}
             elif "grpc-status" in headers:
