@@ -6,19 +6,12 @@ HTTP/1 in, spans out, read back with protobuf. Rules: docs/trace-context.md; num
 from __future__ import annotations
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from receiver.config import Traces
-from receiver.l7.conversation import Conversation, Reading
-from receiver.l7.detect import Detector
-from receiver.l7.matcher import Pairing
-from receiver.l7.registry import protocols
-from receiver.telemetry.metrics import Metrics
-from receiver.telemetry.pipeline import Telemetry
-from receiver.telemetry.redact import Redactor
 from receiver.telemetry.sampling import Sampler
-from receiver.telemetry.spans import Identities, Spans
-from tests.l7.harness import CLIENT_SIDE, SERVER_SIDE, START_NS, TO_CLIENT, TO_SERVER, Pair
+from tests.l7.harness import CLIENT_SIDE, SERVER_SIDE
+from tests.telemetry.pod import Pod
 
 T = "0af7651916cd43dd8448eb211c80319c"
 P = "b7ad6b7169203331"
@@ -26,50 +19,12 @@ Q = "00f067aa0ba902b7"
 # SpanFlags: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK 0x100, SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK 0x200
 LOCAL, REMOTE = 0x100, 0x300
 SERVER, CLIENT, INTERNAL = Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_INTERNAL
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 EXPORT = "POST /v1/traces"
 INBOUND_MAX = 4096  # as in pipeline.py, whose own is a C integer
 
 
 def context(parent: str = P, flags: str = "01", trace: str = T) -> str:
     return f"traceparent: 00-{trace}-{parent}-{flags}\r\n"
-
-
-class Pod:
-    """An application's connections, inbound and outbound, as the receiver beside it sees them."""
-
-    def __init__(
-        self, traces: Traces | None = None, sampler: Sampler | None = None, propagators: tuple[str, ...] = ("tracecontext",)
-    ) -> None:
-        rows = protocols(propagators=propagators)
-        self.spans = Spans(Redactor())
-        self.metrics = Metrics(rows)
-        self.telemetry = Telemetry(self.metrics, self.spans, sampler or Sampler(), Identities(), traces=traces)
-        self.reading = Reading(Pairing(self.telemetry), Detector(rows), True)
-
-    def begin(self, vantage: int, headers: str = "", line: str = "GET /") -> Conversation:
-        """A request on a connection of its own; `answer` ends it."""
-        connection = Conversation(self.reading, Pair(True, vantage), True)
-        self.feed(connection, TO_SERVER, f"{line} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
-        return connection
-
-    def feed(self, connection: Conversation, direction: int, payload: bytes) -> None:
-        connection.feed(direction, payload, 0, len(payload), START_NS)
-
-    def answer(self, connection: Conversation) -> Span:
-        self.feed(connection, TO_CLIENT, ANSWER)
-        (span,) = self.written()
-        return span
-
-    def call(self, vantage: int, headers: str = "", line: str = "GET /") -> list[Span]:
-        """The spans of one roundtrip: one or none."""
-        self.feed(self.begin(vantage, headers, line), TO_CLIENT, ANSWER)
-        return self.written()
-
-    def written(self) -> list[Span]:
-        scope = ScopeSpans()
-        scope.ParseFromString(self.spans.take()[0])
-        return list(scope.spans)
 
 
 def ids(span: Span) -> tuple[str, str, int]:
