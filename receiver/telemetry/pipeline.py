@@ -3,12 +3,15 @@
 Room: telemetry. Parentage (docs/trace-context.md): an inbound request's span is a child of the caller's; an outbound request that
 carries the very context of an inbound one is a child of that one's span; any other outbound context is its parent as it
 stands. Without a context a span is a root; nothing is guessed from time. Where callers are not trusted (`traces.context: link`) a
-trace of our own begins where they would be the parent, and their context is a link.
+trace of our own begins where they would be the parent, and their context is a link. Where receivers stand beside the callers
+(`traces.context: both_ends`) the parent is the span that the caller's receiver writes of the same request: its id is made from what
+both of them see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 
 import cython
 
@@ -23,6 +26,9 @@ if not cython.compiled:
 
 # Contexts of inbound requests that outbound ones may carry on: 4 096 x 24 bytes and their span ids, under 1 MB.
 INBOUND_MAX = 4096
+
+# Contexts on connections whose requests have no number of their own, so that the second one with the same is told from the first.
+SENT_MAX = 4096
 
 # Bits of Span.flags above the W3C byte: whether it is known if the parent is remote, and that it is.
 HAS_IS_REMOTE = 0x100
@@ -65,10 +71,12 @@ class Telemetry(Sink):
         self.sampler = sampler
         self.identities = identities
         self.links = traces.context == "link"
+        self.both_ends = traces.context == "both_ends"
         self.beside = _BESIDE[traces.when_instrumented]
         self.makes_spans = False
         self.exports_spans = False
         self.inbound: dict[bytes, bytes] = {}
+        self.sent: dict[bytes, int] = {}
         self.written = 0
         self.not_sampled = 0
         self.not_emitted = 0
@@ -85,13 +93,30 @@ class Telemetry(Sink):
         context: bytes = request.trace_id + request.parent_id
         if endpoints.vantage != VANTAGE_SERVER:
             self.makes_spans = context not in inbound
+            if not self.links:
+                request.span_id = self._seen_by_both(context, endpoints, request.key)
             return 0
         # With `links` the id of the trace that begins here stands behind it.
         request.span_id = self.identities.take(24 if self.links else 8)
         if len(inbound) >= INBOUND_MAX:
             del inbound[next(iter(inbound))]
         inbound[context] = request.span_id
+        if self.both_ends:
+            request.parent_id = self._seen_by_both(context, endpoints, request.key)
         return 0
+
+    def _seen_by_both(self, context: bytes, endpoints: Endpoints, key: cython.longlong) -> bytes:
+        """The id of a request's CLIENT span, from what its observers at both ends see: its context, the client's address and port,
+        and its number on the connection. HTTP/1 gives it none: there it is counted among those with the same context."""
+        seen: bytes = context + f"{endpoints.client_address} {endpoints.client_port} {key}".encode()
+        if key < 0:
+            sent: dict[bytes, int] = self.sent
+            times = sent.get(seen, 0)
+            if times == 0 and len(sent) >= SENT_MAX:
+                del sent[next(iter(sent))]
+            sent[seen] = times + 1
+            seen += b" %d" % times
+        return blake2b(seen, digest_size=8).digest()
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
         series: Series | None = self.metrics.observe(roundtrip)

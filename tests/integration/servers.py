@@ -213,11 +213,9 @@ class Collector(Program):
     With `counting` it only counts spans: for more of them than one wants to parse.
     """
 
-    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False) -> None:
+    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False, config: str = "collector.yaml") -> None:
         env = {"OUT": str(folder), "TRACES": "debug" if counting else "file/traces"}
-        super().__init__(
-            [program("otelcol"), "--config", str(HERE / "collector.yaml")], namespace, folder, env | {"GOMAXPROCS": "2"}
-        )
+        super().__init__([program("otelcol"), "--config", str(HERE / config)], namespace, folder, env | {"GOMAXPROCS": "2"})
 
     def _requests(self, name: str) -> Iterator[dict[str, Any]]:
         path = self.folder / name
@@ -245,7 +243,7 @@ class Collector(Program):
         """Every data point of a metric that it got, in order; attributes as a dict, the metric under `metric`."""
         found = []
         for request in self._requests("metrics.jsonl"):
-            for group in request["resourceMetrics"]:
+            for group in request.get("resourceMetrics", ()):  # a connector with nothing to say says so
                 for scope in group["scopeMetrics"]:
                     for item in scope["metrics"]:
                         if item["name"] == metric:

@@ -37,8 +37,11 @@ class Pod:
     def begin(self, vantage: int, headers: str = "", line: str = "GET /") -> Conversation:
         """An HTTP/1 request on a connection of its own; `answer` ends it."""
         connection = self.connect(vantage)
-        self.feed(connection, TO_SERVER, f"{line} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
+        self.ask(connection, headers, line)
         return connection
+
+    def ask(self, connection: Conversation, headers: str = "", line: str = "GET /") -> None:
+        self.feed(connection, TO_SERVER, f"{line} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
 
     def feed(self, connection: Conversation, direction: int, payload: bytes) -> None:
         connection.feed(direction, payload, 0, len(payload), START_NS)

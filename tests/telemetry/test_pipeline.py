@@ -194,3 +194,38 @@ def test_application_that_passes_contexts_on_is_not_instrumented() -> None:
     assert outbound.kind == CLIENT
     (inbound,) = pod.call(SERVER_SIDE, context())
     assert inbound.kind == SERVER
+
+
+# --- traces.context: both_ends ---
+
+BOTH = Traces(context="both_ends")
+
+
+def test_both_ends_agree_on_the_span_between_them() -> None:
+    """A service that only passes the header on: what is behind it would be a child of what is before it."""
+    middle, last = Pod(), Pod(BOTH)
+    inbound = middle.begin(SERVER_SIDE, context())
+    (call,) = middle.call(CLIENT_SIDE, context())
+    (behind,) = last.call(SERVER_SIDE, context())
+    assert ids(behind) == (T, call.span_id.hex(), REMOTE | 1)
+    assert call.parent_span_id == middle.answer(inbound).span_id
+
+
+def test_same_context_again_on_one_connection_is_another_span_at_both_ends() -> None:
+    middle, last = Pod(), Pod(BOTH)
+    calls, served = [], []
+    for pod, vantage, spans in ((middle, CLIENT_SIDE, calls), (last, SERVER_SIDE, served)):
+        connection = pod.begin(vantage, context())
+        spans.append(pod.answer(connection))
+        for parent in (Q, P, P):
+            pod.ask(connection, context(parent))
+            spans.append(pod.answer(connection))
+    assert [span.parent_span_id for span in served] == [span.span_id for span in calls]
+    assert len({span.span_id for span in calls}) == 4
+
+
+def test_calls_made_meanwhile_are_children_of_our_span_beside_receivers_too() -> None:
+    pod = Pod(BOTH)
+    inbound = pod.begin(SERVER_SIDE, context())
+    (outbound,) = pod.call(CLIENT_SIDE, context())
+    assert outbound.parent_span_id == pod.answer(inbound).span_id
