@@ -186,7 +186,9 @@ class Traces(Section, frozen=True):
     # What to do beside an application that reports its own spans: the same, no spans, or spans of kind INTERNAL, which
     # service graphs do not count as a second call.
     when_instrumented: Literal["emit", "metrics_only", "internal"] = "emit"
-    context: Literal["parent", "link"] = "parent"  # link: a new trace, for edges whose callers are not trusted
+    # Whose child an inbound request's span is. parent: of the span that its header names; link: of none, a new trace begins, for
+    # edges whose callers are not trusted; both_ends: of the span that the receiver beside the caller writes of the same request.
+    context: Literal["parent", "link", "both_ends"] = "parent"
     respect_sampled: bool = True  # a caller's `sampled=0` means no span, as the W3C says it should
 
 

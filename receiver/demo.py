@@ -1,4 +1,4 @@
-"""The demo: an application, its client, a backend, and the receiver between them, all in one process on loopback.
+"""The demo: an application over HTTP and gRPC, its client, a backend, and the receiver between them, all in one process.
 
 Room: cli. Nothing here is staged but the application: the service is the one that `run` starts, configured in code;
 what is shown is what a real OTLP gRPC server and a real remote write server got from it. Where capturing is not
@@ -7,6 +7,7 @@ permitted, the same calls are written to a capture file, and the service reads t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,8 +19,9 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,23 +42,27 @@ from receiver.config import (
 from receiver.config import Http as HttpSettings
 from receiver.config import Service as ServiceSettings
 from receiver.pcap.source import CaptureDenied, CaptureError
-from receiver.self_metrics import Accounts
-from receiver.service import Service, local_addresses, make_engine
+from receiver.service import Service
 from receiver.telemetry.redact import Redactor
 from receiver.watch import BOLD, CYAN, DIM, GREEN, RED, LineFormat, Terminal, amount, duration, read_roundtrip, several
-from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
+from receiver.wire.records import Roundtrip, Sink
 
 EXIT_OK = 0
 EXIT_DIFFERENT = 1
 
 HOST = "127.0.0.1"
+STOCK = "demo.shop.v1.Stock"
 PASSWORD = "hunter2-never-leaves"
 # A caller's context, the specification's own example (W3C Trace Context, 3.2): its span shall be the parent of ours.
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
-HIDDEN = ("__name__", "job", "instance", "url_scheme", "network_protocol_version", "le")  # the same in every series
-CALLS = 40
-PAUSE_S = 0.14  # so that a person can follow: 40 calls in six seconds
+DURATIONS = ("http_server_request_duration_seconds", "rpc_server_call_duration_seconds")
+# The same in every series.
+HIDDEN = ("__name__", "job", "instance", "url_scheme", "network_protocol_version", "rpc_system_name", "le")
+HTTP_CALLS = 40
+GRPC_EVERY = 4  # so many HTTP calls to a gRPC call
+CALLS = HTTP_CALLS + HTTP_CALLS // GRPC_EVERY
+PAUSE_S = 0.12  # so that a person can follow: 50 calls in six seconds
 SETTLE_S = 3.0  # packets reach the capture 100 ms after they were sent; a loaded machine takes longer
 
 
@@ -102,12 +108,12 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 def _live(page: Page, application: Application, backend: Backend, pause_s: float) -> Shown:
-    watched = _Watched(_config(backend, application.port, None), page)
+    watched = Service(_config(backend, (application.port, application.grpc_port), None), page)
     watched.open()
     page.explain(application, backend, "captured on lo, without touching either side")
     capture = threading.Thread(target=watched.run, name="capture")
     capture.start()
-    caller = Caller(application.port)
+    caller = Caller(application.port, application.grpc_port)
     try:
         caller.call_all(pause_s)
         until_s = time.monotonic() + SETTLE_S
@@ -116,29 +122,41 @@ def _live(page: Page, application: Application, backend: Backend, pause_s: float
     finally:
         watched.stop()
         capture.join()
-    return watched.shown(caller)
+    return _shown(watched, caller)
 
 
 def _from_file(page: Page, application: Application, backend: Backend) -> Shown:
-    caller = Caller(application.port)
-    caller.call_all(0.0)
+    with Relay(application.grpc_port) as relay:
+        caller = Caller(application.port, relay.port)
+        caller.call_all(0.0)
     with tempfile.TemporaryDirectory(prefix="pcap-receiver-demo-") as folder:
         path = Path(folder) / "calls.pcap"
-        write_capture(path, caller.spoken)
-        watched = _Watched(_config(backend, application.port, path), page)
+        write_capture(path, sorted(caller.spoken + relay.spoken, key=lambda piece: piece.ts_ns))
+        watched = Service(_config(backend, (application.port, relay.port), path), page)
         watched.open()
         page.explain(application, backend, f"read from {path.name}, {path.stat().st_size} bytes, written by the client")
         watched.run()
-    return watched.shown(caller)
+    return _shown(watched, caller)
 
 
-def _config(backend: Backend, port: int, file: Path | None) -> Config:
+def _shown(watched: Service, caller: Caller) -> Shown:
+    """The balance, after `run` has returned."""
+    return Shown(
+        client=caller.made,
+        roundtrips=watched.telemetry.metrics.total(),
+        packets=watched.engine.packets,
+        dropped=watched.capture_stats().dropped_kernel,
+    )
+
+
+def _config(backend: Backend, ports: tuple[int, int], file: Path | None) -> Config:
     return Config(
         receivers=Receivers(
             pcap=PcapReceiver(
                 interfaces=() if file else ("lo",),
                 files=(str(file),) if file else (),
-                filter=f"tcp port {port}",  # whatever else this machine does on loopback is not the demo's
+                # Whatever else this machine does on loopback is not the demo's.
+                filter=" or ".join(f"tcp port {port}" for port in ports),
                 http=HttpSettings(routes=("/orders/{id}",)),
             )
         ),
@@ -163,63 +181,32 @@ def _config(backend: Backend, port: int, file: Path | None) -> Config:
     )
 
 
-class _Watched(Service):
-    """The service, whose roundtrips are printed on their way to telemetry."""
-
-    def __init__(self, config: Config, page: Page) -> None:
-        super().__init__(config)
-        excluded = self.engine.table.excluded
-        both = Both(self.telemetry, page)
-        self.engine = make_engine(config, both, detail=True, local=local_addresses(config))
-        self.engine.table.excluded = excluded
-        self.accounts = Accounts(config, self.engine, self.telemetry, self.accounts.start_ns)
-        self.accounts.exporters = self.exporters
-
-    def shown(self, caller: Caller) -> Shown:
-        """The balance, after `run` has returned."""
-        return Shown(
-            client=caller.made,
-            roundtrips=self.telemetry.metrics.total(),
-            packets=self.engine.packets,
-            dropped=self._source.stats().dropped_kernel,
-        )
-
-
-class Both(Sink):
-    """Telemetry first: it must not notice that somebody looks on."""
-
-    def __init__(self, telemetry: Sink, page: Page) -> None:
-        self._telemetry = telemetry
-        self._page = page
-
-    def begins(self, endpoints: Endpoints, request: Message) -> int:
-        return self._telemetry.begins(endpoints, request)
-
-    def roundtrip(self, roundtrip: Roundtrip) -> int:
-        taken = self._telemetry.roundtrip(roundtrip)
-        self._page.roundtrip(roundtrip)
-        return taken
-
-
 # -- the application and its client ----------------------------------------------------------------------------------
-# When HTTP/2 is decoded, a gRPC application stands here beside this one, with a port and calls of its own.
 
 
 class Application:
-    """A small shop over HTTP/1.1 on loopback. `port` is listened on from the start, answers come inside the `with`."""
+    """A small shop on loopback: over HTTP/1.1 on `port`, its stock over gRPC on `grpc_port`. Both are listened on from the start,
+    answers come inside the `with`."""
 
     def __init__(self) -> None:
+        import grpc
+
         self._server = ThreadingHTTPServer((HOST, 0), _Shop)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
+        self._stock: Any = grpc.server(futures.ThreadPoolExecutor(2, thread_name_prefix="stock"))
+        self._stock.add_generic_rpc_handlers((_Stock(),))
+        self.grpc_port = int(self._stock.add_insecure_port(f"{HOST}:0"))
 
     def __enter__(self) -> Application:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="application", daemon=True).start()
+        self._stock.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._stock.stop(None).wait()
 
 
 class _Shop(BaseHTTPRequestHandler):
@@ -261,6 +248,35 @@ class _Shop(BaseHTTPRequestHandler):
         """The terminal is the demo's."""
 
 
+class _Stock:
+    """The gRPC service, without generated code: a handler for each method, messages as bytes."""
+
+    def service(self, call: Any) -> Any:
+        """What grpc.GenericRpcHandler asks for: the handler of `call.method`, None for one that is not there."""
+        import grpc
+
+        name = str(call.method).rpartition("/")[2]
+        if name == "Watch":
+            return grpc.unary_stream_rpc_method_handler(lambda request, context: iter((b"12", b"11", b"10")))
+        answer = {"Reserve": self._reserve, "Find": self._find, "Ship": self._ship}.get(name)
+        return None if answer is None else grpc.unary_unary_rpc_method_handler(answer)
+
+    def _reserve(self, request: bytes, context: Any) -> bytes:
+        return b"reserved " + request
+
+    def _find(self, request: bytes, context: Any) -> bytes:
+        import grpc
+
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such item")
+        raise AssertionError("abort raises")
+
+    def _ship(self, request: bytes, context: Any) -> bytes:
+        import grpc
+
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the courier does not answer")
+        raise AssertionError("abort raises")
+
+
 class Spoken(msgspec.Struct, frozen=True):
     """Bytes that a connection carried, or none at its begin and end."""
 
@@ -278,20 +294,27 @@ SYN, FIN, PUSH, ACK = 0x02, 0x01, 0x08, 0x10
 class Caller:
     """The client, with its own count: `made` by status, `spoken` is all that went over its connections."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, grpc_port: int) -> None:
         self._port = port
+        self._grpc_port = grpc_port
         self.made: Counter[str] = Counter()
         self.spoken: list[Spoken] = []
 
     def call_all(self, pause_s: float) -> None:
-        """Make every call, over three connections, with so much time between two."""
+        """Make every call, over three connections for HTTP and one for gRPC, with so much time between two."""
+        import grpc
+
         connections = [socket.create_connection((HOST, self._port), timeout=5) for _ in range(3)]
         for connection in connections:
             self._note(connection, True, b"", SYN)
             self._note(connection, False, b"", SYN | ACK)
-        for number, request in enumerate(_requests()):
-            self._call(connections[number % len(connections)], request)
-            time.sleep(pause_s)
+        with grpc.insecure_channel(f"{HOST}:{self._grpc_port}", (("grpc.enable_http_proxy", 0),)) as channel:
+            for number, request in enumerate(_requests()):
+                self._call(connections[number % len(connections)], request)
+                time.sleep(pause_s)
+                if number % GRPC_EVERY == 0:
+                    self._call_grpc(channel, number // GRPC_EVERY)
+                    time.sleep(pause_s)
         for connection in connections:
             self._note(connection, True, b"", FIN | ACK)
             self._note(connection, False, b"", FIN | ACK)
@@ -316,15 +339,81 @@ class Caller:
                 whole = len(head) + 4 + lengths[0]
         self.made[answer.split(b" ", 2)[1].decode()] += 1
 
+    def _call_grpc(self, channel: Any, number: int) -> None:
+        import grpc
+
+        method = ("Reserve", "Reserve", "Find", "Watch", "Ship")[number % 5]
+        secret = (("authorization", f"Bearer {PASSWORD}"),)
+        try:
+            if method == "Watch":
+                for _ in channel.unary_stream(f"/{STOCK}/{method}")(b"teapot", timeout=5):
+                    pass
+            else:
+                channel.unary_unary(f"/{STOCK}/{method}")(b"teapot", timeout=5, metadata=secret)
+            self.made["OK"] += 1
+        except grpc.RpcError as error:
+            self.made[error.code().name] += 1
+
     def _note(self, connection: socket.socket, to_server: bool, payload: bytes, flags: int) -> None:
         port = int(connection.getsockname()[1])
         self.spoken.append(Spoken(time.time_ns(), port, self._port, to_server, payload, flags))
 
 
+class Relay:
+    """Stands before the gRPC server and notes what goes through: `spoken`, complete after the `with`. Whoever calls with a library
+    cannot say what bytes it sent."""
+
+    def __init__(self, to: int) -> None:
+        self._to = to
+        self._listener = socket.create_server((HOST, 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.spoken: list[Spoken] = []
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Relay:
+        self._start("relay", self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work, name=name, daemon=True))
+        self._threads[-1].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, (_, port) = self._listener.accept()
+            except OSError:
+                return  # the end of the `with`
+            server = socket.create_connection((HOST, self._to), timeout=5)
+            server.settimeout(None)
+            self._note(port, True, b"", SYN)
+            self._note(port, False, b"", SYN | ACK)
+            self._start("relay-to-server", partial(self._pass_on, client, server, port, True))
+            self._start("relay-to-client", partial(self._pass_on, server, client, port, False))
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, port: int, to_server: bool) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                self._note(port, to_server, piece, PUSH | ACK)
+                target.sendall(piece)
+        self._note(port, to_server, b"", FIN | ACK)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def _note(self, port: int, to_server: bool, payload: bytes, flags: int) -> None:
+        self.spoken.append(Spoken(time.time_ns(), port, self.port, to_server, payload, flags))
+
+
 def _requests() -> Iterator[bytes]:
-    """What the client asks, CALLS times."""
+    """What the client asks over HTTP, HTTP_CALLS times."""
     body = b'{"item": "teapot", "count": 2}'
-    for number in range(CALLS):
+    for number in range(HTTP_CALLS):
         extra, content = "", b""
         kind = number % 10
         if kind in (0, 4, 7):
@@ -493,7 +582,7 @@ def free_port() -> int:
 # -- what is shown ---------------------------------------------------------------------------------------------------
 
 
-class Page:
+class Page(Sink):
     """The demo's output, from top to bottom."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -520,18 +609,18 @@ class Page:
 
     def explain(self, application: Application, backend: Backend, how: str) -> None:
         self.say(
-            f"A small shop answers on {HOST}:{application.port}, and a client calls it {CALLS} times. What they say to"
-            f" each other is {how}. Spans go to an OTLP gRPC server ({HOST}:{backend.otlp_port}), metrics to a"
-            f" Prometheus remote write server ({HOST}:{backend.write_port}); both run here, and below is what they got."
+            f"A small shop answers on {HOST}:{application.port}, its stock over gRPC on port {application.grpc_port}, and a"
+            f" client calls them {CALLS} times. What they say to each other is {how}. Spans go to an OTLP gRPC server"
+            f" ({HOST}:{backend.otlp_port}), metrics to a Prometheus remote write server ({HOST}:{backend.write_port}); both"
+            f" run here, and below is what they got."
         )
         self.head("Roundtrips", "as they are seen")
 
-    def roundtrip(self, roundtrip: Roundtrip) -> None:
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
         """Called from inside the decoders: an output that is gone must not count as a fault of the flow."""
-        try:
+        with contextlib.suppress(OSError):
             self._print(self._lines.line(read_roundtrip(roundtrip, self._redactor)))
-        except OSError:
-            return
+        return 0
 
     def span(self, backend: Backend) -> None:
         """The span of the call that carried a trace context, in full."""
@@ -566,12 +655,12 @@ class Page:
     def metrics(self, backend: Backend) -> None:
         """Request counts and mean durations by route, and a few of our own figures."""
         self.head("Metrics", "as the remote write server got them")
-        name = "http_server_request_duration_seconds"
-        self._print(f"  {self._terminal.paint(f'{name}_count', CYAN)}")
-        for labels in backend.labels_of(f"{name}_count"):
-            count = backend.series[labels]
-            total = backend.total(f"{name}_sum", **{key: value for key, value in labels if key != "__name__"})
-            self._series(labels, count, f"mean {duration(int(total / count * 1e9)) if count else '-'}")
+        for name in DURATIONS:
+            self._print(f"  {self._terminal.paint(f'{name}_count', CYAN)}")
+            for labels in backend.labels_of(f"{name}_count"):
+                count = backend.series[labels]
+                total = backend.total(f"{name}_sum", **{key: value for key, value in labels if key != "__name__"})
+                self._series(labels, count, f"mean {duration(int(total / count * 1e9)) if count else '-'}")
         for own in ("pcap_receiver_roundtrips_total", "pcap_receiver_capture_packets_total"):
             self._print(f"  {self._terminal.paint(own, CYAN)}")
             for labels in backend.labels_of(own):
@@ -596,7 +685,7 @@ class Page:
         self.head("The balance")
         made = shown.client.total()
         by_status = ", ".join(f"{count} x {status}" for status, count in sorted(shown.client.items()))
-        counted = int(backend.total("http_server_request_duration_seconds_count"))
+        counted = int(sum(backend.total(f"{name}_count") for name in DURATIONS))
         rows = [
             ("calls that the client made", made, by_status),
             ("roundtrips that were seen", shown.roundtrips, f"in {shown.packets} packets, {shown.dropped} dropped"),

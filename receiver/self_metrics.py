@@ -99,6 +99,7 @@ class Accounts:
                 "exported": self.spans.taken,
                 "not_sampled": self.telemetry.not_sampled,
                 "not_emitted": self.telemetry.not_emitted,
+                "instrumented": self.telemetry.instrumented,
             }
             out.add_each("pcap_receiver.spans", "state", states)
         for name, exporter in self.exporters.items():

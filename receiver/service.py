@@ -47,7 +47,7 @@ from receiver.l7.trace_context import PROPAGATORS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
-from receiver.pcap.source import CaptureError, CaptureFileError, FileSource, FilterError, LiveSource
+from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
@@ -61,7 +61,7 @@ from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.names import Names, read_hosts
-from receiver.wire.records import Protocol, Sink
+from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
 
 log = logging.getLogger(__name__)
 
@@ -191,6 +191,22 @@ def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
     return decode(data, link_type, unwrap)
 
 
+class _Both(Sink):
+    """Telemetry first: it must not notice that somebody looks on."""
+
+    def __init__(self, telemetry: Telemetry, onlooker: Sink) -> None:
+        self._telemetry = telemetry
+        self._onlooker = onlooker
+
+    def begins(self, endpoints: Endpoints, request: Message) -> int:
+        self._telemetry.begins(endpoints, request)
+        return self._onlooker.begins(endpoints, request)
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        self._telemetry.roundtrip(roundtrip)
+        return self._onlooker.roundtrip(roundtrip)
+
+
 def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> Exporter:
     """Raises ConfigError for settings that cannot be."""
     try:
@@ -210,9 +226,12 @@ def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> 
 
 
 class Service:
-    """Everything that runs. `open` does what can be refused, `run` the work, `stop` and `reload` may come from signals."""
+    """Everything that runs. `open` does what can be refused, `run` the work, `stop` and `reload` may come from signals.
 
-    def __init__(self, config: Config) -> None:
+    `onlooker` gets every roundtrip as well, after telemetry, and in full detail.
+    """
+
+    def __init__(self, config: Config, onlooker: Sink | None = None) -> None:
         self.config = config
         pcap = config.receivers.pcap
         self._files = bool(pcap.files)
@@ -237,8 +256,10 @@ class Service:
             routes,
         )
         spans = Spans(Redactor()) if self._traces else None
-        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans)
-        self.engine = make_engine(config, self.telemetry, detail=spans is not None, local=local_addresses(config))
+        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
+        sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
+        detail = spans is not None or onlooker is not None
+        self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
         self.layer4: layer4_metrics.Layer4Metrics | None = None
         if self.engine.layer4 is not None:
             self.layer4 = layer4_metrics.Layer4Metrics(
@@ -296,7 +317,6 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
         """
-        _say_without_effect(self.config)
         if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         self._source.open()
@@ -392,6 +412,10 @@ class Service:
             if after.requests_sent != before.requests_sent:
                 until_s = time.monotonic() + FILE_WAIT_S
             before = after
+
+    def capture_stats(self) -> CaptureStats:
+        """What the capture took and lost so far."""
+        return self._source.stats()
 
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
@@ -510,18 +534,7 @@ def _fixed(config: Config) -> object:
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
             pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
-            pcap.local_addresses)  # fmt: skip
-
-
-def _say_without_effect(config: Config) -> None:
-    """Keys that are accepted and do nothing yet: whoever sets one must be told."""
-    pcap = config.receivers.pcap
-    for key, given in (
-        ("receivers.pcap.traces.when_instrumented", pcap.traces.when_instrumented != "emit"),
-        ("receivers.pcap.traces.context", pcap.traces.context != "parent"),
-    ):
-        if given:
-            log.warning("%s: has no effect in this version", key)
+            pcap.local_addresses, pcap.traces.context, pcap.traces.when_instrumented)  # fmt: skip
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:

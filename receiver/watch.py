@@ -225,7 +225,9 @@ def call_of(request: Message, redactor: Redactor) -> str:
         path = redactor.path(request.path, 0, len(request.path))
         if request.query is not None:
             path += b"?" + redactor.query(request.query, 0, len(request.query)).replace(b"REDACTED", b"..")
-        return f"{printable(operation)} {path.decode('ascii')}"
+        text = path.decode("ascii")
+        # gRPC's operation is its path
+        return printable(operation) if text[1:] == operation else f"{printable(operation)} {text}"
     if request.summary:
         return printable(request.summary)
     return printable(f"{operation} {request.target}" if request.target else operation)

@@ -1,13 +1,18 @@
-"""Captures that others made, read by the whole receiver, beside what Zeek saw in them.
+"""Captures that others made, read by the whole receiver, beside what Zeek or tshark sees in them.
 
 The captures lie in `../shared/pcaps` where the project is developed, and are no part of it; each test says so when they are absent.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from receiver.config import Config
@@ -128,3 +133,91 @@ def test_what_is_not_decoded_yet_is_named_nothing_else(capture: Path) -> None:
     if capture.parent.name in decoded:
         pytest.skip("it is decoded, and has tests of its own")
     assert {row[0] for row in seen(capture).rows} <= {"dns", "http"} & decoded
+
+
+# --- HTTP/2, which Zeek does not log: tshark's reading ---
+
+GRPC_STATUSES = {code.value[0]: code.name for code in grpc.StatusCode}
+Transaction = tuple[int, str, str | None, str | None]
+
+
+class Requests(Kept):
+    """Client port, HTTP method, path and status of each roundtrip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions: list[Transaction] = []
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        request, response = roundtrip.request, roundtrip.response
+        assert roundtrip.protocol and roundtrip.endpoints and request
+        method = "POST" if roundtrip.protocol.name == "grpc" else str(request.operation)
+        path = None if request.path is None else request.path.decode()
+        if path is not None and request.query is not None:
+            path += f"?{request.query.decode()}"
+        status = None if response is None else str(response.status)
+        self.transactions.append((roundtrip.endpoints.client_port, method, path, status))
+        return super().roundtrip(roundtrip)
+
+
+def tshark(capture: Path, *more: str) -> str:
+    argv = ["tshark", "-n", "-r", str(capture), *more]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/nonexistent"}).stdout
+
+
+def read_by_tshark(capture: Path) -> list[Transaction]:
+    """Requests with the final status of each, HTTP/1 ones included: a connection may begin as that."""
+    # tshark knows HTTP/2 by its port or by an upgrade: it is told the ports whose clients begin with the preface.
+    preface = "tcp.seq == 1 && tcp.payload[0:14] == 50:52:49:20:2a:20:48:54:54:50:2f:32:2e:30"
+    ports = set(tshark(capture, "-Y", preface, "-T", "fields", "-e", "tcp.dstport").split())
+    as_http2 = [word for port in sorted(ports) for word in ("-d", f"tcp.port=={port},http2")]
+    found: dict[tuple[int, int], dict[str, str]] = {}  # by client port and stream; HTTP/1: the number of the request, negative
+    upgraded: set[int] = set()
+    tunnels: set[int] = set()
+    answered: dict[int, int] = {}
+    for packet in ET.fromstring(tshark(capture, *as_http2, "-Y", "http || http2", "-T", "pdml")).iter("packet"):
+        fields = {field.get("name"): field.get("show") or "" for field in packet.iter("field")}
+        source, target = int(fields["tcp.srcport"]), int(fields["tcp.dstport"])
+        if "http.request.method" in fields and target not in upgraded | tunnels:
+            number = -1 - sum(port == source for port, _ in found)
+            found[source, number] = {"method": fields["http.request.method"], "path": fields["http.request.uri"]}
+            if fields["http.request.method"] == "CONNECT":
+                del found[source, number]["path"]
+        elif "http.response.code" in fields and target not in tunnels:
+            if fields["http.response.code"] == "101":
+                upgraded.add(target)
+                found[target, 1] = found.pop((target, -1))  # RFC 7540, 3.2: it is stream 1 from here on
+            else:
+                answered[target] = answered.get(target, 0) + 1
+                found[target, -answered[target]]["status"] = fields["http.response.code"]
+                if found[target, -answered[target]]["method"] == "CONNECT":
+                    tunnels.add(target)
+        for frame in packet.iter("field"):
+            if frame.get("name") != "http2.stream" or tunnels & {source, target}:
+                continue
+            headers: dict[str, str] = {}
+            for header in frame.iter("field"):
+                if header.get("name") == "http2.header":
+                    pair = {part.get("name"): part.get("show") or "" for part in header.iter("field")}
+                    headers[pair["http2.header.name"]] = pair["http2.header.value"]
+            streams = [part.get("show") or "" for part in frame.iter("field") if part.get("name") == "http2.streamid"]
+            stream = int(streams[0]) if streams else 0
+            if ":method" in headers:
+                found[source, stream] = {"method": headers[":method"], "path": headers[":path"]}
+            elif "grpc-status" in headers:
+                found[target, stream]["status"] = GRPC_STATUSES[int(headers["grpc-status"])]
+            elif headers.get(":status", "100") >= "200":
+                found[target, stream]["status"] = headers[":status"]
+    return [(port, one["method"], one.get("path"), one.get("status")) for (port, _), one in found.items()]
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="NOT RUN: tshark is missing (Debian package tshark)")
+@pytest.mark.parametrize("capture", captures("http2"), ids=lambda path: path.stem)
+def test_http2_requests_are_those_that_tshark_sees(capture: Path) -> None:
+    kept = Requests()
+    engine = make_engine(Config(), kept, detail=True, local=())
+    read(capture, engine)
+    assert engine.reading.errors == {}
+    theirs = read_by_tshark(capture)
+    assert theirs
+    assert sorted(kept.transactions, key=str) == sorted(theirs, key=str)

@@ -15,7 +15,20 @@ import pytest
 import snappy
 
 from receiver import privileges
-from receiver.demo import CALLS, PARENT_ID, PASSWORD, TRACE_ID, Application, Backend, Caller, Page, Shown, write_capture
+from receiver.demo import (
+    CALLS,
+    HTTP_CALLS,
+    PARENT_ID,
+    PASSWORD,
+    TRACE_ID,
+    Application,
+    Backend,
+    Caller,
+    Page,
+    Relay,
+    Shown,
+    write_capture,
+)
 from receiver.privileges import may_capture
 from receiver.watch import Terminal
 from tests.remote_write.conftest import V1
@@ -69,6 +82,9 @@ def check(done: subprocess.CompletedProcess[str]) -> None:
     assert re.search(r"flags +0x301 ", span)  # opentelemetry-proto, SpanFlags: 0x100 and 0x200 for a remote parent
     assert re.search(r"service.name +demo-shop", span)
     assert 'http_response_status_code="404"' in done.stdout
+    assert re.search(r"grpc  demo\.shop\.v1\.Stock/Find  NOT_FOUND  .*  ok$", done.stdout, re.MULTILINE)
+    assert re.search(r"grpc  demo\.shop\.v1\.Stock/Ship  UNAVAILABLE  .*  error$", done.stdout, re.MULTILINE)
+    assert 'rpc_method="demo.shop.v1.Stock/Reserve", rpc_response_status_code="OK"} 4 ' in done.stdout
     assert PASSWORD not in done.stdout
 
 
@@ -87,10 +103,10 @@ def test_demo_without_the_capability_reads_its_own_capture_file() -> None:
 
 def test_capture_file_holds_what_was_spoken(tmp_path: Path) -> None:
     path = tmp_path / "calls.pcap"
-    with Application() as application:
-        caller = Caller(application.port)
+    with Application() as application, Relay(application.grpc_port) as relay:
+        caller = Caller(application.port, relay.port)
         caller.call_all(0.0)
-    write_capture(path, caller.spoken)
+    write_capture(path, sorted(caller.spoken + relay.spoken, key=lambda piece: piece.ts_ns))
     streams: dict[tuple[int, int], bytes] = {}
     expected: dict[tuple[int, int], int] = {}
     last_s = 0.0
@@ -108,7 +124,7 @@ def test_capture_file_holds_what_was_spoken(tmp_path: Path) -> None:
             assert tcp.seq == expected.get(key, tcp.seq)
             expected[key] = tcp.seq + len(tcp.data) + bool(tcp.flags & (dpkt.tcp.TH_SYN | dpkt.tcp.TH_FIN))
             streams[key] = streams.get(key, b"") + tcp.data
-    assert len(streams) == 6  # three connections, both directions
+    assert len(streams) == 8  # three connections for HTTP and one for gRPC, both directions
     answers: Counter[str] = Counter()
     for (source, _), text in streams.items():
         if source == application.port:
@@ -116,8 +132,13 @@ def test_capture_file_holds_what_was_spoken(tmp_path: Path) -> None:
                 answer = dpkt.http.Response(text)
                 answers[answer.status] += 1
                 text = answer.data
-    assert answers == caller.made
-    assert answers.total() == CALLS
+    assert answers.items() <= caller.made.items()
+    assert answers.total() == HTTP_CALLS
+    # RFC 9113, 3.4: the client's preface, and SETTINGS of each side first
+    asked = next(text for (_, target), text in streams.items() if target == relay.port)
+    answered = next(text for (source, _), text in streams.items() if source == relay.port)
+    assert asked.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert asked[27] == answered[3] == 4
 
 
 def test_backend_reads_remote_write_as_protobuf_writes_it() -> None:

@@ -802,13 +802,8 @@ class Http1Decoder(Decoder):
             if origin.host is not None:
                 out.server_address = origin.host
                 out.server_port = origin.port
-        if context is not None and context.result():
-            out.trace_id = context.trace_id
-            if len(context.parent_id) > 0:
-                out.parent_id = context.parent_id
-            out.trace_flags = context.flags
-            if len(context.tracestate) > 0:
-                out.tracestate = context.tracestate
+        if context is not None:
+            context.tell(out)
         if len(settings.request_headers) > 0:
             self._keep_headers(settings.request_headers, lines, c, out)
         return 0

@@ -947,13 +947,8 @@ class Http2Decoder(Decoder):
                         out.server_address = origin.host
                         out.server_port = origin.port
         context: TraceContext | None = settings.context
-        if context is not None and context.result():
-            out.trace_id = context.trace_id
-            if len(context.parent_id) > 0:
-                out.parent_id = context.parent_id
-            out.trace_flags = context.flags
-            if len(context.tracestate) > 0:
-                out.tracestate = context.tracestate
+        if context is not None:
+            context.tell(out)
         if fields.kept is not None:
             names = settings.request_metadata if exchange.grpc == GRPC_YES else settings.request_headers
             for name in fields.kept:

@@ -1,5 +1,7 @@
 cimport cython
 
+from receiver.wire.records cimport Message
+
 cdef bytes _HEX
 cdef bytes _STATE_CLASS
 cdef bytes _TRACEPARENT
@@ -39,6 +41,7 @@ cdef class TraceContext:
     cpdef int read_traceparent(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
     cpdef int read_tracestate(self, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
     cpdef bint result(self) except -1
+    cpdef int tell(self, Message out) except -1
     cdef bint _offer(
         self, bytes names, Py_ssize_t at, Py_ssize_t n, bytes buf, Py_ssize_t start, Py_ssize_t end
     ) except -1

@@ -4,6 +4,7 @@ Room: l7; knows nothing of packets or of any protocol. A decoder offers every he
 asks for the result at the end of the head; one reader serves all requests, `reset()` stands between them.
 
     reset(); offer(...) for each header; result()  ->  valid, trace_id, parent_id, flags, sampled, tracestate
+                                         tell(out) ->  the same, in the slots of a Message
 
 W3C Trace Context, Level 2, is always the first to be believed:
 
@@ -18,6 +19,8 @@ import binascii
 from collections.abc import Sequence
 
 import cython
+
+from receiver.wire.records import Message
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
@@ -233,6 +236,20 @@ class TraceContext:
         if self._offered:
             return self._from_others()
         return False
+
+    def tell(self, out: Message) -> cython.int:
+        """Put the result into a request's slots: the ids where there are any, and the caller's decision where it made one."""
+        if self.result():
+            out.trace_id = self.trace_id
+            if len(self.parent_id) > 0:
+                out.parent_id = self.parent_id
+            if len(self.tracestate) > 0:
+                out.tracestate = self.tracestate
+            if self.sampled >= 0:
+                out.trace_flags = self.flags
+        elif self.sampled >= 0:
+            out.trace_flags = self.sampled
+        return 0
 
     def _offer(
         self,

@@ -7,8 +7,15 @@ from receiver.wire.records cimport VANTAGE_SERVER
 cimport cython
 
 cdef Py_ssize_t INBOUND_MAX
+cdef Py_ssize_t SENT_MAX
 cdef int HAS_IS_REMOTE
 cdef int IS_REMOTE
+cdef int OWN
+cdef int EMIT
+cdef int METRICS_ONLY
+cdef int INTERNAL
+cdef bytes EXPORT_HTTP
+cdef bytes EXPORT_GRPC
 
 @cython.final
 cdef class Telemetry(Sink):
@@ -16,11 +23,20 @@ cdef class Telemetry(Sink):
     cdef readonly Spans spans
     cdef public Sampler sampler
     cdef Identities identities
+    cdef readonly bint links
+    cdef readonly bint both_ends
+    cdef readonly int beside
+    cdef readonly bint makes_spans
+    cdef readonly bint exports_spans
     cdef readonly dict inbound
+    cdef readonly dict sent
     cdef readonly long long written
     cdef readonly long long not_sampled
     cdef readonly long long not_emitted
+    cdef readonly long long instrumented
     cdef readonly long long full
     cdef readonly Py_ssize_t batch_max
     cdef object on_full
+    cdef bytes _seen_by_both(self, bytes context, Endpoints endpoints, long long key)
+    cdef bint _is_instrumented(self, Roundtrip roundtrip) except -1
     cdef int _span(self, Roundtrip roundtrip, Series series) except -1

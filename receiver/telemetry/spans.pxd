@@ -9,6 +9,7 @@ cimport cython
 
 cdef Py_ssize_t TEXT_MAX
 cdef str CLIENT
+cdef bytes KIND_INTERNAL
 cdef bytes KEY_PATH
 cdef bytes KEY_QUERY
 cdef bytes KEY_FULL
@@ -36,7 +37,8 @@ cdef class Spans:
     cdef readonly Redactor redactor
     cdef dict _keys
     cdef readonly long long cut
-    cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate) except -1
+    cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate, bytes link, bint internal) except -1
+    cdef bytes link(self, bytes trace_id, bytes span_id, int flags, bytes tracestate)
     cdef int _message(self, Message message, Form form) except -1
     cdef int _attribute(self, str name, object value) except -1
     cdef int _text(self, bytes key, bytes text) except -1

@@ -29,6 +29,8 @@ TEXT_MAX = 4096
 
 # Typed here once: an attribute of another module is looked up in a dict each time.
 CLIENT = semconv.CLIENT_ADDRESS
+# Field 6 once more: of a field that comes twice the last one counts (protobuf encoding, "Last One Wins").
+KIND_INTERNAL = bytes((0x30, semconv.KIND_INTERNAL))
 KEY_PATH = otlp.key(semconv.URL_PATH)
 KEY_QUERY = otlp.key(semconv.URL_QUERY)
 KEY_FULL = otlp.key(semconv.URL_FULL)
@@ -83,7 +85,11 @@ class Spans:
         parent_id: bytes | None,
         flags: cython.int,
         tracestate: bytes | None,
+        link: bytes | None,
+        internal: cython.bint,
     ) -> cython.int:
+        """Append a span; 0 when it was too large for it. `link` is a `links` field (see `link`); `internal`: its kind is INTERNAL,
+        whatever the series says."""
         w: Writer = self.writer
         request: Message = roundtrip.request
         response: Message = roundtrip.response
@@ -104,11 +110,15 @@ class Spans:
         w.put(b"\x85\x01")
         w.fixed32(flags)
         w.put(series.span_head)
+        if internal:
+            w.put(KIND_INTERNAL)
         w.byte(0x39)
         w.fixed64(request.first_ns)
         w.byte(0x41)
         w.fixed64(roundtrip.end_ns)
         w.put(series.span_attributes)
+        if link is not None:
+            w.put(link)
         encoded: Encoded = self._encoded(endpoints, form)
         if (
             request.server_address is not encoded.server_address
@@ -141,6 +151,13 @@ class Spans:
         w.patch3(begin + 1, size)
         self.count += 1
         return 1
+
+    def link(self, trace_id: bytes, span_id: bytes, flags: cython.int, tracestate: bytes) -> bytes:
+        """Field 13 of a Span: a Link."""
+        content = b"\x0a\x10" + trace_id + b"\x12\x08" + span_id
+        if len(tracestate) > 0:
+            content += otlp.field(0x1A, tracestate)
+        return otlp.field(0x6A, content + b"\x35" + bytes((flags & 0xFF, flags >> 8, 0, 0)))
 
     def _encoded(self, endpoints: Endpoints, form: Form) -> Encoded:
         encoded: Encoded | None = endpoints.encoded

@@ -120,7 +120,8 @@ class Message:
     `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
     what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
     `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
-    (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` is -1 without a context.
+    (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` are the caller's, -1 where it left
+    open whether the trace is sampled; it may have decided that without giving ids (`b3: 0`).
     `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
     `protocol` is the row that the roundtrip belongs to where one connection carries several, None where it is the connection's;
     a response that has a protocol or an operation knows better than its request.

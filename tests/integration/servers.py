@@ -201,11 +201,9 @@ class Collector(Program):
     With `counting` it only counts spans: for more of them than one wants to parse.
     """
 
-    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False) -> None:
+    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False, config: str = "collector.yaml") -> None:
         env = {"OUT": str(folder), "TRACES": "debug" if counting else "file/traces"}
-        super().__init__(
-            [program("otelcol"), "--config", str(HERE / "collector.yaml")], namespace, folder, env | {"GOMAXPROCS": "2"}
-        )
+        super().__init__([program("otelcol"), "--config", str(HERE / config)], namespace, folder, env | {"GOMAXPROCS": "2"})
 
     def _requests(self, name: str) -> Iterator[dict[str, Any]]:
         path = self.folder / name
@@ -232,7 +230,7 @@ class Collector(Program):
     def all_points(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name of the metric and data point of all that it got, in order; attributes as a dict, the metric under `metric`."""
         for request in self._requests("metrics.jsonl"):
-            for group in request["resourceMetrics"]:
+            for group in request.get("resourceMetrics", ()):  # a connector with nothing to say says so
                 for scope in group["scopeMetrics"]:
                     for item in scope["metrics"]:
                         (body,) = (item[kind] for kind in ("sum", "gauge", "histogram") if kind in item)

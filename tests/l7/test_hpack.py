@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from receiver.l7.hpack import HeaderList, HpackDecoder
 from receiver.wire.records import Malformed
+from tests.l7.harness import TO_CLIENT, TO_SERVER, Vector, load_all
 
 hpack = pytest.importorskip("hpack")
 from hpack.huffman import HuffmanEncoder  # noqa: E402
@@ -374,6 +375,52 @@ def test_random_bytes_raise_nothing_but_malformed(raw: bytes, from_start: bool) 
             continue
         assert sum(32 + len(name or b"") + len(value or b"") for name, value in got) <= 300
         assert decoder.table_size <= 200
+
+
+# --- what real peers sent, against the oracle ---
+
+
+def blocks_of(stream: bytes, to_server: bool) -> list[bytes]:
+    """The header blocks of one direction, in their order (RFC 9113, 4.1, 6.2, 6.6, 6.10), from where HTTP/2 begins."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    if to_server:
+        at = stream.index(preface) + len(preface)
+    elif stream.startswith(b"HTTP/1.1 101"):
+        at = stream.index(b"\r\n\r\n") + 4
+    else:
+        at = 0
+    blocks: list[bytes] = []
+    while at + 9 <= len(stream):
+        size, kind, flags = int.from_bytes(stream[at : at + 3], "big"), stream[at + 3], stream[at + 4]
+        payload = stream[at + 9 : at + 9 + size]
+        at += 9 + size
+        if kind not in (1, 5, 9) or at > len(stream):
+            continue
+        if kind != 9 and flags & 0x8:
+            payload = payload[1 : len(payload) - payload[0]]
+        if kind == 1 and flags & 0x20:
+            payload = payload[5:]
+        if kind == 5:
+            payload = payload[4:]
+        if kind == 9:
+            blocks[-1] += payload
+        else:
+            blocks.append(payload)
+    return blocks
+
+
+@pytest.mark.parametrize("vector", load_all("http2"), ids=str)
+def test_every_block_of_a_real_peer_is_read_as_the_oracle_reads_it(vector: Vector) -> None:
+    read = 0
+    for direction in (TO_SERVER, TO_CLIENT):
+        stream = b"".join(event.payload or b"" for event in vector.events if event.direction == direction)
+        decoder, oracle = HpackDecoder(), hpack.Decoder(max_header_list_size=1 << 20)
+        oracle.max_allowed_table_size = 1 << 20
+        for block in blocks_of(stream, direction == TO_SERVER):
+            read += 1
+            assert decode(decoder, block) == [tuple(field) for field in oracle.decode(block, raw=True)]
+            assert decoder.table_size == oracle.header_table._current_size
+    assert read
 
 
 # --- against the oracle ---

@@ -2,7 +2,7 @@
 
     python tests/vectors/record_http2.py [name ...]
 
-Needs nginx, nghttpd, nghttp, node, curl and go on the PATH, and grpcio, h2 and httpx in Python; what is missing leaves its
+Needs nginx, nghttpd, nghttp, node, curl, go and java on the PATH, and grpcio, h2 and httpx in Python; what is missing leaves its
 scenarios out, loudly. The Go programs are built once, from the modules that go finds. `expect` lines are the client's own record.
 """
 
@@ -914,6 +914,67 @@ def grpc_go_grpcio() -> None:
         caller.unary("lab.Lab/Echo")
         caller.close()
         keep("grpc-go-grpcio", about(modules, grpcio_version()), relay.only(), caller.record)
+
+
+# --- the JDK's client, which begins every connection in the clear with an upgrade ---
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.util.*;
+import java.util.concurrent.*;
+
+class Ask {
+  static HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_2).build();
+  static HttpRequest.Builder to(String target) {
+    return HttpRequest.newBuilder(URI.create(target)).header("x-id", "7").header("traceparent", "%(traceparent)s");
+  }
+  static String told(HttpRequest request, HttpResponse<byte[]> answer) {
+    return String.join(" ", request.method(), request.uri().getPath(), "" + answer.statusCode(), "" + answer.body().length,
+        answer.version().name());
+  }
+  public static void main(String[] words) throws Exception {
+    String base = words[0];
+    List<HttpRequest> one = List.of(
+      to(base + "/small?first").build(),
+      to(base + "/missing").build(),
+      to(base + "/large").method("HEAD", HttpRequest.BodyPublishers.noBody()).build(),
+      to(base + "/small").POST(HttpRequest.BodyPublishers.ofString("x".repeat(20000))).build(),
+      to(base + "/small").header("x-long", "y".repeat(9000)).build());
+    for (HttpRequest request : one)
+      System.out.println(told(request, client.send(request, HttpResponse.BodyHandlers.ofByteArray())));
+    Map<HttpRequest, CompletableFuture<HttpResponse<byte[]>>> many = new LinkedHashMap<>();
+    for (int i = 0; i < 12; i++) {
+      HttpRequest request = to(base + (i %% 3 == 0 ? "/large" : "/small") + "?" + i).build();
+      many.put(request, client.sendAsync(request, HttpResponse.BodyHandlers.ofByteArray()));
+    }
+    for (var each : many.entrySet()) System.out.println(told(each.getKey(), each.getValue().get()));
+    System.exit(0);
+  }
+}
+"""
+
+
+@scenario("go-java-upgrade", "go", "java")
+def go_java_upgrade() -> None:
+    """An upgrade, then requests one after the other, then twelve at once. nghttpd drops the connection of this client's upgrade."""
+    with go_server() as (port, modules), tempfile.TemporaryDirectory(prefix="record-") as folder:
+        relay = Relay(port)
+        source = Path(folder) / "Ask.java"
+        source.write_text(JAVA % {"traceparent": TRACEPARENT})
+        command = ["java", "-XX:TieredStopAtLevel=1", str(source), f"http://127.0.0.1:{relay.port}"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        expected = []
+        for line in said.splitlines():
+            method, path, status, size, spoken = line.split()
+            assert spoken == "HTTP_2"
+            expected.append(told(method, path, int(status)))
+            expected[-1]["http.request.header.x-id"] = ["7"]
+            if method != "HEAD" and int(size):
+                expected[-1]["http.response.body.size"] = int(size)
+        java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr.split('"')[1]
+        facts = about(modules, f"java.net.http of OpenJDK {java}", order="any")
+        keep("go-java-upgrade", facts, relay.only(), expected)
 
 
 def main() -> None:
