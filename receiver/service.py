@@ -176,6 +176,30 @@ def asked_for(config: Config) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+def make_source(
+    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
+) -> LiveSource | FileSource:
+    """The capture by the configuration, not opened yet. `own` are endpoints that are left out of a live one: address and port."""
+    pcap = config.receivers.pcap
+    ports: tuple[tuple[int, int], ...] | None = None
+    if not pcap.detect:
+        ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
+    plan = FilterPlan(
+        tcp_ports=ports,
+        udp_ports=tuple((port, port) for port in sorted({53, *pcap.ports.get("dns", ())})),
+        layer4=pcap.layer4.enabled,
+        unwrap=pcap.unwrap,
+        exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
+        exclude_addresses=pcap.exclude.addresses,
+        exclude_endpoints=() if pcap.files else tuple(sorted(own)),
+        user=pcap.filter,
+    )
+    filter_for = partial(build_filter, plan)
+    if pcap.files:
+        return FileSource(pcap.files, filter_for, on_progress=on_progress)
+    return LiveSource(pcap.interfaces, filter_for, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
+
+
 def propagators() -> tuple[str, ...]:
     """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
     named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
@@ -283,28 +307,9 @@ class Service:
         ]
 
     def _make_source(self) -> LiveSource | FileSource:
-        pcap = self.config.receivers.pcap
         own = exporter_endpoints(self.config)
         self._exclude(own)
-        ports: tuple[tuple[int, int], ...] | None = None
-        if not pcap.detect:
-            ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
-        dns = pcap.ports.get("dns", ())
-        plan = FilterPlan(
-            tcp_ports=ports,
-            udp_ports=tuple((port, port) for port in sorted({53, *dns})),
-            layer4=pcap.layer4.enabled,
-            unwrap=pcap.unwrap,
-            exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
-            exclude_addresses=pcap.exclude.addresses,
-            exclude_endpoints=() if self._files else tuple(sorted(own)),
-            user=pcap.filter,
-        )
-        if self._files:
-            return FileSource(pcap.files, partial(build_filter, plan), on_progress=_progress())
-        return LiveSource(
-            pcap.interfaces, partial(build_filter, plan), snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size
-        )
+        return make_source(self.config, own, _progress())
 
     def _exclude(self, endpoints: set[tuple[str, int]]) -> None:
         """Take no notice of what goes to these, and still none of what went to the earlier ones."""

@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from os import environ
 from typing import TextIO
 
@@ -23,10 +22,8 @@ import msgspec
 from receiver import privileges
 from receiver.config import Config
 from receiver.engine import Engine
-from receiver.l7 import registry
-from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.source import CaptureError, CaptureStats, FileSource, LiveSource
-from receiver.service import EXIT_CAPTURE, EXIT_OK, LAG_NS, local_addresses, make_engine, pinned_ports
+from receiver.service import EXIT_CAPTURE, EXIT_OK, LAG_NS, local_addresses, make_engine, make_source
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.routes import RouteTable
 from receiver.wire.records import OUTCOMES, Message, Roundtrip, Sink
@@ -46,6 +43,7 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 def watch(config: Config, *, table: bool) -> int:
     """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or 3 without a capture."""
+    config = _without_layer4(config)
     pcap = config.receivers.pcap
     terminal = Terminal(sys.stdout)
     view: View
@@ -54,7 +52,7 @@ def watch(config: Config, *, table: bool) -> int:
     else:
         view = Lines(terminal, bool(pcap.files))
     engine = make_engine(config, view, detail=not table, local=local_addresses(config))
-    source = _source(config)
+    source = make_source(config)
     try:
         source.open()
     except CaptureError as error:
@@ -66,21 +64,12 @@ def watch(config: Config, *, table: bool) -> int:
         return _look(engine, source, view, stopped, bool(pcap.files))
 
 
-def _source(config: Config) -> LiveSource | FileSource:
+def _without_layer4(config: Config) -> Config:
+    """Nothing of it is shown, so its packets stay in the kernel."""
+    replace = msgspec.structs.replace
     pcap = config.receivers.pcap
-    ports: tuple[tuple[int, int], ...] | None = None
-    if not pcap.detect:
-        ports = tuple((port, port) for port in pinned_ports(config, registry.PROTOCOLS))
-    plan = FilterPlan(
-        tcp_ports=ports,
-        layer4=pcap.layer4.enabled,
-        exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
-        exclude_addresses=pcap.exclude.addresses,
-        user=pcap.filter,
-    )
-    if pcap.files:
-        return FileSource(pcap.files, partial(build_filter, plan))
-    return LiveSource(pcap.interfaces, partial(build_filter, plan), snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
+    pcap = replace(pcap, layer4=replace(pcap.layer4, enabled=False))
+    return replace(config, receivers=replace(config.receivers, pcap=pcap))
 
 
 def _look(

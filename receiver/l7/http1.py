@@ -376,7 +376,7 @@ class Http1Decoder(Decoder):
         known: cython.bint = False
         method: cython.int = BROKEN
         for i, token in enumerate(self.settings.tokens):
-            known = known or line.startswith(token[:-1])
+            known = known or line.startswith(token[: len(token) - 1])
             if line.startswith(token):
                 method = i
         if len(line) > BROKEN_LINE_MAX or not (known or b"HTTP/" in line):
