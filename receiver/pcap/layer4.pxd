@@ -62,6 +62,8 @@ cdef int ACK
 cdef long long LATE_NS
 cdef long long RTO_MIN_NS
 cdef Py_ssize_t HOLES_MAX
+cdef Py_ssize_t HOLE_WORDS
+cdef long long IDENTS_APART
 cdef long long GUESS_NS
 cdef Py_ssize_t GUESSES_MAX
 cdef int EPHEMERAL
@@ -176,9 +178,9 @@ cdef class Layer4:
     cdef int _suspect(self, Half half, long long ts_ns) except -1
     cdef int _sample(self, Peer peer, int direction, Half half, long long value_ns) except -1
     cdef int _smooth(self, Half half, long long value_ns) except -1
-    cdef int _passed_over(self, Half half, long long seq, long long ts_ns) except -1
+    cdef int _passed_over(self, Half half, Segment seg) except -1
     cdef int _again(self, Tally tally, Peer peer, int direction, Half mine, Half theirs, Segment seg, long long offset, long long end) except -1
-    cdef int _fill(self, Half half, long long seq, long long end, long long ts_ns, long long patience_ns) except -1000
+    cdef int _fill(self, Half half, Segment seg, long long end, long long patience_ns) except -1000
     cdef int _split(self, Holes holes, Py_ssize_t at, long long low, long long high) except -1
     cdef int _fin(self, Tally tally, int direction, Half mine, Half theirs, long long ts_ns) except -1
     cdef int _record(self, Peer peer, Py_ssize_t number, long long value) except -1

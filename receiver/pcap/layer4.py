@@ -7,8 +7,9 @@ all flows with that combination share: a combination is looked up once for a flo
 The rules, in the words of `docs/layer4.md`:
 
 - bytes below the highest that were seen are sent again (a retransmission) if they were seen before, or fill a hole later than
-  reordering explains (LATE_NS, a quarter of the round-trip time), or with a newer timestamp than what made the hole; else they are
-  reordered. One old byte, or none, of a side that has nothing unacknowledged, or whose peer's window is shut, is a probe;
+  reordering explains (LATE_NS, a quarter of the round-trip time). A timestamp, or else IPv4's identification, that is newer or
+  older than that of what made the hole says it better. What is not sent again is reordered. One old byte, or none, of a side that
+  has nothing unacknowledged, or whose peer's window is shut, is a probe;
 - a retransmission is `fast` where duplicate ACKs or SACK told of the loss not long before, else its timer ran out;
 - a round trip is timed from the first new data after the last sample to the ACK that covers it (RFC 6298, 3: Karn), from here to
   that side and back. What was sent again meanwhile makes it worthless, unless the timestamps option tells which copy is
@@ -135,6 +136,10 @@ LATE_NS = 3_000_000
 RTO_MIN_NS = 200_000_000
 # Holes of one direction that are remembered; a fill of an older one counts as seen before, which after so much loss it is.
 HOLES_MAX = 8
+HOLE_WORDS = 5
+# Most systems number the packets of a connection, or all of theirs, one after the other: what was sent again has a later
+# number than what came after its first copy. Numbers further apart than this are random ones.
+IDENTS_APART = 1000
 # How long a flow's roles may stay a guess before what it counted goes where the guess says, and how many such flows there
 # are at most: each has a row of counters of its own, 1.7 KB.
 GUESS_NS = 1_000_000_000
@@ -236,11 +241,11 @@ class Half:
 @cython.no_gc
 @cython.cclass
 class Holes:
-    """The places of one direction that were passed over, in a ring: from, to (excluded), when, and the timestamp of what came
-    after it, or -1. A place whose end is its start is free."""
+    """The places of one direction that were passed over, in a ring: from, to (excluded), when; and of what came after it the
+    timestamp, or -1, and IPv4's identification, or 0. A place whose end is its start is free."""
 
     def __init__(self) -> None:
-        self.places = array("q", bytes(8 * 4 * HOLES_MAX))
+        self.places = array("q", bytes(8 * HOLE_WORDS * HOLES_MAX))
         self.following = 0
 
 
@@ -546,7 +551,7 @@ class Layer4:
             if offset < 0:
                 return self._again(tally, peer, direction, mine, theirs, seg, offset, end)
             if offset > 0:
-                self._passed_over(mine, seg.seq, ts_ns)
+                self._passed_over(mine, seg)
         mine.next = end
         if n and mine.probe_end < 0 and (mine.acked < 0 or Sequence.diff(end, mine.acked) > 0):
             mine.probe_end = end
@@ -759,16 +764,17 @@ class Layer4:
             half.smoothed_ns -= (half.smoothed_ns - value_ns) // 8
         return 0
 
-    def _passed_over(self, half: Half, seq: cython.longlong, ts_ns: cython.longlong) -> cython.int:
+    def _passed_over(self, half: Half, seg: Segment) -> cython.int:
         """Data ahead of what was seen: the bytes between are missing."""
         if half.holes is None:
             half.holes = Holes()
         holes: Holes = half.holes
-        at: cython.Py_ssize_t = holes.following * 4
+        at: cython.Py_ssize_t = holes.following * HOLE_WORDS
         holes.places[at] = half.next
-        holes.places[at + 1] = seq
-        holes.places[at + 2] = ts_ns
+        holes.places[at + 1] = seg.seq
+        holes.places[at + 2] = seg.ts_ns
         holes.places[at + 3] = self.value if self.has_time else -1
+        holes.places[at + 4] = seg.ident
         holes.following = (holes.following + 1) % HOLES_MAX
         return 0
 
@@ -793,7 +799,7 @@ class Layer4:
         patience_ns: cython.longlong = (mine.smoothed_ns + theirs.smoothed_ns) // 4
         if patience_ns < LATE_NS:
             patience_ns = LATE_NS
-        late: cython.int = self._fill(mine, seg.seq, end, seg.ts_ns, patience_ns)
+        late: cython.int = self._fill(mine, seg, end, patience_ns)
         if late == 0 and new <= 0:
             peer.count(REORDERED + direction, 1)
         else:
@@ -815,33 +821,37 @@ class Layer4:
             return self._fin(tally, direction, mine, theirs, seg.ts_ns)
         return 0
 
-    def _fill(
-        self,
-        half: Half,
-        seq: cython.longlong,
-        end: cython.longlong,
-        ts_ns: cython.longlong,
-        patience_ns: cython.longlong,
-    ) -> cython.int:
-        """Take `[seq:end)` out of the holes. 0: it was overtaken; 1: it was sent again; -1: it fills no hole, so it was seen."""
+    def _fill(self, half: Half, seg: Segment, end: cython.longlong, patience_ns: cython.longlong) -> cython.int:
+        """Take a segment, up to `end`, out of the holes. 0: it was overtaken; 1: it was sent again; -1: it fills no hole, so it
+        was seen."""
         holes: Holes | None = half.holes
         if holes is None:
             return -1
+        seq: cython.longlong = seg.seq
         found: cython.int = -1
         i: cython.Py_ssize_t
         for i in range(HOLES_MAX):
-            at: cython.Py_ssize_t = i * 4
+            at: cython.Py_ssize_t = i * HOLE_WORDS
             low: cython.longlong = holes.places[at]
             high: cython.longlong = holes.places[at + 1]
             if low == high or Sequence.diff(end, low) <= 0 or Sequence.diff(seq, high) >= 0:
                 continue
-            late: cython.int = 1 if ts_ns - holes.places[at + 2] > patience_ns else 0
+            late: cython.int = 1 if seg.ts_ns - holes.places[at + 2] > patience_ns else 0
+            newer: cython.longlong = 0
             if self.has_time and holes.places[at + 3] >= 0:
-                newer: cython.longlong = Sequence.diff(self.value, holes.places[at + 3])
-                if newer > 0:
-                    late = 1
-                elif newer < 0:
-                    late = 0
+                newer = Sequence.diff(self.value, holes.places[at + 3])
+            if newer == 0 and seg.ident != 0 and holes.places[at + 4] != 0:
+                newer = seg.ident - holes.places[at + 4]
+                if newer > 32768:
+                    newer -= 65536
+                elif newer < -32768:
+                    newer += 65536
+                if newer > IDENTS_APART or newer < -IDENTS_APART:
+                    newer = 0
+            if newer > 0:
+                late = 1
+            elif newer < 0:
+                late = 0
             if found != 1:
                 found = late
             if Sequence.diff(seq, low) <= 0:
@@ -856,13 +866,14 @@ class Layer4:
     def _split(
         self, holes: Holes, at: cython.Py_ssize_t, low: cython.longlong, high: cython.longlong
     ) -> cython.int:
-        to: cython.Py_ssize_t = holes.following * 4
+        to: cython.Py_ssize_t = holes.following * HOLE_WORDS
         if to == at:
             return 0
         holes.places[to] = low
         holes.places[to + 1] = high
         holes.places[to + 2] = holes.places[at + 2]
         holes.places[to + 3] = holes.places[at + 3]
+        holes.places[to + 4] = holes.places[at + 4]
         holes.following = (holes.following + 1) % HOLES_MAX
         return 0
 

@@ -61,7 +61,7 @@ def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Ca
     The one place that knows the engine's interface.
     """
     import receiver.engine as module
-    from receiver.config import Config, PcapReceiver, Receivers
+    from receiver.config import Config, Layer4, PcapReceiver, Receivers
     from receiver.l7 import registry
     from receiver.service import make_engine
     from receiver.telemetry.metrics import Metrics
@@ -71,7 +71,8 @@ def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Ca
     from receiver.telemetry.sampling import Sampler
     from receiver.telemetry.spans import Identities, Spans
 
-    config = Config(receivers=Receivers(pcap=PcapReceiver(ports={"http": (PORT,)})))
+    layer4 = Layer4(enabled=False)  # it has a row of its own
+    config = Config(receivers=Receivers(pcap=PcapReceiver(ports={"http": (PORT,)}, layer4=layer4)))
     metrics = Metrics(registry.protocols(), 2000, False, (), RouteTable((), True))
     batch = Spans(Redactor()) if spans else None
 

@@ -359,38 +359,55 @@ def test_dsack_without_a_retransmission_is_somebody_elses_copy(line: Line) -> No
 
 
 def test_overtaken_segment_is_reordered(line: Line) -> None:
-    line.c(b"b" * 100, seq=at(line, 100)).c(b"a" * 100, seq=at(line, 0), after_ms=0.5)
+    line.c(b"b" * 100, seq=at(line, 100), ident=0).c(b"a" * 100, seq=at(line, 0), after_ms=0.5, ident=0)
     assert noted(line) == {"reordered{receive}": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "after_ms", "what"),
+    [
+        (500, 501, 0.2, "retransmits"),  # a round trip of 100 us: the hole was asked for, and filled
+        (500, 499, 90, "reordered"),
+        (65535, 1, 0.2, "retransmits"),
+        (1, 65535, 90, "reordered"),
+        (500, 30000, 0.2, "reordered"),  # random ones say nothing: the time does
+        (500, 30000, 90, "retransmits"),
+    ],
+)
+def test_identification_tells_reordering_from_retransmission(first: int, second: int, after_ms: float, what: str) -> None:
+    line = Line().opened()
+    line.c(b"b" * 100, seq=at(line, 100), ident=first).c(b"a" * 100, seq=at(line, 0), ident=second, after_ms=after_ms)
+    assert {name.partition("{")[0].partition(".")[0] for name in noted(line)} == {what}
 
 
 def test_what_overtakes_by_less_than_a_quarter_of_a_long_round_trip_is_reordered() -> None:
     line = Line().c(flags=SYN).s(flags=SYN | ACK, after_ms=10).c(after_ms=30)
-    line.c(b"b" * 100, seq=at(line, 100)).c(b"a" * 100, seq=at(line, 0), after_ms=9.5)
-    line.c(b"d" * 100, seq=at(line, 300)).c(b"c" * 100, seq=at(line, 200), after_ms=10.5)
+    line.c(b"b" * 100, seq=at(line, 100), ident=0).c(b"a" * 100, seq=at(line, 0), after_ms=9.5, ident=0)
+    line.c(b"d" * 100, seq=at(line, 300), ident=0).c(b"c" * 100, seq=at(line, 200), after_ms=10.5, ident=0)
     assert noted(line) == {"reordered{receive}": 1, "retransmits{timeout,receive}": 1, "retransmits.io{receive}": 100}
 
 
 @pytest.mark.parametrize(("value", "after_ms", "what"), [(99, 90, "reordered"), (101, 0.5, "retransmits")])
 def test_timestamps_tell_reordering_from_retransmission(value: int, after_ms: float, what: str) -> None:
     line = Line(clocks=True).opened()
-    line.c(b"b" * 100, seq=at(line, 100), stamp=(100, 0)).c(b"a" * 100, seq=at(line, 0), stamp=(value, 0), after_ms=after_ms)
+    line.c(b"b" * 100, seq=at(line, 100), stamp=(100, 0), ident=0)
+    line.c(b"a" * 100, seq=at(line, 0), stamp=(value, 0), after_ms=after_ms, ident=0)
     assert {name.partition("{")[0].partition(".")[0] for name in noted(line)} == {what}
 
 
 def test_hole_in_the_midst_of_a_hole() -> None:
-    line = Line().opened().c(b"d" * 100, seq=at(line_ := Line(), 300)).c(b"b" * 100, seq=at(line_, 100), after_ms=0.5)
-    line.c(b"a" * 100, seq=at(line_, 0), after_ms=0.5).c(b"c" * 100, seq=at(line_, 200), after_ms=0.5)
+    line = Line().opened()
+    for offset in (300, 100, 0, 200):
+        line.c(b"d" * 100, seq=at(line, offset), after_ms=0.5, ident=0)
     assert noted(line) == {"reordered{receive}": 3}
-    line.c(b"c" * 100, seq=at(line_, 200), after_ms=0.5)
+    line.c(b"c" * 100, seq=at(line, 200), after_ms=1.5, ident=0)
     assert noted(line)["retransmits.io{receive}"] == 100
 
 
 def test_more_holes_than_are_remembered() -> None:
     line = Line().opened()
-    for offset in range(1, 41, 2):
-        line.c(b"x", seq=at(line, offset), after_ms=0)
-    for offset in range(0, 40, 2):
-        line.c(b"x", seq=at(line, offset), after_ms=0)
+    for offset in [*range(1, 41, 2), *range(0, 40, 2)]:
+        line.c(b"x", seq=at(line, offset), after_ms=0, ident=0)
     found = noted(line)
     assert found["reordered{receive}"] == 8
     assert found["retransmits{timeout,receive}"] == 12
@@ -587,7 +604,7 @@ def test_every_metric_of_the_table_can_be_counted() -> None:
     from receiver.telemetry import semconv
 
     line = Line().c(flags=SYN, options=mss(1460)).s(flags=SYN | ACK, options=mss(1460)).c()
-    line.c(b"a" * 100).s(window=0).s(window=9).c(b"b" * 9, seq=1201).c(b"b" * 9, seq=1110, after_ms=0.1)
+    line.c(b"a" * 100).s(window=0).s(window=9).c(b"b" * 9, seq=1201).c(b"b" * 9, seq=1110, ident=1)
     line.s(ack=1101, options=sack((1201, 1210))).c(b"a" * 100, seq=1001, after_ms=1).s(ack=1101, options=sack((1001, 1101)))
     line.c(flags=RST)
     Line(line.wire, ports=(4, 5)).c(flags=SYN).s(flags=RST | ACK, seq=0)
