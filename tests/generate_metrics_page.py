@@ -48,7 +48,7 @@ The columns of a network flow table, as DataKit's and others' have it, and what 
 | column | here |
 |---|---|
 | bytes_read, bytes_written | `pcap_receiver.network.io` with `network.io.direction` `receive`, `transmit` |
-| retransmits | `pcap_receiver.tcp.retransmits`; as a rate of bytes, `pcap_receiver.tcp.retransmits.io` / `pcap_receiver.network.io` |
+| retransmits | `pcap_receiver.tcp.retransmits`; of bytes, `pcap_receiver.tcp.retransmits.io` / `pcap_receiver.network.io` |
 | rtt | `pcap_receiver.tcp.rtt`, by `pcap_receiver.tcp.leg`: quantiles of a histogram, no average |
 | rtt_var | `pcap_receiver.tcp.rtt.variance` |
 | tcp_established | `pcap_receiver.tcp.connections.established` as it happens, `pcap_receiver.tcp.connections.open` now |
