@@ -61,6 +61,7 @@ def test_a_good_file_changes_sampling_and_exporter_and_loses_nothing(site: Site)
     wait_for(lambda: len(first.spans()) + len(second.spans()) == sent - not_sampled, "every span in one of the two")
     assert min(len(first.spans()), len(second.spans())) > 0
     wait_for(lambda: requests_in(second) == sent, "all requests in the metrics")
+    assert {point["attributes"].get("server.port") for point in second.points("pcap_receiver.network.packets")} == {8080}
     assert len({point["startTimeUnixNano"] for point in first.points(DURATION) + second.points(DURATION)}) == 1
 
 
