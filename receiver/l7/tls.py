@@ -51,6 +51,8 @@ PROTOCOLS_MAX = 64
 RECORDS_MAX = 8
 
 
+@cython.no_gc
+@cython.cclass
 class TlsDecoder(Decoder):
     def __init__(self) -> None:
         Decoder.__init__(self)
