@@ -1,8 +1,9 @@
 """Runs one part of the pass over a file, in a loop, and says what it cost: run by the offline row, not by hand.
 
-    core.py FILE PART REPEATS      PART: read, core, spans
+    core.py FILE PART REPEATS      PART: read, core, spans, detect, no-detect
 
-`read` is pcapy alone; `core` and `spans` get batches that were read before, so that reading is not in them. Prints one
+`read` is pcapy alone; the others get batches that were read before, so that reading is not in them. `core` and `spans` know the
+port, `detect` has to find out, `no-detect` looks at no other port. Prints one
 line of JSON: nanoseconds of process time of each repeat, and the roundtrips that the last one saw.
 """
 
@@ -35,7 +36,7 @@ def main() -> None:
         link_type = pcapy.open_offline(file).datalink()
         batches = list(read(file))
         for _ in range(repeats):
-            process_batch, count, compiled = build_engine(part == "spans")
+            process_batch, count, compiled = build_engine(part)
             gc.collect()
             began = time.process_time_ns()
             for frames, records in batches:
@@ -55,7 +56,7 @@ def read(file: str) -> Iterator[tuple[bytes, bytes]]:
         yield frames, records
 
 
-def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Callable[[], int], bool]:
+def build_engine(part: str) -> tuple[Callable[[bytes, bytes, int], object], Callable[[], int], bool]:
     """A fresh engine: its `process_batch`, a function that says how many roundtrips it saw, and whether it is compiled.
 
     The one place that knows the engine's interface.
@@ -72,7 +73,10 @@ def build_engine(spans: bool) -> tuple[Callable[[bytes, bytes, int], object], Ca
     from receiver.telemetry.spans import Identities, Spans
 
     layer4 = Layer4(enabled=False)  # it has a row of its own
-    config = Config(receivers=Receivers(pcap=PcapReceiver(ports={"http": (PORT,)}, layer4=layer4)))
+    spans = part == "spans"
+    ports: dict[str, tuple[int, ...]] = {} if part == "detect" else {"http": (PORT,)}
+    pcap = PcapReceiver(ports=ports, detect=part != "no-detect", layer4=layer4)
+    config = Config(receivers=Receivers(pcap=pcap))
     metrics = Metrics(registry.protocols(), 2000, False, (), RouteTable((), True))
     batch = Spans(Redactor()) if spans else None
 

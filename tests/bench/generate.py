@@ -75,6 +75,28 @@ def packets(workload: Workload) -> Iterator[Packet]:
     return heapq.merge(*(_connection(workload, n) for n in range(workload.connections)))
 
 
+def unknown_flows(flows: int, text: bool, seed: int = 1) -> Iterator[Packet]:
+    """Flows that are nothing known: each is opened, has four segments of 100 bytes in each direction, lines of text or random ones,
+    and is closed."""
+    rng = random.Random(seed)
+    workload = Workload(server_port=9999)
+    ts_ns = workload.start_ns
+    for number in range(flows):
+        client = _Side(workload, True, number // 40_000, 20_000 + number % 40_000, rng.getrandbits(32))
+        server = _Side(workload, False, number // 40_000, 20_000 + number % 40_000, rng.getrandbits(32))
+        frames = [client.frame(SYN, 0), server.frame(SYN | ACK, client.seq), client.frame(ACK, server.seq)]
+        for turn in range(4):
+            for side, other in ((client, server), (server, client)):
+                payload = rng.randbytes(100)
+                if text:
+                    payload = b"%03d line %d " % (rng.randrange(200, 600), turn) + payload.hex().encode()[:85] + b"\r\n"
+                frames.append(side.frame(PSH | ACK, other.seq, payload))
+        frames += [client.frame(FIN | ACK, server.seq), server.frame(FIN | ACK, client.seq), client.frame(ACK, server.seq)]
+        for frame in frames:
+            ts_ns += 1000
+            yield ts_ns, frame
+
+
 def write_pcap(path: Path | str, frames: Iterable[Packet], link_type: int = LINK_ETHERNET, nanoseconds: bool = False) -> int:
     """Write a classic pcap file, little-endian, and return how many packets it has."""
     with Path(path).open("wb") as file:

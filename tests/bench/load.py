@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 import sysconfig
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from tests.bench.lab import APP_ADDRESS, PORT, Lab
+
+WARM_UP_REQUESTS = 500
 
 WRK_COUNT = """
 done = function(summary, latency, requests)
@@ -38,6 +44,19 @@ class Done:
         return self.responses * 1e9 / self.elapsed_ns
 
 
+class Load(Protocol):
+    """What puts load on the application: another client is another class."""
+
+    @property
+    def label(self) -> str: ...
+
+    def warm_up(self, lab: Lab) -> None:
+        """A few requests of the same kind, before anything is measured."""
+
+    def run(self, lab: Lab) -> Done:
+        """Make the requests. Raises RuntimeError when one failed."""
+
+
 @dataclass(frozen=True)
 class FixedRate:
     """`rate` requests a second, evenly spaced, until `seconds` worth are answered. Rate 0: as fast as the answers come,
@@ -59,6 +78,9 @@ class FixedRate:
         numbers = [str(self.connections), str(self.rate), str(count), str(seconds), str(int(hold))]
         return [str(client_program(lab.directory)), APP_ADDRESS, str(PORT), self.path, *numbers]
 
+    def warm_up(self, lab: Lab) -> None:
+        FixedRate(5_000, WARM_UP_REQUESTS / 5_000, self.path).run(lab)
+
     def run(self, lab: Lab) -> Done:
         done = Done(**json.loads(lab.run("client", self.argv(lab))))
         if done.refused:
@@ -78,6 +100,9 @@ class Wrk:
     def label(self) -> str:
         return "full speed"
 
+    def warm_up(self, lab: Lab) -> None:
+        FixedRate(5_000, WARM_UP_REQUESTS / 5_000, self.path).run(lab)
+
     def run(self, lab: Lab) -> Done:
         script = lab.directory / "count.lua"
         script.write_text(WRK_COUNT)
@@ -89,7 +114,93 @@ class Wrk:
         return done
 
 
-Load = FixedRate | Wrk
+@dataclass(frozen=True)
+class H2load:
+    """h2load, to the last answer: `requests` of them, over `connections` with `streams` at a time on each. `rate` a second, 0: as
+    fast as it goes. `call`: a gRPC method, asked with a message of 5 bytes; else GET `path`. `frame`: the largest DATA frame that
+    it takes."""
+
+    port: int
+    requests: int
+    rate: int = 0
+    path: str = ""
+    call: str = ""
+    connections: int = 16
+    streams: int = 10
+    frame: int = 16_384
+
+    @property
+    def label(self) -> str:
+        return f"{self.rate:,}/s".replace(",", " ") if self.rate else "full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=max(WARM_UP_REQUESTS, self.connections) if self.requests > 5_000 else 50, rate=0).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        argv = ["h2load", f"-n{self.requests}", f"-c{self.connections}", f"-m{self.streams}", f"-f{self.frame}", "-w30", "-W30"]
+        if self.rate:
+            argv.append(f"--rps={self.rate / self.connections}")
+        if self.call:
+            message = lab.directory / "message"
+            message.write_bytes(b"\0\0\0\0\x05hello")
+            argv += ["-d", str(message), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        said = lab.run("client", [*argv, f"http://{APP_ADDRESS}:{self.port}{self.path or '/' + self.call}"])
+        # finished in 195.92ms, ... / requests: 200 total, ... 200 succeeded, 0 failed / status codes: 200 2xx / traffic: ... (9 ...
+        took = re.search(r"finished in ([\d.]+)(us|ms|s)\b", said)
+        done = re.search(r"(\d+) done, (\d+) succeeded", said)
+        codes = re.search(r"status codes: (\d+) 2xx", said)
+        traffic = re.search(r"traffic: \S+ \((\d+)\) total", said)
+        if not (took and done and codes and traffic) or codes[1] != done[1] or int(done[1]) != self.requests:
+            raise RuntimeError(f"h2load: {said.strip()[-400:]}")
+        elapsed_ns = float(took[1]) * {"us": 1e3, "ms": 1e6, "s": 1e9}[took[2]]
+        return Done(self.requests, int(done[1]), 0, int(traffic[1]), round(elapsed_ns))
+
+
+@dataclass(frozen=True)
+class RedisBenchmark:
+    """redis-benchmark, `requests` of one command with `pipeline` at a time on each of 50 connections, as fast as it goes."""
+
+    requests: int
+    pipeline: int = 1
+    command: str = "get"
+
+    @property
+    def label(self) -> str:
+        return f"{self.command.upper()}, full speed" + (f", pipelines of {self.pipeline}" if self.pipeline > 1 else "")
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS * self.pipeline).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        argv = ["redis-benchmark", "-h", APP_ADDRESS, "-t", self.command, "-n", str(self.requests), "-P", str(self.pipeline)]
+        start_ns = time.monotonic_ns()
+        said = lab.run("client", [*argv, "-c", "50", "--csv"])
+        elapsed_ns = time.monotonic_ns() - start_ns
+        row = said.strip().splitlines()[-1].split('","')  # "test","rps",...
+        if len(row) < 2 or float(row[1]) <= 0:
+            raise RuntimeError(f"redis-benchmark: {said.strip()[-400:]}")
+        # Before that it asks for two settings, each by CONFIG GET.
+        return Done(self.requests + 2, self.requests + 2, 0, 0, elapsed_ns, start_ns)
+
+
+@dataclass(frozen=True)
+class DnsQueries:
+    """Queries over UDP, each from a new port, as resolvers send them; `rate` a second, 0: as fast as the answers come."""
+
+    requests: int
+    rate: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"{self.rate:,}/s".replace(",", " ") if self.rate else "full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        DnsQueries(WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        script = Path(__file__).with_name("dns_client.py")
+        argv = [sys.executable, str(script), APP_ADDRESS, "53", str(self.requests), str(self.rate)]
+        return Done(**json.loads(lab.run("client", argv)))
 
 
 def client_program(directory: Path) -> Path:

@@ -11,14 +11,13 @@ from typing import TypeVar
 
 from tests.bench import machine
 from tests.bench.lab import Lab
-from tests.bench.load import Done, FixedRate, Load
+from tests.bench.load import Done, Load
 from tests.bench.observers import Observer, Tcpdump
 from tests.bench.process import Memory
 from tests.bench.report import Bars, Figure, Report
 from tests.bench.sinks import Sinks
 
 VOID_ATTEMPTS = 4
-WARM_UP_REQUESTS = 500
 
 ObserverKind = type[Observer]
 T = TypeVar("T")
@@ -167,7 +166,7 @@ class Bench:
         def work() -> Run:
             observer = self.start(chosen)
             try:
-                FixedRate(5_000, WARM_UP_REQUESTS / 5_000, load.path).run(self.lab)
+                load.warm_up(self.lab)
                 observer.settle()
                 counted, dropped = observer.counted(), observer.dropped()
                 time.sleep(0.2)  # the work of having answered

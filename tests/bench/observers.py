@@ -130,7 +130,7 @@ class CaptureOnly(Observer):
     snaplen: ClassVar[int] = 65_535
 
     def argv(self) -> list[str]:
-        return [sys.executable, str(Path(__file__).with_name("capture_only.py")), f"tcp port {PORT}", str(self.snaplen)]
+        return [sys.executable, str(Path(__file__).with_name("capture_only.py")), "tcp", str(self.snaplen)]
 
 
 class CaptureHeads(CaptureOnly):
@@ -141,10 +141,14 @@ class CaptureHeads(CaptureOnly):
 
 
 class Receiver(Observer):
-    """Ours, as it is configured by its users. Subclasses choose pipelines and exporters."""
+    """Ours, as it is configured by its users. Subclasses choose pipelines and exporters.
+
+    `layer4`: with its figures of connections, which need every acknowledgement; the bars of layer 7 are meant without.
+    """
 
     exporters: ClassVar[str]
     pipelines: ClassVar[str]
+    layer4: ClassVar[bool] = False
 
     def argv(self) -> list[str]:
         file = self.lab.directory / "receiver.yaml"
@@ -152,7 +156,8 @@ class Receiver(Observer):
         return [*RECEIVER, "--config", str(file)]
 
     def configuration(self) -> str:
-        return RECEIVER_CONFIGURATION.format(port=PORT, exporters=self.exporters, pipelines=self.pipelines)
+        layer4 = str(self.layer4).lower()
+        return RECEIVER_CONFIGURATION.format(port=PORT, layer4=layer4, exporters=self.exporters, pipelines=self.pipelines)
 
     def counted(self) -> int:
         return sum_of("pcap_receiver_roundtrips", self._metrics())
@@ -181,6 +186,13 @@ class ReceiverMetrics(Receiver):
     pipelines = "metrics: {receivers: [pcap], exporters: [prometheus_remote_write]}"
 
 
+class ReceiverMetricsLayer4(ReceiverMetrics):
+    """The same with layer 4."""
+
+    name = "ours, metrics, layer 4"
+    layer4 = True
+
+
 class ReceiverSpans(Receiver):
     """Every span over OTLP gRPC, metrics by remote write every 5 s."""
 
@@ -203,9 +215,10 @@ class ReceiverSpansBuilt(Receiver):
 
 
 class ReceiverBoth(ReceiverSpans):
-    """Spans and metrics over OTLP gRPC, and metrics by remote write: both exporters at full work."""
+    """Spans and metrics over OTLP gRPC, and metrics by remote write: everything on, both exporters at full work."""
 
     name = "ours, both exporters"
+    layer4 = True
     exporters = f"{OTLP[:-1]}, interval: 5s}}\n  {REMOTE_WRITE}"
     pipelines = """metrics: {receivers: [pcap], exporters: [otlp_grpc, prometheus_remote_write]}
     traces: {receivers: [pcap], exporters: [otlp_grpc]}"""
@@ -216,6 +229,7 @@ receivers:
   pcap:
     interfaces: [any]
     ports: {{http: [{port}]}}
+    layer4: {{enabled: {layer4}}}
 exporters:
   {exporters}
 service:

@@ -59,12 +59,12 @@ def run(bench: Bench) -> None:
         add_memory(bench, kind.name, both, [run], Bars(60))
 
 
-def add_memory(bench: Bench, who: str, what: str, runs: list[Run], bars: Bars) -> None:
+def add_memory(bench: Bench, who: str, what: str, runs: list[Run], bars: Bars, row: str = ROW) -> None:
     found = [run.memory for run in runs if run.memory]
     ring = max(each.ring for each in found) / 1024
     note = f"of which the kernel's ring {ring:.1f}" if ring else ""
-    bench.add(ROW, who, what, "MiB", [each.rss / 1024 for each in found], bars, note)
-    bench.add(ROW, who, f"{what}, RssAnon", "MiB", [each.anon / 1024 for each in found])
+    bench.add(row, who, what, "MiB", [each.rss / 1024 for each in found], bars, note)
+    bench.add(row, who, f"{what}, RssAnon", "MiB", [each.anon / 1024 for each in found])
 
 
 def idle(bench: Bench, kind: ObserverKind, half_open: int = 0) -> Run:

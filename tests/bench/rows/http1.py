@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.bench.load import FixedRate, Wrk
 from tests.bench.measure import Bench, ObserverKind, ratios, remarks
-from tests.bench.observers import ReceiverMetrics, ReceiverSpans, Tcpdump
+from tests.bench.observers import ReceiverMetrics, ReceiverMetricsLayer4, ReceiverSpans, Tcpdump
 from tests.bench.report import Bars
 
 ORDER = 10
 ROW = "HTTP/1 200 B, live"
-OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics, ReceiverSpans)
+OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics, ReceiverMetricsLayer4, ReceiverSpans)
 
 
 def bars(metrics: float, spans: float | None) -> dict[str, Bars]:

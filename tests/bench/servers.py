@@ -1,0 +1,99 @@
+"""What is watched besides nginx: each a context that runs a server in the application's namespace and gives its port."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.lab import APP_ADDRESS, Lab, LabUnavailable
+
+HERE = Path(__file__).parent
+GRPC_METHOD = "bench.Echo/Echo"
+PACKAGES = {
+    "h2load": "nghttp2-client",
+    "nghttpd": "nghttp2-server",
+    "redis-server": "redis-server",
+    "redis-benchmark": "redis-tools",
+    "dnsmasq": "dnsmasq-base",
+}
+
+
+def need(*programs: str) -> None:
+    """Raises LabUnavailable with the packages of those that are not there."""
+    missing = [f"{name} (Debian package {PACKAGES[name]})" for name in programs if not shutil.which(name)]
+    if missing:
+        raise LabUnavailable(f"missing: {', '.join(missing)}")
+
+
+@contextlib.contextmanager
+def running(lab: Lab, argv: list[str], port: int) -> Iterator[int]:
+    log = lab.directory / f"{Path(argv[0]).name}-{port}.log"
+    with log.open("w") as said:
+        started = lab.popen("app", argv, stdout=said, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + 20
+        while not lab.inside("app", lambda: listens(port)):
+            if started.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{argv[0]} does not listen: {log.read_text().strip()[-300:]}")
+            time.sleep(0.05)
+        yield port
+    finally:
+        lab.stop(started)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection((APP_ADDRESS, port), 1).close()
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def grpcio(lab: Lab) -> Iterator[int]:
+    need("h2load")
+    with running(lab, [sys.executable, str(HERE / "grpc_server.py"), APP_ADDRESS, "8090"], 8090) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def nghttpd(lab: Lab) -> Iterator[int]:
+    """Files of /1k and /1m, and a gRPC method whose answer is always the same: as fast as a server gets."""
+    need("h2load", "nghttpd")
+    root = lab.directory / "htdocs"
+    (root / GRPC_METHOD).parent.mkdir(exist_ok=True)
+    (root / GRPC_METHOD).write_bytes(b"\0\0\0\0\x05hello")
+    argv = ["nghttpd", "--no-tls", "-a", APP_ADDRESS, "-d", str(root), "--trailer", "grpc-status: 0", "-W", "24", "8091"]
+    with running(lab, argv, 8091) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def frames(lab: Lab) -> Iterator[int]:
+    """Any number of bytes in one DATA frame."""
+    need("h2load")
+    with running(lab, [sys.executable, str(HERE / "frame_server.py"), APP_ADDRESS, "8092"], 8092) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def redis(lab: Lab) -> Iterator[int]:
+    need("redis-server", "redis-benchmark")
+    argv = ["redis-server", "--port", "6379", "--bind", APP_ADDRESS, "--protected-mode", "no", "--save", "", "--appendonly", "no"]
+    with running(lab, [*argv, "--dir", str(lab.directory)], 6379) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def dnsmasq(lab: Lab) -> Iterator[int]:
+    """Knows www.bench.test."""
+    need("dnsmasq")
+    argv = ["dnsmasq", "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "-p", "53", f"--listen-address={APP_ADDRESS}"]
+    argv += ["--bind-interfaces", "--user=root", "--pid-file=", "--cache-size=0", "--address=/www.bench.test/192.0.2.1"]
+    with running(lab, argv, 53) as port:
+        yield port
