@@ -36,7 +36,7 @@ START_NS = 1_700_000_000_000_000_000
 STEP_NS = 1_000_000
 
 # A vector with more bytes than this is cut at a sample of the places: every run feeds the whole vector again.
-PLACES_MAX = 700 if COMPILED else 90
+PLACES_MAX = 500 if COMPILED else 90
 
 
 @dataclass(frozen=True)
@@ -394,7 +394,7 @@ def feed_joined(start: Start, vector: Vector, index: int) -> list[Seen]:
 def places(vector: Vector) -> list[tuple[int, int]]:
     """Every place inside an event, as (event, offset); of many, those around its ends and a sample of the others."""
     found: list[tuple[int, int]] = []
-    share = max(40, PLACES_MAX // max(1, len(vector.events)))
+    share = max(16, PLACES_MAX // max(1, len(vector.events)))
     for index, event in enumerate(vector.events):
         inside = range(1, len(event.payload or b""))
         if len(inside) > share:
