@@ -136,7 +136,7 @@ def test_stranger_is_nothing_on_any_port(name: str, port: int, late: bool) -> No
 @pytest.mark.parametrize("port", [80, 53, 443, 6379, 50051, 9999])
 def test_random_bytes_are_nothing(port: int) -> None:
     chance = random.Random(port)
-    for number in range(400):
+    for number in range(100):
         wire = Wire(port, late=bool(number % 2))
         for direction in (TO_SERVER, TO_CLIENT, TO_SERVER):
             wire.send(direction, chance.randbytes(chance.randrange(8, 300)))
