@@ -125,7 +125,7 @@ def test_twice_read_is_byte_for_byte_the_same(capture: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "capture", [path for folder in ("mysql", "postgresql", "http2") for path in captures(folder)], ids=lambda path: path.stem
+    "capture", [path for folder in ("mysql", "postgresql") for path in captures(folder)], ids=lambda path: path.stem
 )
 def test_what_is_not_decoded_yet_is_named_nothing_else(capture: Path) -> None:
     """Protocols that have no decoder must not be taken for one that has."""
