@@ -139,7 +139,7 @@ class Exclude(Section, frozen=True):
 class Flows(Section, frozen=True):
     """What the flow table may hold; beyond it the flow idle longest is evicted and counted."""
 
-    max: Count = 65_536  # flows; 250 B each, so 16 MiB of table when it is full
+    max: Count = 65_536  # flows; 750 B each and what a decoder keeps, so 50 MiB when a flood of SYNs fills it
     idle_timeout: Wait = Duration(300)  # seconds without a packet; keep-alive pools ping more often than 5 minutes
     out_of_order: Size = Size(64 * 1024)  # bytes kept for one direction: one receive window without scaling
     memory: Room = Size(32 * 1024 * 1024)  # bytes for all carry and out-of-order buffers together

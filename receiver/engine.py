@@ -232,8 +232,9 @@ class Engine:
         if consumer is not None:
             flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
-        if flow.tally is not None and outcome != OUTCOME_RESET and not (flow.to_server.closed and flow.to_client.closed):
-            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)  # another connection took its ports
+        if flow.tally is not None:
+            # Another connection took its ports; of a FIN or RST it knows already.
+            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
         self.table.finish(flow, now_ns)
         return 0
 

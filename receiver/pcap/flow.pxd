@@ -78,7 +78,6 @@ cdef class FlowTable:
     cdef Stream open_flow(self, Segment seg, bytes buf)
     cdef int _vantage(self, bytes client, bytes server) except -1
     cdef int retell(self, Flow flow) except -1
-    cdef int _forget(self, Flow flow, int reason) except -1
     cdef int _requeue(self, Flow flow) except -1
     cdef Flow _resting(self, Queue queue)
     cdef int _rest(self, Queue queue, long long now_ns, long long idle_ns) except -1

@@ -258,11 +258,6 @@ class FlowTable:
         name: str | None = self.names.name_of(server, flow.last_ns) if self.names is not None else None
         return self.layer4.swap(flow.tally, key, flow.server_port, self._vantage(key[:half], server), name, flow.last_ns)
 
-    def _forget(self, flow: Flow, reason: cython.int) -> cython.int:
-        if flow.tally is not None:
-            self.layer4.end(flow.tally, reason, 0, flow.last_ns)
-        return self.remove(flow)
-
     def _evict(self) -> cython.int:
         """Make room for one: what is over, half-open handshakes, UDP, what never carried anything, what rests longest - in that
         order, so that a flood of one kind pushes out its own."""
@@ -282,7 +277,9 @@ class FlowTable:
         if flow is None:
             return 0
         self.evicted += 1
-        return self._forget(flow, END_EVICTED)
+        if flow.tally is not None:
+            self.layer4.end(flow.tally, END_EVICTED, 0, flow.last_ns)
+        return self.remove(flow)
 
     def _resting(self, queue: Queue) -> Flow | None:
         """The first of a queue, but that whoever was busy since it was queued goes to the end instead."""
@@ -319,6 +316,8 @@ class FlowTable:
         """Forget a flow. The caller has told its consumer, or it is told nothing more than that its time is up."""
         if flow.table is None:
             return 0
+        if flow.tally is not None:
+            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
         streams: dict[bytes, Stream] = self.tcp if flow.is_tcp else self.udp
         streams.pop(flow.client_key, None)
         streams.pop(flow.server_key, None)
@@ -360,7 +359,7 @@ class FlowTable:
                 self._requeue(flow)
             else:
                 self.expired += 1
-                self._forget(flow, END_IDLE)
+                self.remove(flow)
             flow = queue.first
         return 0
 

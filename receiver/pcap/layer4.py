@@ -430,7 +430,7 @@ class Layer4:
 
     def end(self, tally: Tally, reason: cython.int, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
         """The flow is over, or forgotten: an END_*; `direction` is the RST's. `ts_ns` is when, or its last packet's."""
-        if not tally.is_tcp or tally.state >= FAILED or tally.state == NEW:
+        if not tally.is_tcp or tally.state >= FAILED:
             return 0
         peer: Peer = tally.peer
         state: cython.int = tally.state

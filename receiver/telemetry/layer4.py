@@ -87,11 +87,12 @@ class Layer4Metrics:
             (number, name, what, second, unit)
             for number, (name, unit, what, second) in enumerate(_each((name, unit, what) for name, what, unit in histograms))
         ]
+        self._open = next(number for number, name, *_ in self._counters if name == semconv.TCP_OPEN)
+        self._ends = [number for number, name, *_ in self._counters if name in (semconv.TCP_ESTABLISHED, semconv.TCP_CLOSED)]
         # One tuple for each series from snapshot to snapshot; also, who was first, and so is not told in the rest.
         self._known: dict[tuple[int, bool, int], Attributes] = {}
         self._admitted: dict[str, int] = {}
         self.overflow: Attributes = ((semconv.OVERFLOW, True),)
-        self.overflowed = 0
 
     def metrics(self) -> list[Metric]:
         """Everything that was ever counted, by name."""
@@ -101,19 +102,18 @@ class Layer4Metrics:
         rest: dict[str, list[HistogramPoint]] = {}
         for index, row in enumerate(self._rows.everything()):
             values = row.counters()
-            opened = any(values[number] for number, name, *_ in self._counters if name in _CONNECTIONS)
-            for number, name, cause, what, second in self._counters:
-                value: int | float = values[number]
-                if not value and not (opened and name == semconv.TCP_OPEN):
+            for number, value in enumerate(values):
+                # What never happened is left out; that nothing is open any more is worth saying.
+                if not value and (number != self._open or not any(values[each] for each in self._ends)):
                     continue
-                if name == NANOSECONDS:
-                    value = value / 1e9
+                _, name, cause, what, second = self._counters[number]
+                amount: int | float = value / 1e9 if name == NANOSECONDS else value
                 attributes = None if row.overflow else self._attributes(index, row, False, number, name, cause, what, second)
                 if attributes is None:
                     start_ns, so_far = left.get(name, (row.start_ns, 0))
-                    left[name] = (min(start_ns, row.start_ns), so_far + value)
+                    left[name] = (min(start_ns, row.start_ns), so_far + amount)
                 else:
-                    point = NumberPoint(attributes=attributes, start_ns=row.start_ns, value=value)
+                    point = NumberPoint(attributes=attributes, start_ns=row.start_ns, value=amount)
                     sums.setdefault(name, []).append(point)
             for number, name, what, second, unit in self._histograms:
                 first, width = self._rows.widths[number]
@@ -132,8 +132,8 @@ class Layer4Metrics:
                     vmrange=tuple(sorted(row.ranges[number].items())) if row.ranges is not None else (),
                 )
                 (rest if attributes is None else shapes).setdefault(name, []).append(shape)
-        for name, (start_ns, value) in left.items():
-            sums.setdefault(name, []).append(NumberPoint(attributes=self.overflow, start_ns=start_ns, value=value))
+        for name, (start_ns, amount) in left.items():
+            sums.setdefault(name, []).append(NumberPoint(attributes=self.overflow, start_ns=start_ns, value=amount))
         for name, points in rest.items():
             shapes.setdefault(name, []).append(_together(points))
         return [_metric(name, tuple(sums[name])) for name in sorted(sums)] + [
@@ -149,7 +149,6 @@ class Layer4Metrics:
         if known is not None:
             return known
         if self._admitted.get(name, 0) >= self._series_max - 1:
-            self.overflowed += 1
             return None
         self._admitted[name] = self._admitted.get(name, 0) + 1
         pairs: list[tuple[str, AttributeValue]] = [
@@ -181,9 +180,6 @@ class Layer4Metrics:
         attributes = tuple(sorted(pairs))
         self._known[key] = attributes
         return attributes
-
-
-_CONNECTIONS = (semconv.TCP_ESTABLISHED, semconv.TCP_OPEN, semconv.TCP_CLOSED)
 
 
 def _each(entries: Iterable[tuple[str, T, str]]) -> Iterator[tuple[str, T, str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -627,3 +628,42 @@ def test_vmrange_buckets_when_asked_for() -> None:
 
 def test_push_with_urgent_flags_is_data_like_any_other() -> None:
     assert noted(Line().opened().c(b"x", flags=PSH | ACK | 0x20).s()) == {}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_it_adds_up(seed: int) -> None:
+    """Any flags, numbers around two places of the circle, any options, few ports, pauses: nothing fails, no number falls below
+    zero, and every connection that was opened is somewhere."""
+    rng = random.Random(seed)
+    wire = Wire(engine((), flows=_flows(6)))
+    near = (0, 2**32 - 4, 2**31 - 2)
+    for _ in range(1500):
+        line = Line(wire, ports=(rng.randrange(40000, 40006), rng.choice((80, 50000))))
+        options = rng.choice((b"", b"", mss(1460), sack((1, 5)), sack((1, 5), (0, 9)), rng.randbytes(rng.randrange(40))))
+        line.send(
+            rng.randrange(2),
+            b"x" * rng.choice((0, 0, 1, 3)),
+            rng.choice((SYN, SYN | ACK, ACK, ACK, ACK, FIN | ACK, RST, RST | ACK, rng.randrange(256))),
+            seq=(rng.choice(near) + rng.randrange(8)) % 2**32,
+            ack=(rng.choice(near) + rng.randrange(8)) % 2**32,
+            window=rng.choice((0, 500, 500)),
+            options=options,
+            after_ms=rng.choice((0, 0.1, 5, 300)),
+            ident=rng.choice((0, rng.randrange(20))),
+        )
+        if rng.random() < 0.01:
+            wire.wait(rng.choice((2, 70, 400)))
+    wire.wait(400)
+    wire.engine.finish()
+    tcp = wire.tcp()
+
+    def of(name: str) -> int:
+        return sum(value for key, value in tcp.items() if key.partition("{")[0] == f"connections.{name}")
+
+    assert of("opened") == of("established") + of("failed")
+    assert of("open") == 0
+    assert of("closed") >= of("established")
+    assert all(value >= 0 for value in wire.counts().values())
+    skipped = wire.engine.skipped_packets()
+    assert wire.engine.packets == wire.engine.parsed + sum(skipped.values())
+    assert not [key for key in wire.engine.reading.errors if key[1] == "internal"]
