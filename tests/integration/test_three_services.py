@@ -4,8 +4,8 @@
                        instrumented    passes the header on             nginx
 
 `front` begins a trace for each request, reports its own two spans, and sends a traceparent. `stock` is a gRPC server that only
-copies the header to its call of `depot`, as a library without spans would. What is looked at is what a real Collector wrote: the spans,
-and what its connectors made of them. Needs root, nginx, curl with HTTP/2, and the Collector.
+copies the header to its call of `depot`, as a library without spans would. What is looked at is what a real Collector wrote: the
+spans, and what its connectors made of them. Needs root, nginx, curl with HTTP/2, and the Collector.
 """
 
 from __future__ import annotations
