@@ -74,6 +74,7 @@ cdef class FlowTable:
     cdef set server_ports
     cdef readonly int vantage
     cdef Cursor cursor
+    cdef dict texts
     cdef Stream find(self, Segment seg)
     cdef Stream open_flow(self, Segment seg, bytes buf)
     cdef int _vantage(self, bytes client, bytes server) except -1
@@ -85,3 +86,4 @@ cdef class FlowTable:
     cdef int finish(self, Flow flow, long long now_ns) except -1
     cdef int remove(self, Flow flow) except -1
     cdef Endpoints describe(self, Flow flow)
+    cdef str _text(self, bytes address)

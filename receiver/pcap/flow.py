@@ -32,6 +32,8 @@ EVICT_STEPS = 32
 # A handshake that is not complete so long after its last packet has failed: of the tries of Linux (1, 2, 4 .. 32 s apart) only the
 # last waits longer. Without layer 4 pure ACKs are not captured, and nobody knows whether it is complete.
 HANDSHAKE_NS = 65_000_000_000
+# Addresses whose text is kept: making it anew costs more than all else of a flow. 4 096 x 200 bytes at most.
+TEXTS_MAX = 4096
 # RFC 4787, REQ-5: two minutes, which is what address translators keep.
 UDP_IDLE_NS = 120_000_000_000
 
@@ -173,6 +175,7 @@ class FlowTable:
         self.server_ports = set(server_ports)
         self.vantage = vantage
         self.cursor = Cursor(b"")
+        self.texts: dict[bytes, str] = {}
 
     def find(self, seg: Segment) -> Stream | None:
         if seg.is_tcp:
@@ -366,18 +369,30 @@ class FlowTable:
     def describe(self, flow: Flow) -> Endpoints:
         key: bytes = flow.client_key
         half: cython.Py_ssize_t = (len(key) - 4) // 2
-        client: bytes = key[:half]
-        server: bytes = key[half : half * 2]
+        c: Cursor = self.cursor
+        c.set(key, 0, len(key))
+        client: bytes = c.take(0, half)
+        server: bytes = c.take(half, half * 2)
         return Endpoints(
-            str(ipaddress.ip_address(client)),
+            self._text(client),
             flow.client_port,
-            str(ipaddress.ip_address(server)),
+            self._text(server),
             flow.server_port,
             "tcp" if flow.is_tcp else "udp",
             self._vantage(client, server),
             server not in self.local and client not in self.local,
             self.names.name_of(server, flow.last_ns) if self.names is not None else None,
         )
+
+    def _text(self, address: bytes) -> str:
+        """The address as text: the same object again and again, by which series are found."""
+        text: str | None = self.texts.get(address)
+        if text is None:
+            if len(self.texts) >= TEXTS_MAX:
+                self.texts.clear()
+            text = str(ipaddress.ip_address(address))
+            self.texts[address] = text
+        return text
 
     def streams(self) -> list[Stream]:
         """Every open direction, for tests and tools."""
