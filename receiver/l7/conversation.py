@@ -283,14 +283,13 @@ class Conversation(Consumer):
         detector: Detector = self.reading.detector
         self.last_direction = direction
         self.health = DETECTING
-        if self.waited is None:
-            self.waited = []
-        self.waited.append((direction, buf[start:end], ts_ns))
-        if lane.carry is None:
-            lane.carry = buf[start:end]
+        # Most flows are known by their first bytes, which then need not be kept.
+        first: cython.bint = self.waited is None
+        if first:
+            c.set(buf, start, end)
         else:
-            lane.carry = lane.carry + buf[start:end]
-        c.set(lane.carry, 0, len(lane.carry))
+            self._wait(direction, lane, buf, start, end, ts_ns)
+            c.set(lane.carry, 0, len(lane.carry))
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
         lane.hint = detector.hinted
         other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
@@ -303,8 +302,14 @@ class Conversation(Consumer):
                 self.to_server = self.to_client
                 self.to_client = server
             self._begin(found)
+            if first:
+                if detector.swapped:
+                    direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+                return self.feed(direction, buf, start, end, ts_ns)
             self._replay(detector.swapped)
             return 0
+        if first:
+            self._wait(direction, lane, buf, start, end, ts_ns)
         if (
             direction == TO_SERVER
             and self.from_start
@@ -327,6 +332,23 @@ class Conversation(Consumer):
                 self.from_start = False  # a port that is pinned is worth another look, whatever came first
             elif lane.tries + other.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
+        return 0
+
+    def _wait(
+        self,
+        direction: cython.int,
+        lane: Lane,
+        buf: bytes,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        ts_ns: cython.longlong,
+    ) -> cython.int:
+        """Keep what came until it is known what it is."""
+        piece: bytes = buf[start:end]
+        if self.waited is None:
+            self.waited = []
+        self.waited.append((direction, piece, ts_ns))
+        lane.carry = piece if lane.carry is None else lane.carry + piece
         return 0
 
     def _begin(self, protocol: Protocol) -> cython.int:
