@@ -24,7 +24,7 @@ from receiver.wire.sequence import Sequence
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
     from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT
 
 FIN = 0x01
 SYN = 0x02
@@ -210,6 +210,8 @@ class Engine:
             consumer = Conversation(self.reading, flow, False, True)
             flow.consumer = consumer
         consumer.feed(stream.direction, buf, seg.start, seg.end, seg.ts_ns)
+        if stream.direction == TO_CLIENT:
+            self.table.answer(flow)
         if not flow.listed:
             flow.listed = True
             self.waiting.append(flow)

@@ -65,6 +65,7 @@ cdef class FlowTable:
     cdef public Layer4 layer4
     cdef Queue starting
     cdef Queue datagrams
+    cdef Queue answered
     cdef Queue young
     cdef Queue old
     cdef Queue done
@@ -83,6 +84,7 @@ cdef class FlowTable:
     cdef Flow _resting(self, Queue queue)
     cdef int _rest(self, Queue queue, long long now_ns, long long idle_ns) except -1
     cdef int _evict(self) except -1
+    cdef int answer(self, Flow flow) except -1
     cdef int finish(self, Flow flow, long long now_ns) except -1
     cdef int remove(self, Flow flow) except -1
     cdef Endpoints describe(self, Flow flow)

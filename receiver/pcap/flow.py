@@ -166,6 +166,7 @@ class FlowTable:
         self.layer4: Layer4 | None = None
         self.starting = Queue()  # TCP, the handshake is not complete
         self.datagrams = Queue()  # UDP
+        self.answered = Queue()  # UDP, of both directions
         self.young = Queue()  # TCP, never carried a payload
         self.old = Queue()
         self.done = Queue()
@@ -272,6 +273,8 @@ class FlowTable:
             self._requeue(self.young.first)
         flow: Flow | None = self.starting.first
         if flow is None:
+            flow = self._resting(self.answered)
+        if flow is None:
             flow = self._resting(self.datagrams)
         if flow is None:
             flow = self.young.first
@@ -296,14 +299,24 @@ class FlowTable:
     def _requeue(self, flow: Flow) -> cython.int:
         """To the end of the queue where it belongs by now."""
         flow.queued_ns = flow.last_ns
-        flow.queue.take(flow)
+        queue: Queue = flow.queue
+        queue.take(flow)
         if not flow.is_tcp:
-            return self.datagrams.add(flow)
+            return queue.add(flow)
         if flow.opening:
             return self.starting.add(flow)
         if flow.consumer is None:
             return self.young.add(flow)
         return self.old.add(flow)
+
+    def answer(self, flow: Flow) -> cython.int:
+        """The server of a datagram flow answered. Most resolvers ask each question from a new port: what has its answer, and rests,
+        need not be kept for as long as what may still get one."""
+        if flow.queue is self.datagrams:
+            flow.queued_ns = flow.last_ns
+            self.datagrams.take(flow)
+            self.answered.add(flow)
+        return 0
 
     def finish(self, flow: Flow, now_ns: cython.longlong) -> cython.int:
         """The connection is over; it is forgotten a little later."""
@@ -345,6 +358,17 @@ class FlowTable:
         """Forget what is over, and what has been idle for too long. Cheap when there is nothing to do; call it each second."""
         while self.done.first is not None and now_ns - self.done.first.queued_ns >= LINGER_NS:
             self.remove(self.done.first)
+        flow: Flow | None = self.answered.first
+        while flow is not None and now_ns - flow.queued_ns >= LINGER_NS:
+            if now_ns - flow.last_ns < LINGER_NS:
+                self._requeue(flow)
+            elif flow.consumer.expire(now_ns):
+                self.answered.take(flow)
+                self.datagrams.add(flow)  # something waits there
+            else:
+                self.closed += 1
+                self.remove(flow)
+            flow = self.answered.first
         handshake_ns: cython.longlong = self.idle_ns
         if self.layer4 is not None and handshake_ns > HANDSHAKE_NS:
             handshake_ns = HANDSHAKE_NS

@@ -53,6 +53,33 @@ def test_udp_flow_is_forgotten_after_two_minutes() -> None:
     assert (wire.engine.table.open, wire.engine.table.expired) == (0, 1)
 
 
+QUESTION = bytes.fromhex("0007 0100 0001 0000 0000 0000 0377777707 6578616d706c65 03636f6d00 0001 0001")  # RFC 1035, 4.1
+ANSWER = QUESTION[:2] + bytes.fromhex("8180") + QUESTION[4:]
+
+
+def test_question_from_a_new_port_is_soon_forgotten_when_it_has_its_answer() -> None:
+    wire = Wire()
+    for n in range(300):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(1024 + n, 53, QUESTION), 2 * n + 1), 10)
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, 1024 + n, ANSWER), 2 * n + 2), 10)
+    assert wire.engine.table.open < 200  # of six seconds, the last three
+    wire.wait(4)
+    table = wire.engine.table
+    assert (table.open, table.closed, table.expired) == (0, 300, 0)
+    assert wire.engine.reading.pairing.paired == 300
+
+
+def test_question_behind_an_answer_waits_for_its_own_as_long_as_any() -> None:
+    wire = Wire()
+    wire.packet(ip(CLIENT, SERVER, 17, udp(40000, 53, QUESTION), 1))
+    wire.packet(ip(SERVER, CLIENT, 17, udp(53, 40000, ANSWER), 2))
+    wire.packet(ip(CLIENT, SERVER, 17, udp(40000, 53, b"\0\x08" + QUESTION[2:]), 3))
+    wire.wait(29)
+    assert (wire.engine.table.open, wire.engine.reading.pairing.open) == (1, 1)
+    wire.packet(ip(SERVER, CLIENT, 17, udp(53, 40000, b"\0\x08" + ANSWER[2:]), 4))
+    assert wire.engine.reading.pairing.paired == 2
+
+
 @pytest.mark.parametrize("names", [(CLIENT, SERVER), ("fd00::1", "fd00::2")])
 def test_datagram_that_nobody_takes(names: tuple[str, str]) -> None:
     wire = Wire(engine((names[0],)))
