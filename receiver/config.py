@@ -166,7 +166,16 @@ class Layer4(Section, frozen=True):
     # Besides those of docs/metrics.md. An address makes a series for every peer, so there are none unless asked for; the
     # port and the type are always there.
     labels: tuple[
-        Literal["server.address", "server.port", "client.address", "network.type", "network.peer.address"], ...
+        Literal[
+            "server.address",
+            "server.port",
+            "client.address",
+            "network.type",
+            "network.peer.address",
+            "tls.client.server_name",
+            "pcap_receiver.tls.client.alpn",
+        ],
+        ...,
     ] = ()
 
 

@@ -96,6 +96,8 @@ class Flow(Connection):
     def endpoints(self) -> Endpoints:
         if self.known is None:
             self.known = self.table.describe(self)
+            if self.tally is not None:
+                self.tally.endpoints = self.known
         return self.known
 
 

@@ -1,5 +1,5 @@
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport Segment
+from receiver.wire.records cimport Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT
 from receiver.wire.sequence cimport Sequence
 
@@ -86,6 +86,8 @@ cdef class Peer:
     cdef readonly str server_address
     cdef readonly str peer_address
     cdef readonly str client_address
+    cdef readonly str server_name
+    cdef readonly str alpn
     cdef readonly list ranges
     cdef int count(self, int number, long long by) except -1
 
@@ -120,6 +122,7 @@ cdef class Tally:
     cdef Half to_client
     cdef bytes key
     cdef str name
+    cdef Endpoints endpoints
     cdef int server_port
     cdef int vantage
     cdef bint is_tcp
@@ -142,6 +145,8 @@ cdef class Layer4:
     cdef bint by_server
     cdef bint by_client
     cdef bint by_peer
+    cdef bint by_server_name
+    cdef bint by_alpn
     cdef Py_ssize_t series_max
     cdef readonly bint vmrange
     cdef readonly list widths
@@ -187,5 +192,6 @@ cdef class Layer4:
     cdef int _record_range(self, Peer peer, Py_ssize_t number, long long value) except -1
     cdef Peer _make(self, long long start_ns)
     cdef int _answered(self, Tally tally, long long ts_ns) except -1
-    cdef Peer _find(self, bytes key, int server_port, bint is_tcp, int vantage, str name, bint answered, long long ts_ns)
+    cdef Peer _home(self, Tally tally, bint answered, long long ts_ns)
+    cdef Peer _find(self, bytes key, int server_port, bint is_tcp, int vantage, str name, Endpoints endpoints, bint answered, long long ts_ns)
     cdef int _kind(self, bytes key, Py_ssize_t at, Py_ssize_t size) except -1

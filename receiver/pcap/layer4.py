@@ -30,7 +30,7 @@ from collections.abc import Sequence as Ordered
 import cython
 
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Segment
+from receiver.wire.records import Endpoints, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
@@ -126,7 +126,15 @@ HISTOGRAMS: tuple[tuple[str, str, int], ...] = (
     ("pcap_receiver.tcp.connection.duration", "", 1_000_000_000),
     ("pcap_receiver.tcp.connection.io", "direction", 1),
 )
-LABELS = ("server.address", "server.port", "client.address", "network.type", "network.peer.address")
+LABELS = (
+    "server.address",
+    "server.port",
+    "client.address",
+    "network.type",
+    "network.peer.address",
+    "tls.client.server_name",
+    "pcap_receiver.tls.client.alpn",
+)
 """What `receivers.pcap.layer4.labels` takes. The port and the type are always there."""
 KINDS = ("public", "private", "loopback", "link_local", "multicast")
 
@@ -192,6 +200,8 @@ class Peer:
         self.server_address: str | None = None
         self.peer_address: str | None = None
         self.client_address: str | None = None
+        self.server_name: str | None = None
+        self.alpn: str | None = None
         self.ranges: list[dict[int, int]] | None = None
 
     def count(self, number: cython.int, by: cython.longlong) -> cython.int:
@@ -252,7 +262,8 @@ class Holes:
 @cython.no_gc
 @cython.cclass
 class Tally:
-    """What layer 4 knows of one flow. While its roles are a guess `peer` is its own and `shared` is where that goes."""
+    """What layer 4 knows of one flow. While its roles are a guess, or what it asks of TLS may still come, `peer` is its own and
+    `shared` is where that goes. `endpoints` is what is known of its ends, once somebody asked."""
 
     def __init__(self, peer: Peer, key: bytes, server_port: cython.int, vantage: cython.int, is_tcp: cython.bint) -> None:
         self.peer = peer
@@ -261,6 +272,7 @@ class Tally:
         self.to_client: Half | None = None
         self.key = key
         self.name: str | None = None
+        self.endpoints: Endpoints | None = None
         self.server_port = server_port
         self.vantage = vantage
         self.is_tcp = is_tcp
@@ -296,6 +308,8 @@ class Layer4:
         self.by_server = "server.address" in labels
         self.by_client = "client.address" in labels
         self.by_peer = "network.peer.address" in labels
+        self.by_server_name = "tls.client.server_name" in labels
+        self.by_alpn = "pcap_receiver.tls.client.alpn" in labels
         self.series_max = series_max
         self.vmrange = vmrange
         self.widths: list[tuple[int, int]] = []
@@ -339,11 +353,12 @@ class Layer4:
         port: cython.int = server_port
         if not certain and port >= EPHEMERAL:
             port = 0
-        peer: Peer = self._find(key, port, is_tcp, vantage, name, False, ts_ns)
+        peer: Peer = self._find(key, port, is_tcp, vantage, name, None, False, ts_ns)
         tally: Tally = Tally(peer, key, port, vantage, is_tcp)
         tally.name = name
         tally.first_ns = ts_ns
-        if not certain and len(self.guesses) < GUESSES_MAX:
+        named: cython.bint = is_tcp and (self.by_server_name or self.by_alpn)
+        if (not certain or named) and len(self.guesses) < GUESSES_MAX:
             tally.shared = peer
             tally.peer = self._make(ts_ns)
             self.guesses.append(tally)
@@ -361,7 +376,7 @@ class Layer4:
         tally.vantage = vantage
         tally.name = name
         answered: cython.bint = tally.seen == 3
-        tally.peer = self._find(key, server_port, tally.is_tcp, vantage, name, answered, ts_ns)
+        tally.peer = self._find(key, server_port, tally.is_tcp, vantage, name, tally.endpoints, answered, ts_ns)
         tally.shared = None
         half: Half | None = tally.to_server
         tally.to_server = tally.to_client
@@ -398,6 +413,8 @@ class Layer4:
         own: Peer = tally.peer
         tally.peer = tally.shared
         tally.shared = None
+        if tally.endpoints is not None and (self.by_server_name or self.by_alpn):
+            tally.peer = self._home(tally, tally.seen == 3, own.start_ns)
         if tally.seen == 3:
             self._answered(tally, own.start_ns)
         return self._absorb(tally.peer, own, False)
@@ -920,11 +937,17 @@ class Layer4:
         """A server is there: its combination may stay, and be made where a scan had used up what there is for silent ones."""
         peer: Peer = tally.peer
         if peer.overflow:
-            tally.peer = self._find(tally.key, tally.server_port, tally.is_tcp, tally.vantage, tally.name, True, ts_ns)
+            tally.peer = self._home(tally, True, ts_ns)
         elif not peer.answered:
             peer.answered = True
             self.unanswered -= 1
         return 0
+
+    def _home(self, tally: Tally, answered: cython.bint, ts_ns: cython.longlong) -> Peer:
+        """Where it is counted, by all that is known of it now."""
+        return self._find(
+            tally.key, tally.server_port, tally.is_tcp, tally.vantage, tally.name, tally.endpoints, answered, ts_ns
+        )
 
     def _find(
         self,
@@ -933,6 +956,7 @@ class Layer4:
         is_tcp: cython.bint,
         vantage: cython.int,
         name: str | None,
+        endpoints: Endpoints | None,
         answered: cython.bint,
         ts_ns: cython.longlong,
     ) -> Peer:
@@ -943,7 +967,19 @@ class Layer4:
         kind: cython.int = self._kind(key, peer_at, half)
         word: cython.longlong = server_port | (half == 16) << 16 | is_tcp << 17 | kind << 18 | vantage << 21
         peer: Peer | None
-        plain: cython.bint = vantage == VANTAGE_SERVER and not (self.by_server or self.by_client or self.by_peer)
+        server_name: str | None = None
+        alpn: str | None = None
+        if endpoints is not None:
+            if self.by_server_name:
+                server_name = endpoints.tls_server_name
+            if self.by_alpn:
+                alpn = endpoints.tls_protocols
+        plain: cython.bint = (
+            vantage == VANTAGE_SERVER
+            and not (self.by_server or self.by_client or self.by_peer)
+            and server_name is None
+            and alpn is None
+        )
         server: str | bytes | None = None
         other: bytes | None = None
         client: bytes | None = None
@@ -958,7 +994,7 @@ class Layer4:
                 other = c.take(peer_at, peer_at + half)
             if self.by_client:
                 client = c.take(0, half)
-            peer = self.special.get((word, server, other, client))
+            peer = self.special.get((word, server, other, client, server_name, alpn))
         if peer is not None:
             if answered and not peer.answered and not peer.overflow:
                 peer.answered = True
@@ -984,13 +1020,15 @@ class Layer4:
             peer.server_address = server if isinstance(server, str) else str(ipaddress.ip_address(server))
         if other is not None:
             peer.peer_address = str(ipaddress.ip_address(other))
+        peer.server_name = server_name
+        peer.alpn = alpn
         if client is not None:
             peer.client_address = str(ipaddress.ip_address(client))
         self.peers.append(peer)
         if plain:
             self.common[word] = peer
         else:
-            self.special[(word, server, other, client)] = peer
+            self.special[(word, server, other, client, server_name, alpn)] = peer
         return peer
 
     def _kind(self, key: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:

@@ -45,6 +45,10 @@ class Row(Protocol):
     @property
     def client_address(self) -> str | None: ...
     @property
+    def server_name(self) -> str | None: ...
+    @property
+    def alpn(self) -> str | None: ...
+    @property
     def ranges(self) -> list[dict[int, int]] | None: ...
     def counters(self) -> list[int]: ...
     def histogram(self, first: int, width: int) -> tuple[int, ...]: ...
@@ -159,13 +163,15 @@ class Layer4Metrics:
         ]
         if row.server_port:
             pairs.append((semconv.SERVER_PORT, row.server_port))
-        for attribute, address in (
+        for attribute, text in (
             (semconv.SERVER_ADDRESS, row.server_address),
             (semconv.NETWORK_PEER_ADDRESS, row.peer_address),
             (semconv.CLIENT_ADDRESS, row.client_address),
+            (semconv.TLS_SERVER_NAME, row.server_name),
+            (semconv.TLS_ALPN, row.alpn),
         ):
-            if address is not None:
-                pairs.append((attribute, address))
+            if text is not None:
+                pairs.append((attribute, text))
         if cause:
             pairs.append((semconv.CAUSE if name == semconv.TCP_RETRANSMITS else semconv.REASON, cause))
         if what == "direction":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from typing import Any
 
 import pytest
@@ -499,6 +500,27 @@ def test_labels_that_were_asked_for() -> None:
     wire = Line(Wire(engine(labels=labels))).opened().wire
     (found,) = attributes(wire, "pcap_receiver.tcp.connections.opened")
     assert (found["server.address"], found["client.address"], found["network.peer.address"]) == ("10.0.0.2", "10.0.0.1", "10.0.0.1")
+
+
+def client_hello(name: str, *protocols: str) -> bytes:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(list(protocols))
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def test_tls_connections_are_told_apart_by_what_their_clients_ask_for() -> None:
+    wire = Wire(engine(labels=("tls.client.server_name", "pcap_receiver.tls.client.alpn")))
+    first = client_hello("a.example", "h2", "http/1.1"), client_hello("b.example", "h2"), b"GET / HTTP/1.1\r\n\r\n"
+    for n, hello in enumerate(first):
+        Line(wire, ports=(40000 + n, 443)).opened().c(hello)
+    wire.wait(3)
+    opened = attributes(wire, "pcap_receiver.tcp.connections.established")
+    names = {(found.get("tls.client.server_name"), found.get("pcap_receiver.tls.client.alpn")) for found in opened}
+    assert names == {("a.example", "h2,http/1.1"), ("b.example", "h2"), (None, None)}
+    assert wire.tcp()["connections.open"] == 3
 
 
 @pytest.mark.parametrize(
