@@ -74,6 +74,8 @@ class Engine:
             self.bytes += end - start
             if ts_ns > self.now_ns:
                 self.now_ns = ts_ns
+                if ts_ns - self.swept_ns >= SWEEP_NS:
+                    self.tick(ts_ns)  # here, not behind the batch: however packets are batched, the answer is the same
             seg.ts_ns = ts_ns
             verdict: cython.int = link.decode(data, start, end, link_type, seg)
             if verdict == DECODED:
@@ -84,8 +86,6 @@ class Engine:
             else:
                 self.skipped[verdict] += 1
         self.packets += n
-        if self.now_ns - self.swept_ns >= SWEEP_NS:
-            self.tick(self.now_ns)
 
     def _odd(
         self, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, ts_ns: cython.longlong
@@ -113,14 +113,12 @@ class Engine:
             flow = stream.owner
         else:
             flow = stream.owner
-            if seg.flags & SYN and seg.is_tcp and not seg.flags & ACK:
-                # The same ports again: another connection, unless it is the handshake's own SYN once more.
-                if (stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0) or flow.over:
-                    if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
-                        self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
-                        table.remove(flow)
-                        stream = table.open_flow(seg, buf)
-                        flow = stream.owner
+            if seg.flags & SYN and seg.is_tcp and not stream.is_handshake(seg):
+                # The same ports again: another connection.
+                self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+                table.remove(flow)
+                stream = table.open_flow(seg, buf)
+                flow = stream.owner
         flow.last_ns = seg.ts_ns
         if flow.ignored or flow.over:
             return 0
@@ -152,6 +150,10 @@ class Engine:
         if consumer is None:
             consumer = Conversation(self.reading, flow, False, True)
             flow.consumer = consumer
+        missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
+        if missing > 0:
+            self.table.limits.bytes_truncated += missing
+            consumer.gap(stream.direction, missing, seg.ts_ns)
         consumer.feed(stream.direction, buf, seg.start, seg.end, seg.ts_ns)
         if not flow.listed:
             flow.listed = True
@@ -164,6 +166,8 @@ class Engine:
             offset: cython.longlong = Sequence.diff(seg.seq, stream.next_seq)
             if offset < -1 or offset > 1_073_741_824:
                 return 0
+        if flow.consumer is not None:
+            stream.reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:
