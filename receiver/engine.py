@@ -159,14 +159,12 @@ class Engine:
             flow.turn += 1
         if self.duplicates.seen(seg, buf, flow.turn):
             return DUPLICATE
-        if not fresh and seg.flags & SYN and not seg.flags & ACK:
-            # The same ports again: another connection, unless it is the handshake's own SYN once more.
-            if (stream.next_seq >= 0 and Sequence.diff(Sequence.add(seg.seq, 1), stream.next_seq) != 0) or flow.over:
-                if stream.packets and not (stream.packets == 1 and stream.next_seq == Sequence.add(seg.seq, 1)):
-                    self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
-                    table.remove(flow)
-                    stream = table.open_flow(seg, buf)
-                    flow = stream.owner
+        if not fresh and seg.flags & SYN and not stream.is_handshake(seg):
+            # The same ports again: another connection.
+            self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+            table.remove(flow)
+            stream = table.open_flow(seg, buf)
+            flow = stream.owner
         flow.last_ns = seg.ts_ns
         if not seg.is_tcp:
             if flow.tally is not None:
@@ -209,6 +207,10 @@ class Engine:
         if consumer is None:
             consumer = Conversation(self.reading, flow, False, True)
             flow.consumer = consumer
+        missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
+        if missing > 0:
+            self.table.limits.bytes_truncated += missing
+            consumer.gap(stream.direction, missing, seg.ts_ns)
         consumer.feed(stream.direction, buf, seg.start, seg.end, seg.ts_ns)
         if stream.direction == TO_CLIENT:
             self.table.answer(flow)
@@ -225,6 +227,8 @@ class Engine:
                 return 0
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_RESET, stream.direction, seg.ts_ns)
+        if flow.consumer is not None:
+            stream.reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:

@@ -32,6 +32,7 @@ cdef class Reading:
 cdef class Lane:
     cdef bytes carry
     cdef long long carry_ns
+    cdef long long seen_ns
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
     cdef long long passed
@@ -52,6 +53,7 @@ cdef class Conversation(Consumer):
     cdef readonly int health
     cdef int faults
     cdef bint datagrams
+    cdef Py_ssize_t cut_off
     cdef bint from_start
     cdef int last_direction
     cdef list waited
@@ -66,5 +68,6 @@ cdef class Conversation(Consumer):
     cdef int _hand_over(self) except -1
     cdef int _replay(self, bint swapped) except -1
     cdef int _fault(self, int direction, str what, long long ts_ns) except -1
+    cdef int _pass_over(self, int direction, Py_ssize_t size, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
     cdef int _set_aside(self, long long ts_ns) except -1

@@ -60,11 +60,13 @@ class Reading:
 @cython.no_gc
 @cython.cclass
 class Lane:
-    """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet."""
+    """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet. `seen_ns`: when the last
+    bytes came; what ends in a hole was last seen then, however much later the hole is known."""
 
     def __init__(self) -> None:
         self.carry: bytes | None = None
         self.carry_ns = 0
+        self.seen_ns = 0
         self.need = 0
         self.skip = 0
         self.passed = 0
@@ -80,7 +82,7 @@ class Conversation(Consumer):
     """The decoder's side of one flow.
 
     `from_start`: the first byte of both directions is the connection's first (SYN seen). `datagrams`: each feed is a whole
-    datagram; what a frame leaves of it is dropped.
+    datagram; what a frame leaves of it is dropped. A gap in datagrams is told before the one that it cuts off the end of.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Conversation(Consumer):
         self.health = DETECTING
         self.faults = 0
         self.datagrams = datagrams
+        self.cut_off = 0
         self.from_start = from_start
         self.last_direction = -1
         self.waited: list[tuple[int, bytes, int]] | None = None
@@ -126,6 +129,8 @@ class Conversation(Consumer):
             self._report(bug)
             self._fault(direction, "internal", ts_ns)
             self._set_aside(ts_ns)
+        lane.seen_ns = ts_ns
+        self.cut_off = 0
         return 0
 
     def _read(
@@ -138,6 +143,7 @@ class Conversation(Consumer):
         ts_ns: cython.longlong,
     ) -> cython.int:
         decoder: Decoder = self.decoder
+        decoder.cut_off = self.cut_off
         c: Cursor = self.reading.cursor
         first_ns: cython.longlong = ts_ns
         n: cython.Py_ssize_t
@@ -171,11 +177,11 @@ class Conversation(Consumer):
             c.set(buf, start, end)
             if lane.resync:
                 if not decoder.sync(direction, c):
-                    self.reading.bytes_set_aside += end - start
-                    return 0
+                    return self._pass_over(direction, end - start, ts_ns)
                 lane.resync = False
-                self.reading.bytes_set_aside += c.pos - start
-                start = c.pos
+                if c.pos > start:
+                    self._pass_over(direction, c.pos - start, ts_ns)
+                    start = c.pos
             n = decoder.frame(direction, c)
             if n < 0:
                 raise Malformed(self.protocol.name, "not this protocol", 0)
@@ -426,6 +432,9 @@ class Conversation(Consumer):
 
     def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         """`missing` bytes of `direction` never came (0: nobody knows how many)."""
+        if self.datagrams:
+            self.cut_off = missing
+            return 0
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
             # What the other direction kept belongs to what is missing: it could only be paired with something else.
@@ -442,14 +451,14 @@ class Conversation(Consumer):
             lane.passed += missing
             lane.skip -= missing
             if lane.skip == 0:
-                self._ended(lane, ts_ns)
+                self._ended(lane, lane.seen_ns)
             return 0
         try:
             if lane.skip > 0:
                 # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
                 lane.passed += lane.skip
                 lane.skip = 0
-                self._ended(lane, ts_ns)
+                self._ended(lane, lane.seen_ns)
             self._lose(direction, missing, ts_ns)
         except Exception as bug:
             self._report(bug)
@@ -466,6 +475,13 @@ class Conversation(Consumer):
         lane.resync = True
         self.decoder.skip = 0
         self.decoder.on_gap(direction, missing)
+        self.matcher.lost(direction, ts_ns)
+        return 0
+
+    def _pass_over(self, direction: cython.int, size: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        """Bytes in which no frame was found are as good as missing."""
+        self.reading.bytes_set_aside += size
+        self.decoder.on_gap(direction, 0)
         self.matcher.lost(direction, ts_ns)
         return 0
 
@@ -502,6 +518,9 @@ class Conversation(Consumer):
         """1 while something waits here."""
         if self.matcher is None or not self.matcher.busy():
             return 0
+        lane: Lane = self.to_client
+        if lane.carry is not None and now_ns - lane.seen_ns <= self.reading.pairing.timeout_ns:
+            return 1  # an answer has begun, though nothing of it can be read yet
         self.matcher.expire(now_ns)
         return 1
 

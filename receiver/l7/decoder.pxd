@@ -10,6 +10,7 @@ cdef class Decoder:
     cdef public Py_ssize_t skip
     cdef public int vantage
     cdef public bint datagrams
+    cdef public Py_ssize_t cut_off
     cdef public str successor
     cdef public dict limits
     cdef int meet(self, Endpoints endpoints) except -1

@@ -16,6 +16,7 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 - `on_close` is told that a direction ended (FIN); it may fill `out` like `parse`, for what only the close ends.
 - `on_gap` is told that `missing` bytes (0: unknown) never came; it forgets what they made unknowable. Afterwards the direction
   is fed from the next place where `sync` says that a frame could start; it may move the cursor's start to that place.
+- `cut_off` is how many bytes at its end the capture lacks of a datagram; what is there is read.
 - `probe` is asked of a fresh decoder whether bytes at the start of a flow are its protocol: 2 yes, 1 perhaps (ask again with
   more), 0 no.
 - `Malformed` is the only exception. Anything else is our bug; the flow is set aside and counted.
@@ -44,6 +45,7 @@ class Decoder:
         self.skip = 0
         self.vantage = VANTAGE_SERVER
         self.datagrams = False
+        self.cut_off = 0
         self.successor: str | None = None
         self.limits: dict[str, int] = {}
 

@@ -97,7 +97,9 @@ class Detector:
                 self.undecided = True
                 if connection.server_port in candidate.protocol.ports:
                     self.hinted = candidate.protocol
-            if not connection.roles_known:
+            # The port of a protocol's servers says who they are, too.
+            told: cython.bint = connection.server_port in candidate.protocol.ports
+            if not connection.roles_known and (not told or connection.client_port in candidate.protocol.ports):
                 answer = candidate.prototype.probe(other, c)
                 if answer == 2:
                     self.swapped = True

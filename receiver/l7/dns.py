@@ -272,6 +272,8 @@ class DnsDecoder(Decoder):
             if rest > 0:
                 self.skip = rest
                 whole = False
+        elif self.cut_off > 0:
+            whole = False
         if self.multicast:
             return 0
         flags: cython.int = c.u16(base + 2)
@@ -368,7 +370,7 @@ class DnsDecoder(Decoder):
             out.error_type = name
             out.fault = FAULT_BOTH
         if self.detail:
-            if self.texts is not None:
+            if self.texts is not None and self.cut_off == 0:
                 out.add("dns.answers", tuple(self.texts))
             if flags & FLAG_TRUNCATED:
                 out.add("pcap_receiver.dns.truncated", True)

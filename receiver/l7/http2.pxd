@@ -143,6 +143,7 @@ cdef class Http2Decoder(Decoder):
     cdef int kind
     cdef int flags
     cdef long long key
+    cdef long long highest
     cdef long long going_away
     cdef Py_ssize_t away_error
     cdef list refused
@@ -189,6 +190,7 @@ cdef class Http2Decoder(Decoder):
     cdef bint _is_settings(self, Cursor c) except -1
     cdef bint _begins_like(self, Cursor c) except -1
     cdef Py_ssize_t _frames_at(self, int direction, Cursor c, Py_ssize_t at) except -2
+    cdef bint _alone(self, int direction, Cursor c) except -1
     cdef Py_ssize_t _size_of_frame(self, Cursor c, Py_ssize_t at) except -2
 
 cdef int _shown_by(int byte) noexcept

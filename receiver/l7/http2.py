@@ -91,6 +91,10 @@ STREAMS_MAX = 1024
 SCAN_MAX = 4096
 # Data frames beyond a megabyte are not in use (the default limit is 16 KiB); a header that says so is taken for none.
 LIKELY_MAX = 1_048_576
+# Of a frame whose end nobody sees only its nine bytes speak: they must say what most say. A client counts its streams up by two.
+LONE_MAX = 16_384
+STREAMS_AHEAD = 200
+STREAMS_NEXT = 16
 # Whether a stream is gRPC. Perhaps: a field of its request that nobody can read may be the content-type.
 GRPC_NO = 0
 GRPC_YES = 1
@@ -332,6 +336,7 @@ class Http2Decoder(Decoder):
         self.kind = 0
         self.flags = 0
         self.key = 0
+        self.highest = 0
         self.going_away = -1
         self.away_error = 0
         self.refused: list[Exchange] | None = None
@@ -431,7 +436,9 @@ class Http2Decoder(Decoder):
         side.block = None
         side.left = 0
         side.body = None
-        if side.hpack is not None:
+        if side.hpack is None:
+            side.hpack = HpackDecoder(False)  # the hole may have held its first entries
+        else:
             side.hpack.reset_unknown()
         self.refused = None
         for each in self.streams.values():
@@ -459,7 +466,8 @@ class Http2Decoder(Decoder):
         while at < stop:
             # Where a segment begins, a frame often does; anywhere else more must speak for it.
             frames: cython.Py_ssize_t = self._frames_at(direction, c, at)
-            if frames >= 3 or (frames >= 1 and at == c.pos) or (frames == 2 and self.evidence != EITHER):
+            several: cython.bint = frames >= 3 or (frames == 2 and self.evidence != EITHER)
+            if several or (frames >= 1 and at == c.pos and self._alone(direction, c)):
                 c.skip(at - c.pos)
                 if not side.begun:
                     side.begun = True
@@ -728,6 +736,8 @@ class Http2Decoder(Decoder):
             self._reached("http2_streams")
             oldest: Exchange = self.streams[next(iter(self.streams))]
             self._forget(oldest)
+        if out.key > self.highest:
+            self.highest = out.key
         exchange = Exchange()
         exchange.key = out.key
         exchange.path = fields.path
@@ -843,6 +853,9 @@ class Http2Decoder(Decoder):
         exchange: Exchange | None = self._find(self.key)
         if exchange is None:
             return 0  # all is said already (RFC 9113, 8.1: NO_ERROR after a whole answer), or was never seen
+        if error == NO_ERROR and exchange.doubted and direction == TO_CLIENT:
+            self._forget(exchange)
+            return 0  # so a whole answer went before it, in a hole
         self._cut(exchange, error, ts_ns, out)
         return 1
 
@@ -1000,6 +1013,11 @@ class Http2Decoder(Decoder):
             kind: cython.int = c.u8(at + 3)
             if size < 0 or (frames == 0 and kind == H2_CONTINUATION):
                 return -1
+            key: cython.Py_ssize_t = c.u32(at + 5) & STREAM_MASK
+            if 0 < self.highest < key - STREAMS_AHEAD:
+                return -1
+            if direction == TO_SERVER and key & 1 == 0 and (kind == H2_DATA or kind == H2_HEADERS):
+                return -1  # streams of even numbers are the server's, for what it pushes
             if kind == H2_HEADERS:
                 first: cython.Py_ssize_t = at + 9
                 flags: cython.int = c.u8(at + 4)
@@ -1016,6 +1034,24 @@ class Http2Decoder(Decoder):
             frames += 1
             at += size
         return frames
+
+    def _alone(self, direction: cython.int, c: Cursor) -> cython.bint:
+        """Whether the one frame that begins the window is credible: it ends there, or what it says fits what is known."""
+        at: cython.Py_ssize_t = c.pos
+        length: cython.Py_ssize_t = c.u24(at)
+        if c.end - at >= 9 + length:
+            return True
+        kind: cython.int = c.u8(at + 3)
+        if kind == H2_DATA:
+            return length <= LONE_MAX and ((self.highest == 0 and c.u32(at + 5) & 1 == 1) or c.u32(at + 5) in self.streams)
+        if kind == H2_HEADERS:
+            # Beyond the highest stream of a client there is its next one; a server answers on one that is known.
+            key: cython.Py_ssize_t = c.u32(at + 5)
+            fits: cython.bint = key in self.streams or self.evidence != EITHER
+            if direction == TO_SERVER and 0 < self.highest < key <= self.highest + STREAMS_NEXT:
+                fits = True
+            return fits and length <= LONE_MAX and c.u8(at + 4) & END_HEADERS != 0
+        return length <= SMALL_MAX
 
     def _size_of_frame(self, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """The size of a frame that begins at `at` if its nine bytes are such as peers send, else -1."""

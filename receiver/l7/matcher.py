@@ -32,6 +32,7 @@ if not cython.compiled:
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
         TENTATIVE,
+        TO_CLIENT,
         TO_SERVER,
         VANTAGE_CLIENT,
     )
@@ -306,8 +307,8 @@ class Matcher:
         request.next = None
         if answer is not None:
             self.pairing.unmatched += 1
-        elif request.state == TENTATIVE:
-            outcome = OUTCOME_LOST  # its answer may have been among what was lost
+        if request.state == TENTATIVE:
+            outcome = OUTCOME_LOST  # its answer, or its end, may have been among what was lost
         return self._unanswered(request, answer, outcome, ts_ns)
 
     def hand_over(self, protocol: Protocol) -> Message | None:
@@ -444,14 +445,14 @@ class Matcher:
 
         Lost requests: those that wait now were there before and keep their place. Lost answers: nobody knows whose they were, so
         all that wait now are lost. By key, those whose answer had begun are lost; of the others nothing is in doubt, unless no
-        answer comes: it may have been among what was lost.
+        answer comes: it may have been among what was lost, or, among lost requests, the word that none is wanted any more.
         """
         if self.by_key is not None:
-            if direction == TO_SERVER:
+            if direction == TO_SERVER and self.protocol.repeats:
                 return 0
             for each in list(self.by_key.values()):
                 request: Message = each
-                if request.next is not None:
+                if request.next is not None and direction == TO_CLIENT:
                     self._give_up(request, OUTCOME_LOST, ts_ns)
                 else:
                     request.state = TENTATIVE
@@ -503,8 +504,10 @@ class Matcher:
         waiting: Message = self.head
         while waiting is not None and waiting.last_ns < limit and not waiting.patient:
             if waiting.state != GONE:
+                # In doubt its answer may have been taken for another's.
+                doubtful: cython.bint = waiting.state == TENTATIVE and self.held is not None
                 waiting.state = GONE
-                self._unanswered(waiting, None, OUTCOME_TIMEOUT, now_ns)
+                self._unanswered(waiting, None, OUTCOME_LOST if doubtful else OUTCOME_TIMEOUT, now_ns)
             waiting = waiting.next
         return 0
 
@@ -516,6 +519,8 @@ class Matcher:
                 self._void()
             else:
                 self._release()
+            # An answer may have been taken for another's: what has none now is not known to have got none.
+            outcome = OUTCOME_LOST
         if self.by_key is not None:
             waiting_by_key: list[Message] = list(self.by_key.values())
             for request in waiting_by_key:

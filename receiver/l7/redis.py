@@ -214,6 +214,10 @@ class RedisDecoder(Decoder):
             self.in_chunks = False
             self.levels.clear()
             self.confirmations_left = 0
+            for each in self.waiting:
+                one: Waiting = each
+                if one.kind == KIND_SELECT or one.kind == KIND_EXEC or one.kind == KIND_RESET:
+                    self.database = None  # whether it did what it asked for is not known
             self.waiting.clear()
             self.responses = self.requests
         return 0
@@ -932,6 +936,8 @@ class RedisDecoder(Decoder):
 
     def _probe_reply(self, c: Cursor) -> cython.int:
         """Other protocols say `+OK` and `-ERR` as well: weak elements are passed until one decides."""
+        if self._command_starts(c) == 1:
+            return 1  # cut in a name: it may be a command, with the roles the other way round
         at: cython.Py_ssize_t = c.pos
         item: cython.int
         for item in range(PROBE_ITEMS):  # noqa: B007

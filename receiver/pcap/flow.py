@@ -72,8 +72,7 @@ class Flow(Connection):
         self.consumer: Consumer | None = None
         self.to_server = Stream(self, 0, table.limits)
         self.to_client = Stream(self, 1, table.limits)
-        self.to_server.peer = self.to_client
-        self.to_client.peer = self.to_server
+        self.to_server.face(self.to_client)
 
     def swap_roles(self) -> cython.int:
         server: Stream = self.to_client

@@ -10,6 +10,15 @@ held, for one of two reasons:
 What is held waits a little (GRACE_*) when the missing bytes are known to have passed, longer (PATIENCE_NS) when they may still be
 sent again, and never takes more than the limits. Then the hole is declared: the consumer is told how many bytes will not come,
 and goes on after them. All by packet time; sequence arithmetic is modular; what a short snaplen cut off is a hole of known size.
+
+Bytes that come twice count once: the first copy wins, whatever a later one says, also while it is held. The times that the consumer
+is told do not go back in a direction: bytes that waited for others came, for whoever reads in order, with those.
+
+Which direction a connection starts at, and where:
+
+- with a SYN, at the byte after it (data may come with it: RFC 7413);
+- without one, at the first segment that is seen; the other direction at what that acknowledges. Of a direction that is never seen
+  nothing comes but holes, as large as what is acknowledged: it is known what the capture lacks.
 """
 
 from __future__ import annotations
@@ -22,9 +31,6 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
-if not cython.compiled:
-    pass
-
 FIN = 0x01
 SYN = 0x02
 RST = 0x04
@@ -33,6 +39,10 @@ ACK = 0x10
 # Capture rings hand packets of two directions over swapped by a few places at most, within the time of a softirq run.
 GRACE_NS = 20_000_000
 GRACE_SEGMENTS = 4
+# A window may have 2^30 bytes (RFC 7323, 2.3), and few come near this. A number that is as far off, while the other direction's is
+# off as well, is another connection's.
+FAR = 67_108_864
+OFF = 1_048_576
 # A sender repeats an unacknowledged segment after 200 ms to 1 s, twice as long each time (RFC 6298): three tries fit.
 PATIENCE_NS = 5_000_000_000
 
@@ -40,7 +50,14 @@ PATIENCE_NS = 5_000_000_000
 class Limits:
     """What all streams share: the caps on what is held, and the counts of what went missing.
 
-    `out_of_order`: bytes held per direction; `memory`: bytes held by all of them together.
+    `out_of_order`: bytes held per direction; `memory`: bytes held by all of them together. Both hold after every segment.
+
+    `gaps`: holes declared, of `bytes_missing` bytes in all; of those the receiver acknowledged `bytes_unseen`, so the network
+    delivered them and the capture lacks them. `refilled`: holes that were filled so late that the bytes had been sent again:
+    the network lost them. `reordered`: segments that came before their turn. `retransmitted`: segments of which nothing was new;
+    `overlapped`: those of which a part was, or that cover what is held; `conflicting`: those that are known to differ from what
+    came first. `after_close`: segments with bytes behind the FIN. `restarted`: connections that went on with other numbers,
+    without a handshake seen. `forced`: holes declared because a cap was reached.
     """
 
     def __init__(self, out_of_order: cython.Py_ssize_t = 65536, memory: cython.Py_ssize_t = 32 * 1024 * 1024) -> None:
@@ -49,9 +66,15 @@ class Limits:
         self.held_bytes = 0
         self.gaps = 0
         self.bytes_missing = 0
+        self.bytes_unseen = 0
         self.bytes_truncated = 0
         self.retransmitted = 0
+        self.overlapped = 0
+        self.conflicting = 0
+        self.refilled = 0
         self.reordered = 0
+        self.after_close = 0
+        self.restarted = 0
         self.forced = 0
         self.cursor = Cursor(b"")
 
@@ -60,12 +83,13 @@ class Limits:
 @cython.no_gc
 @cython.cclass
 class Held:
-    """A segment that waits, with its own copy of the payload."""
+    """A segment that waits, with its own copy of the payload. `answers`: it acknowledges bytes that had not come when it did."""
 
     def __init__(self) -> None:
         self.seq = 0
         self.ack = 0
         self.has_ack = False
+        self.answers = False
         self.fin = False
         self.payload = b""
         self.wire_length = 0
@@ -75,7 +99,8 @@ class Held:
 @cython.no_gc
 @cython.cclass
 class Stream:
-    """One direction. `next_seq` is -1 until the first segment; `acked` is the highest that the peer acknowledged, or -1."""
+    """One direction. `next_seq` is -1 until it is known; `first_seq` is that of the first byte, -1 where no SYN was seen; `acked`
+    is the highest that the peer acknowledged, or -1."""
 
     def __init__(self, owner: Any, direction: cython.int, limits: Limits) -> None:
         self.owner = owner
@@ -83,18 +108,40 @@ class Stream:
         self.peer: Stream | None = None
         self.limits = limits
         self.next_seq = -1
+        self.first_seq = -1
         self.acked = -1
         self.closed = False
         self.held: list[Held] | None = None
         self.held_bytes = 0
         self.packets = 0
         self.bytes = 0
+        self.told_ns = 0
+
+    def face(self, peer: Stream) -> cython.int:
+        """The other direction of the same connection; a stream works with one only."""
+        self.peer = peer
+        peer.peer = self
+        return 0
 
     def greet(self, seg: Segment) -> cython.int:
         """Take a SYN without data: the first byte is the next one."""
         self.packets += 1
-        self.next_seq = Sequence.add(seg.seq, 1)
+        self.first_seq = Sequence.add(seg.seq, 1)
+        self.next_seq = self.first_seq
+        if seg.flags & ACK and self.peer.next_seq < 0:
+            self.peer.next_seq = seg.ack
         return 0
+
+    def is_handshake(self, seg: Segment) -> cython.bint:
+        """Whether this SYN is the connection's own, once more or for the first time; otherwise the ports are used again."""
+        first: cython.longlong = Sequence.add(seg.seq, 1)
+        if self.first_seq >= 0:
+            return self.first_seq == first
+        if self.next_seq < 0 or (seg.flags & ACK and seg.ack == self.peer.first_seq):
+            return True
+        # The first bytes can overtake it; those of another connection come as near once in 65 536 times.
+        passed: cython.longlong = Sequence.diff(self.next_seq, first)
+        return 0 <= passed <= 65536
 
     def push(self, seg: Segment, buf: bytes, consumer: Consumer) -> cython.int:
         """Take a segment that is no RST; the payload goes to `consumer` now or later."""
@@ -105,20 +152,25 @@ class Stream:
         seq: cython.longlong = seg.seq
         if flags & SYN:
             seq = Sequence.add(seq, 1)
+            self.first_seq = seq
         if self.next_seq < 0:
             self.next_seq = seq
         ahead: cython.longlong = 0
         if flags & ACK:
-            if peer.acked < 0 or Sequence.diff(seg.ack, peer.acked) > 0:
-                peer.acked = seg.ack
-            if peer.packets == 0:
+            if peer.next_seq < 0:
                 peer.next_seq = seg.ack  # joined late, or only one side is seen: what was acknowledged is past
             ahead = Sequence.diff(seg.ack, peer.next_seq)
+            if (ahead > OFF or ahead < -OFF) and not flags & SYN and self._restarts(seg, seq, ahead, consumer):
+                ahead = 0
+            if ahead > FAR or ahead < -FAR:
+                ahead = 0  # believed it would swallow all that the peer still says
+            elif peer.acked < 0 or Sequence.diff(seg.ack, peer.acked) > 0:
+                peer.acked = seg.ack
         if seg.wire_length == 0 and not flags & FIN:
+            if ahead > 0:
+                self._hold(seg, buf, seq)  # an empty one: it only notes that bytes have passed unseen
             if self.held is not None or peer.held is not None:
                 return self.settle(consumer, seg.ts_ns, False)
-            if ahead > 0:
-                return self._hold(seg, buf, seq)  # an empty one: it only notes that bytes have passed unseen
             return 0
         offset: cython.longlong = Sequence.diff(seq, self.next_seq)
         if offset < 0:
@@ -128,6 +180,8 @@ class Stream:
                     if seg.wire_length > 1 or offset != -1:
                         self.limits.retransmitted += 1
                     return 0
+            else:
+                self.limits.overlapped += 1
         elif offset > 0 and self.held is None:
             self.limits.reordered += 1
         if offset > 0 or ahead > 0 or self.held is not None or peer.held is not None:
@@ -142,6 +196,41 @@ class Stream:
                 start = seg.end
         return self._deliver(buf, start, seg.end, wire_length, flags & FIN != 0, seg.ts_ns, consumer)
 
+    def reset(self, seg: Segment) -> cython.int:
+        """Take what a RST that is believed tells of both directions: where they had got to, seen or not."""
+        self.packets += 1
+        if self.next_seq < 0:
+            return 0
+        if (seg.flags & ACK and self.peer.next_seq >= 0 and Sequence.diff(seg.ack, self.peer.next_seq) > 0) or (
+            Sequence.diff(seg.seq, self.next_seq) > 0
+        ):
+            seg.start = 0
+            seg.end = 0
+            seg.wire_length = 0
+            self._hold(seg, b"", seg.seq)
+        return 0
+
+    def _restarts(self, seg: Segment, seq: cython.longlong, ahead: cython.longlong, consumer: Consumer) -> cython.bint:
+        """Whether both numbers are so far off that this is another connection on the same ports, whose handshake was not seen."""
+        offset: cython.longlong = Sequence.diff(seq, self.next_seq)
+        if -OFF <= offset <= OFF or (-FAR <= offset <= FAR and -FAR <= ahead <= FAR):
+            return False
+        self.limits.restarted += 1
+        self.drop()
+        self.peer.drop()
+        self._start_again(seq)
+        self.peer._start_again(seg.ack)
+        consumer.gap(self.direction, 0, seg.ts_ns)
+        consumer.gap(self.peer.direction, 0, seg.ts_ns)
+        return True
+
+    def _start_again(self, seq: cython.longlong) -> cython.int:
+        self.next_seq = seq
+        self.first_seq = -1
+        self.acked = -1
+        self.closed = False
+        return 0
+
     def _deliver(
         self,
         buf: bytes,
@@ -154,19 +243,30 @@ class Stream:
     ) -> cython.int:
         """Hand over the bytes at `next_seq`; what the capture cut off is a hole of known size."""
         missing: cython.Py_ssize_t = wire_length - (end - start)
-        if not self.closed:
-            if end > start:
-                consumer.feed(self.direction, buf, start, end, ts_ns)
-            if missing > 0:
-                self.limits.bytes_truncated += missing
-                consumer.gap(self.direction, missing, ts_ns)
+        if self.closed:
+            if wire_length:
+                self.limits.after_close += 1
+            return 0
+        ts_ns = self._in_order(ts_ns)
+        if end > start:
+            consumer.feed(self.direction, buf, start, end, ts_ns)
+        if missing > 0:
+            self.limits.bytes_truncated += missing
+            consumer.gap(self.direction, missing, ts_ns)
         if wire_length:
             self.next_seq = Sequence.add(self.next_seq, wire_length)
-        if fin and not self.closed:
+        if fin:
             self.closed = True
             self.next_seq = Sequence.add(self.next_seq, 1)
             consumer.close(self.direction, ts_ns)
         return 0
+
+    def _in_order(self, ts_ns: cython.longlong) -> cython.longlong:
+        """Not before the bytes before it came, unless the clock was set back by more than anything waits."""
+        if ts_ns < self.told_ns and self.told_ns - ts_ns < PATIENCE_NS:
+            return self.told_ns
+        self.told_ns = ts_ns
+        return ts_ns
 
     def _hold(self, seg: Segment, buf: bytes, seq: cython.longlong) -> cython.int:
         held: Held = Held()
@@ -177,28 +277,91 @@ class Stream:
         held.fin = seg.flags & FIN != 0
         held.wire_length = seg.wire_length
         held.ts_ns = seg.ts_ns
+        held.answers = held.has_ack and Sequence.diff(seg.ack, self.peer.next_seq) > 0
         c.set(buf, seg.start, seg.end)
         held.payload = c.take(seg.start, seg.end)
+        last: Held
         if self.held is None:
             self.held = []
+        elif Sequence.diff(seq, self.next_seq) <= 0 and held.wire_length > 0:
+            last = self.held[0]
+            if Sequence.diff(last.seq, self.next_seq) > 0 and seg.ts_ns - last.ts_ns > GRACE_NS:
+                self.limits.refilled += 1
         waiting: list[Held] = self.held
+        # Most come in order: the place is looked for from the end. An empty one stands behind what begins where it does.
+        empty: cython.bint = held.wire_length == 0
         i: cython.Py_ssize_t = len(waiting)
         while i > 0:
-            before: Held = waiting[i - 1]
-            if Sequence.diff(before.seq, seq) <= 0:
+            last = waiting[i - 1]
+            if Sequence.diff(seq, last.seq if empty else Sequence.add(last.seq, last.wire_length)) >= 0:
                 break
             i -= 1
-        if i > 0:
-            same: Held = waiting[i - 1]
-            if same.seq == seq and same.wire_length >= held.wire_length and not (held.fin and not same.fin):
-                if held.wire_length:
-                    self.limits.retransmitted += 1  # held already: the first copy counts
+        if empty:
+            if i > 0:
+                last = waiting[i - 1]
+                if last.seq == seq and last.wire_length == 0 and last.fin == held.fin and last.ack == held.ack:
+                    return 0  # said already
+            return self._insert(i, held)
+        counted: cython.bint = False
+        while i < len(waiting):
+            other: Held = waiting[i]
+            behind: cython.longlong = Sequence.diff(Sequence.add(held.seq, held.wire_length), other.seq)
+            if behind <= 0:
+                break
+            if other.wire_length == 0:
+                i += 1  # what it notes holds for any place inside
+                continue
+            if not counted:
+                counted = True
+                if other.seq == seq and other.wire_length >= held.wire_length:
+                    self.limits.retransmitted += 1
+                else:
+                    self.limits.overlapped += 1
+            if self._conflict(held, other):
+                self.limits.conflicting += 1
+            before: cython.longlong = Sequence.diff(other.seq, held.seq)
+            if before > 0:
+                self._insert(i, self._part(held, 0, before, False))
+                i += 1
+            other_end: cython.longlong = Sequence.add(other.seq, other.wire_length)
+            after: cython.longlong = Sequence.diff(Sequence.add(held.seq, held.wire_length), other_end)
+            if after <= 0:
+                if after == 0 and held.fin:
+                    other.fin = True
                 return 0
-        waiting.insert(i, held)
+            held = self._part(held, held.wire_length - after, held.wire_length, held.fin)
+            i += 1
+        return self._insert(i, held)
+
+    def _insert(self, i: cython.Py_ssize_t, held: Held) -> cython.int:
+        self.held.insert(i, held)
         # 200 bytes stand for the object itself: empty segments must not grow for nothing.
         self.held_bytes += len(held.payload) + 200
         self.limits.held_bytes += len(held.payload) + 200
         return 0
+
+    def _part(self, whole: Held, start: cython.Py_ssize_t, end: cython.Py_ssize_t, fin: cython.bint) -> Held:
+        part: Held = Held()
+        part.seq = Sequence.add(whole.seq, start)
+        part.ack = whole.ack
+        part.has_ack = whole.has_ack
+        part.fin = fin
+        part.payload = whole.payload[start:end]
+        part.wire_length = end - start
+        part.ts_ns = whole.ts_ns
+        part.answers = whole.answers
+        return part
+
+    def _conflict(self, one: Held, other: Held) -> cython.bint:
+        """Whether two segments that overlap have another content where both have one."""
+        shift: cython.Py_ssize_t = Sequence.diff(other.seq, one.seq)
+        first: cython.Py_ssize_t = shift if shift > 0 else 0
+        last: cython.Py_ssize_t = len(one.payload)
+        if shift + len(other.payload) < last:
+            last = shift + len(other.payload)
+        if last <= first:
+            return False
+        return one.payload[first:last] != other.payload[first - shift : last - shift]
 
     def settle(self, consumer: Consumer, now_ns: cython.longlong, all_of_it: cython.bint) -> cython.int:
         """Hand over what can be, of both directions in the order of their time; declare holes whose time has come.
@@ -275,6 +438,8 @@ class Stream:
         self.limits.held_bytes -= n + 200
         start: cython.Py_ssize_t = 0
         wire_length: cython.Py_ssize_t = first.wire_length
+        if wire_length == 0 and not first.fin:
+            return 0
         offset: cython.longlong = Sequence.diff(first.seq, self.next_seq)
         if offset < 0:
             if -offset >= wire_length:
@@ -282,35 +447,45 @@ class Stream:
                     self.limits.retransmitted += 1
                 start = n
                 wire_length = 0
-                if -offset > first.wire_length:
+                if -offset > first.wire_length or not first.fin:
                     return 0
             else:
                 start = -offset
                 wire_length += offset
                 if start > n:
                     start = n
-        return self._deliver(first.payload, start, n, wire_length, first.fin, first.ts_ns, consumer)
+        ts_ns: cython.longlong = first.ts_ns
+        if first.answers and ts_ns < self.peer.told_ns and self.peer.told_ns - ts_ns < PATIENCE_NS:
+            ts_ns = self.peer.told_ns  # an answer does not come before its question
+        return self._deliver(first.payload, start, n, wire_length, first.fin, ts_ns, consumer)
 
     def _declare(self, consumer: Consumer, now_ns: cython.longlong) -> cython.int:
         """Bytes from `next_seq` to the first that is held, or to what the peer acknowledged, will not come."""
         until: cython.longlong = -1
+        ts_ns: cython.longlong = now_ns
         if self.held is not None:
             first: Held = self.held[0]
             if Sequence.diff(first.seq, self.next_seq) > 0:
                 until = first.seq
+                ts_ns = first.ts_ns
         if self.peer.held is not None:
             waits: Held = self.peer.held[0]
             if waits.has_ack and Sequence.diff(waits.ack, self.next_seq) > 0:
                 if until < 0 or Sequence.diff(waits.ack, until) < 0:
                     until = waits.ack
+                    ts_ns = waits.ts_ns
         if until < 0:
             raise AssertionError("a hole without an end")
         missing: cython.longlong = Sequence.diff(until, self.next_seq)
         self.limits.gaps += 1
         self.limits.bytes_missing += missing
+        if self.acked >= 0:
+            seen: cython.longlong = Sequence.diff(self.acked, self.next_seq)
+            if seen > 0:
+                self.limits.bytes_unseen += seen if seen < missing else missing
         self.next_seq = until
         if not self.closed:
-            consumer.gap(self.direction, missing, now_ns)
+            consumer.gap(self.direction, missing, ts_ns if ts_ns > self.told_ns else self.told_ns)
         return 0
 
     def drop(self) -> cython.Py_ssize_t:

@@ -33,20 +33,20 @@ cdef enum MessageState:
 
 @cython.final
 cdef class Segment:
-    cdef bytes key
-    cdef bint is_tcp
-    cdef int flags
-    cdef long long seq
-    cdef long long ack
-    cdef Py_ssize_t start
-    cdef Py_ssize_t end
-    cdef Py_ssize_t wire_length
-    cdef long long ts_ns
-    cdef Py_ssize_t options
-    cdef int window
-    cdef int ident
-    cdef int check
-    cdef long long origin
+    cdef public bytes key
+    cdef public bint is_tcp
+    cdef public int flags
+    cdef public long long seq
+    cdef public long long ack
+    cdef public Py_ssize_t start
+    cdef public Py_ssize_t end
+    cdef public Py_ssize_t wire_length
+    cdef public long long ts_ns
+    cdef public Py_ssize_t options
+    cdef public int window
+    cdef public int ident
+    cdef public int check
+    cdef public long long origin
 
 @cython.final
 cdef class Endpoints:

@@ -169,3 +169,20 @@ def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureF
     assert reading.errors == {("http", "internal"): 1}
     assert conversation.health == 2 and collector.seen == []
     assert [record.levelname for record in caplog.records] == ["ERROR"] and "/a" not in caplog.text
+
+
+def test_bytes_in_which_no_frame_is_found_are_as_good_as_missing() -> None:
+    """After a hole the answer begins in pieces that nobody recognises: the next answer is not that request's."""
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, OK).gap(TO_CLIENT, 10)
+    run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK[:3]).feed(TO_CLIENT, OK[3:])
+    run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    run.end()
+    assert statuses(run) == [("ok", 200), ("lost", None), ("ok", 200)]
+
+
+def test_what_ends_in_a_hole_was_last_seen_before_it() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET, 1_000).feed(TO_CLIENT, head + b"x" * 10, 2_000).feed(TO_CLIENT, b"x" * 10, 3_000)
+    run.ts_ns = 9_000
+    run.gap(TO_CLIENT, 80)
+    assert [one.times[3] for one in run.seen] == [3_000]

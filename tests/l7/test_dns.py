@@ -833,3 +833,23 @@ def test_captures_say_what_zeek_says(name: str) -> None:
             assert text == other.lower() or text.startswith(("TYPE", '"'))
         if row["rtt"] != "-":
             assert abs((one.times[2] - one.times[0]) / 1e9 - float(row["rtt"])) < 2e-6
+
+
+def test_answer_that_a_short_snaplen_cut_tells_its_code_and_no_addresses() -> None:
+    asked = query()
+    wire = answer(asked, a_record("192.0.2.1"), a_record("192.0.2.2")).to_wire()
+    run = datagram_run().feed(TO_SERVER, asked.to_wire())
+    run.gap(TO_CLIENT, 20)
+    run.feed(TO_CLIENT, wire[:-20])
+    (seen,) = run.end()
+    assert (seen.outcome, seen["status"], seen["dns.answers"]) == ("ok", "NOERROR", None)
+    assert not run.reading.errors
+
+
+def test_answer_that_is_short_without_a_cut_is_malformed_still() -> None:
+    asked = query()
+    run = datagram_run().feed(TO_SERVER, asked.to_wire())
+    run.gap(TO_CLIENT, 20)
+    run.feed(TO_CLIENT, answer(asked, a_record("192.0.2.1")).to_wire()[:-3])
+    run.feed(TO_CLIENT, answer(asked, a_record("192.0.2.1")).to_wire()[:-3])
+    assert errors_of(run) == ["record cut short"]

@@ -517,3 +517,45 @@ def test_http2_counts_as_http_with_its_version() -> None:
     (metric,) = metrics.durations()
     assert metric.name == "http.server.request.duration"
     assert dict(metric.points[0].attributes)["network.protocol.version"] == "2"
+
+
+def test_hole_before_the_first_header_block_leaves_its_entries_unknown() -> None:
+    """The server's first answer is lost, and with it the entries that the second refers to."""
+    talk = Talk().request(1, path="/a").request(3, path="/b")
+    lost = talk.block(TO_CLIENT, (":status", "200"), ("x-id", "1"))
+    talk.run.gap(TO_CLIENT, 9 + len(lost))
+    talk.answer(3, "200", ("x-id", "1"))
+    assert talk.errors() == []
+    assert answered(talk.end()) == [("ok", "/b", 200), ("lost", "/a", None)]
+
+
+def test_reset_without_an_error_behind_a_hole_says_that_a_whole_answer_was_in_it() -> None:
+    talk = Talk().request(1, method="POST", ends=False)
+    talk.run.gap(TO_CLIENT, 50)
+    talk.say(TO_CLIENT, frame(RST_STREAM, 0, 1, bytes(4)))
+    assert answered(talk.end()) == [("lost", "/", None)]
+
+
+def test_cancellation_lost_in_a_hole_does_not_become_a_closed_connection() -> None:
+    talk = Talk().request(1).answer(1, "200", ends=False)
+    talk.run.gap(TO_SERVER, 13)
+    assert answered(talk.end()) == [("lost", "/", 200)]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"\x09\x01\x05\x00\x00\x00\x09\x82\x04\x84bq\xd1/\xbe",  # would be DATA of 590 085 bytes
+        b"\x00\x08\x00\x01\x00\x00\x00\x03g" + b"ot 3000",  # HEADERS of 2048 bytes on stream 871, without END_HEADERS
+        b"\x00\x00\x00\x00\x00\x06\x00\x00\x08\x06\x00\x00\x00\x00\x00\x02\x04\x10\x10",  # stream 100 663 304, then 393 216 bytes
+    ],
+    ids=["data", "headers", "stream"],
+)
+def test_piece_of_a_frame_is_no_head_of_another(piece: bytes) -> None:
+    """What would be skipped for it holds answers."""
+    talk = Talk().request(1, path="/a").answer(1, "200")
+    for direction in (TO_CLIENT, TO_SERVER):
+        talk.run.gap(direction, 2)
+        talk.say(direction, piece)
+    talk.request(3, path="/b").answer(3, "200")
+    assert [(one.outcome, one["status"]) for one in talk.end()] == [("ok", 200), ("ok", 200)]

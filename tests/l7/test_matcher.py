@@ -296,3 +296,27 @@ def test_books_balance_whatever_happens(steps: list[str], from_start: bool) -> N
             run.ts_ns += 20 * SECOND_NS
         run.check_books()
     run.end()
+
+
+def test_request_without_an_answer_in_doubt_is_lost_not_closed() -> None:
+    """Three asked after a hole, two answered: whose the two were nobody knows, so not of any of the three that it had none."""
+    run = Run(PROTOCOLS)
+    ask(run, "z")
+    answer(run, 200)
+    run.gap(TO_SERVER, 100)
+    ask(run, "a", "b", "c")
+    answer(run, 200, 200)
+    run.end(OUTCOME_CLOSED)
+    assert [(name, outcome) for name, outcome, _ in outcomes(run)[1:]] == [("a", "lost"), ("b", "lost"), ("c", "lost")]
+
+
+def test_answer_that_has_begun_to_come_does_not_time_out() -> None:
+    run = Run(PROTOCOLS)
+    ask(run, "a")
+    began_ns = run.ts_ns
+    for i in range(1, 4):
+        run.feed(TO_CLIENT, (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", b"C: d\r\n")[i - 1], began_ns + i * 20 * SECOND_NS)
+        run.conversation.expire(run.ts_ns + 19 * SECOND_NS)
+    assert run.seen == []
+    run.conversation.expire(run.ts_ns + 31 * SECOND_NS)
+    assert outcomes(run) == [("a", "timeout", None)]

@@ -930,3 +930,15 @@ def test_metric_of_the_servers_side_is_our_own() -> None:
     (metric,) = emitted(vector, 0)[1]
     assert metric.name == "pcap_receiver.db.server.operation.duration"
     assert all(dict(point.attributes)["pcap_receiver.vantage"] == "server" for point in metric.points)
+
+
+def test_database_is_unknown_when_the_answer_to_select_is_lost() -> None:
+    run = Run(ALONE).feed(TO_SERVER, command("SELECT", 7))
+    run.gap(TO_CLIENT, 5)
+    seen = talk((TO_SERVER, command("GET", "k")), (TO_CLIENT, b"$-1\r\n"), run=run)
+    assert [(one.outcome, one["namespace"]) for one in seen] == [("lost", "7"), ("ok", None)]
+
+
+def test_command_cut_in_its_name_is_not_taken_for_an_answer() -> None:
+    run = Run(ALONE, from_start=False).feed(TO_SERVER, b"*2\r\n$9\r\nSU")
+    assert not run.reading.detected and not run.connection.swapped
