@@ -721,7 +721,7 @@ def _is_group(address: str) -> bool:
     """Whether an address, as text, is a multicast group or the broadcast address (224.0.0.0/4 and above, ff00::/8)."""
     if ":" in address:
         return address.startswith("ff")
-    return int(address.partition(".")[0]) >= 224
+    return address.find(".") == 3 and address >= "224"  # of three digits, so the order of the letters is that of the numbers
 
 
 def _skip_name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
