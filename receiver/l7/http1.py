@@ -795,13 +795,7 @@ class Http1Decoder(Decoder):
             or forwarded_proto is not None
         ):
             origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
-            if origin.client is not None:
-                out.add("client.address", origin.client)
-            if origin.scheme is not None:
-                out.namespace = origin.scheme
-            if origin.host is not None:
-                out.server_address = origin.host
-                out.server_port = origin.port
+            origin.tell(out)
         if context is not None:
             context.tell(out)
         if len(settings.request_headers) > 0:

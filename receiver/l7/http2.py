@@ -952,13 +952,7 @@ class Http2Decoder(Decoder):
                     origin = Origin(
                         fields.forwarded, fields.forwarded_for, fields.forwarded_host, fields.forwarded_proto
                     )
-                    if origin.client is not None:
-                        out.add("client.address", origin.client)
-                    if origin.scheme is not None:
-                        out.namespace = origin.scheme
-                    if origin.host is not None:
-                        out.server_address = origin.host
-                        out.server_port = origin.port
+                    origin.tell(out)
         context: TraceContext | None = settings.context
         if context is not None:
             context.tell(out)

@@ -5,6 +5,8 @@ Room: l7; shared by the versions of HTTP. Nothing in these texts raises: what ca
 
 from __future__ import annotations
 
+from receiver.wire.records import Message
+
 # A DNS name has at most 253 bytes, `userinfo@` is not expected, a port adds 6.
 AUTHORITY_MAX = 300
 
@@ -39,6 +41,16 @@ class Origin:
             self.scheme = "https" if scheme.lower() == b"https" else "http"
         if host:
             self.host, self.port = split_authority(host, 443 if self.scheme == "https" else 80)
+
+    def tell(self, out: Message) -> None:
+        """Put what is known on a request."""
+        if self.client is not None:
+            out.add("client.address", self.client)
+        if self.scheme is not None:
+            out.namespace = self.scheme
+        if self.host is not None:
+            out.server_address = self.host
+            out.server_port = self.port
 
 
 def split_authority(text: bytes, default_port: int) -> tuple[str | None, int]:
