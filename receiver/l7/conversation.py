@@ -109,7 +109,9 @@ class Conversation(Consumer):
         if end <= start:
             return 0
         if self.health != READING:
-            if self.health == SET_ASIDE and (self.from_start or direction == self.last_direction or self.faults):
+            if self.health == SET_ASIDE and (
+                self.from_start or (direction == self.last_direction and not self.datagrams) or self.faults
+            ):
                 self.reading.bytes_set_aside += end - start
                 return 0
             try:

@@ -234,7 +234,10 @@ class RedisDecoder(Decoder):
         if _CLASSES[c.u8(c.pos)] & 2:
             # Between arrays, a line with a command's name is a piece of some value.
             return (self.inline_seen or not self.arrays_seen) and self._inline_starts(c) == 2
-        return self._command_starts(c) > 1
+        started: cython.int = self._command_starts(c)
+        if started > 0:
+            self.arrays_seen = True  # cut: what comes next is its name, and no command in a line
+        return started > 1
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         if c.pos >= c.end:

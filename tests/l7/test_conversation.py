@@ -186,3 +186,10 @@ def test_what_ends_in_a_hole_was_last_seen_before_it() -> None:
     run.ts_ns = 9_000
     run.gap(TO_CLIENT, 80)
     assert [one.times[3] for one in run.seen] == [3_000]
+
+
+def test_datagram_that_is_nothing_does_not_hide_the_next() -> None:
+    run = Run(PROTOCOLS, from_start=False, datagrams=True)
+    question = bytes((0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1)) + b"a" + bytes((0, 0, 1, 0, 1))
+    run.feed(TO_SERVER, question[:7]).feed(TO_SERVER, question)
+    assert run.reading.detected == {"dns": 1}

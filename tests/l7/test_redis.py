@@ -942,3 +942,16 @@ def test_database_is_unknown_when_the_answer_to_select_is_lost() -> None:
 def test_command_cut_in_its_name_is_not_taken_for_an_answer() -> None:
     run = Run(ALONE, from_start=False).feed(TO_SERVER, b"*2\r\n$9\r\nSU")
     assert not run.reading.detected and not run.connection.swapped
+
+
+def test_name_of_an_array_that_came_in_pieces_is_no_command_in_a_line() -> None:
+    run = Run(ALONE, from_start=False)
+    seen = talk(
+        (TO_CLIENT, b"$1\r\na\r\n"),
+        (TO_SERVER, b"*3\r\n$6\r\n"),
+        (TO_SERVER, b"object\r\n"),
+        (TO_SERVER, b"$8\r\nencoding\r\n$1\r\na\r\n"),
+        (TO_CLIENT, b"$3\r\nint\r\n"),
+        run=run,
+    )
+    assert seen == []
