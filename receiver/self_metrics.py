@@ -64,8 +64,22 @@ class Accounts:
         out.add_each("pcap_receiver.flows.ended", "reason", ended)
         out.add_each("pcap_receiver.flows.detected", "protocol", reading.detected)
         out.add("pcap_receiver.stream.gaps", limits.gaps)
-        missing = {"unseen": limits.bytes_missing, "truncated": limits.bytes_truncated}
+        missing = {
+            "unseen": limits.bytes_unseen,
+            "unacknowledged": limits.bytes_missing - limits.bytes_unseen,
+            "truncated": limits.bytes_truncated,
+        }
         out.add_each("pcap_receiver.stream.bytes_missing", "reason", missing)
+        odd = {
+            "repeated": limits.retransmitted,
+            "overlapped": limits.overlapped,
+            "conflicting": limits.conflicting,
+            "early": limits.reordered,
+            "refilled": limits.refilled,
+            "after_close": limits.after_close,
+        }
+        out.add_each("pcap_receiver.stream.segments", "kind", odd)
+        out.add("pcap_receiver.stream.restarts", limits.restarted)
         out.add("pcap_receiver.stream.bytes_unread", reading.bytes_set_aside)
         out.add_each("pcap_receiver.decode.gaps", "protocol", reading.gaps)
         for (protocol, reason), count in sorted(reading.errors.items()):
