@@ -90,6 +90,11 @@ class Bench:
             self.report.facts["sinks"] = self._sinks.description
         return self._sinks
 
+    def seconds_at(self, rate: int) -> float:
+        """How long a load of `rate` roundtrips a second lasts: 50 000 of them, or 10 s, so that what is done by the clock (an export
+        every 5 s, the end of a run) weighs no more than it does in an hour."""
+        return max(self.seconds, min(10.0, 50_000 / rate)) if rate else self.seconds
+
     def chosen(self, kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
         """Those of the row's observers that were asked for and that can be started."""
         return [kind for kind in kinds if (not self._observers or kind.name in self._observers) and kind.name not in self._broken]

@@ -16,7 +16,7 @@ OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics, ReceiverMetrics
 def run(bench: Bench) -> None:
     with servers.dnsmasq(bench.lab):
         for rate, most in ((5_000, 0), (0, 15_000)):
-            load = DnsQueries(round((rate or most) * bench.seconds), rate)
+            load = DnsQueries(round((rate or most) * bench.seconds_at(rate)), rate)
             runs = bench.alternate(bench.chosen(OBSERVERS), load)
             bench.add_runs(ROW, runs, load.label, {ReceiverMetrics.name: Bars(1, 2)})
             for who, found in runs.items():

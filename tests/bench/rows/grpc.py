@@ -21,7 +21,7 @@ def run(bench: Bench) -> None:
     ):
         with server(bench.lab) as port:
             for each, measured in zip((rate, 0), packetd, strict=True):
-                count = round((each or most) * bench.seconds)
+                count = round((each or most) * bench.seconds_at(each))
                 load = H2load(port, count, each, call=servers.GRPC_METHOD)
                 runs = bench.alternate(bench.chosen(OBSERVERS), load)
                 held_to = {ReceiverMetrics.name: Bars(1.2, 2.5, measured)}

@@ -18,7 +18,7 @@ def bars(metrics: float, spans: float | None) -> dict[str, Bars]:
 
 def run(bench: Bench) -> None:
     for rate, held_to in ((5_000, bars(19.4, 35.3)), (20_000, bars(16.9, 30.7))):
-        load = FixedRate(rate, bench.seconds)
+        load = FixedRate(rate, bench.seconds_at(rate))
         bench.add_runs(ROW, bench.alternate(bench.chosen(OBSERVERS), load), load.label, held_to)
 
     wrk = Wrk(bench.seconds)
