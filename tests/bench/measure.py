@@ -91,8 +91,8 @@ class Bench:
         return self._sinks
 
     def seconds_at(self, rate: int) -> float:
-        """How long a load of `rate` roundtrips a second lasts: 50 000 of them, or 10 s, so that what is done by the clock (an export
-        every 5 s, the end of a run) weighs no more than it does in an hour."""
+        """How long a load of `rate` roundtrips a second lasts: 50 000 of them, or 10 s, so that what is done by the clock (an
+        export every 5 s, the end of a run) weighs no more than it does in an hour."""
         return max(self.seconds, min(10.0, 50_000 / rate)) if rate else self.seconds
 
     def chosen(self, kinds: Sequence[ObserverKind]) -> list[ObserverKind]:
