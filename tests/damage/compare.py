@@ -28,7 +28,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,8 +38,11 @@ from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
 from receiver.pcap.flow import FlowTable
+from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, LABELS, Layer4
 from receiver.pcap.oddlink import decode as decode_odd
 from receiver.pcap.stream import Limits
+from receiver.telemetry.layer4 import Layer4Metrics, bounds
+from receiver.telemetry.snapshot import HistogramPoint
 from receiver.wire.records import OUTCOMES, Roundtrip, Sink
 from tests.damage.generate import Damaged
 from tests.damage.packets import SYN, TCP, Capture, Flow, Packet
@@ -125,7 +128,8 @@ def run(
     limits = Limits(out_of_order, memory)
     reading = Reading(pairing, Detector(ROWS))
     table = FlowTable(limits, flow_max, server_ports=PORTS)
-    engine = Engine(table, reading, decode_odd)
+    layer4 = Layer4(bounds(), LABELS) if rng.random() < 0.3 else None
+    engine = Engine(table, reading, decode_odd, False, layer4)
     at = 0
     while at < len(packets):
         size = rng.choice((1, 3, 17, 64))
@@ -145,7 +149,23 @@ def run(
     check_books(engine, kept)
     if pairing.open or limits.held_bytes:
         raise Broken(f"at the end {pairing.open} requests are open, {limits.held_bytes} bytes held")
+    table.clear()
+    if layer4 is not None:
+        check_layer4(layer4)
     return kept.rows
+
+
+def check_layer4(layer4: Layer4) -> None:
+    """Of all connections none is open any more; none was ever closed that had not been opened, and nothing fell below zero."""
+    totals: Counter[str] = Counter()
+    for metric in Layer4Metrics(layer4, COUNTERS, HISTOGRAMS, KINDS).metrics():
+        for point in metric.points:
+            value = point.count if isinstance(point, HistogramPoint) else point.value
+            if value < 0:
+                raise Broken(f"{metric.name} {dict(point.attributes)} is {value}")
+            totals[metric.name.rpartition(".")[2]] += int(value)
+    if totals["open"] or totals["failed"] + totals["established"] > totals["opened"] + totals["closed"]:
+        raise Broken(f"connections do not add up: {dict(totals)}")
 
 
 def check_books(engine: Engine, kept: Kept) -> None:
