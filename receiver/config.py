@@ -161,22 +161,22 @@ class Db(Section, frozen=True):
     server_side: bool = False
 
 
+Layer4Label: TypeAlias = Literal[
+    "server.address",
+    "server.port",
+    "client.address",
+    "network.type",
+    "network.peer.address",
+    "tls.client.server_name",
+    "pcap_receiver.tls.client.alpn",
+]
+
+
 class Layer4(Section, frozen=True):
     enabled: bool = True
     # Besides those of docs/metrics.md. An address makes a series for every peer, so there are none unless asked for; the
     # port and the type are always there.
-    labels: tuple[
-        Literal[
-            "server.address",
-            "server.port",
-            "client.address",
-            "network.type",
-            "network.peer.address",
-            "tls.client.server_name",
-            "pcap_receiver.tls.client.alpn",
-        ],
-        ...,
-    ] = ()
+    labels: tuple[Layer4Label, ...] = ()
 
 
 class Sampling(Section, frozen=True):

@@ -271,9 +271,9 @@ class Service:
         self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
         self._assign()
         routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
-        protocols = registry.protocols(pcap.http.known_methods, pcap.http.headers, propagators())
+        # Names and numbers of the rows are all that counting needs: the engine's own know what to decode.
         metrics = Metrics(
-            protocols,
+            registry.PROTOCOLS,
             pcap.limits.series_per_metric,
             _vmrange(config),
             asked_for(config),
@@ -539,7 +539,7 @@ def _fixed(config: Config) -> object:
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
             pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
-            pcap.local_addresses, pcap.traces.context, pcap.traces.when_instrumented)  # fmt: skip
+            pcap.local_addresses, pcap.traces.context, pcap.traces.when_instrumented)
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:

@@ -345,13 +345,13 @@ class View(Sink):
         """Before the first packet."""
 
     def show(self, engine: Engine, stats: Callable[[], CaptureStats]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def turn(self, engine: Engine, stats: Callable[[], CaptureStats]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def end(self, engine: Engine, stats: Callable[[], CaptureStats]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
 
 # -- one line each ---------------------------------------------------------------------------------------------------

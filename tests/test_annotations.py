@@ -61,7 +61,7 @@ def directives() -> dict[str, object]:
 def annotate(root: Path, files: list[str], output: Path) -> None:
     """Write Cython's report of each file to `output`; what is there and newer than its sources stays."""
     with chdir(root):
-        cythonize(  # type: ignore[no-untyped-call]
+        cythonize(  # type: ignore[no-untyped-call]  # Cython has no types
             files, annotate=True, quiet=True, build_dir=str(output), compiler_directives=directives()
         )
 

@@ -119,7 +119,7 @@ def test_components_lists_the_protocols_of_the_registry(monkeypatch: pytest.Monk
         name, stability = "http", "beta"
 
     registry = ModuleType("receiver.l7.registry")
-    registry.PROTOCOLS = (Row(),)  # type: ignore[attr-defined]
+    registry.PROTOCOLS = (Row(),)  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, "receiver.l7.registry", registry)
     main(["components"])
     assert yaml.safe_load(capsys.readouterr().out)["protocols"] == [{"name": "http", "stability": "beta"}]
@@ -200,7 +200,7 @@ def test_demo(started: list[tuple[str, Any]]) -> None:
     [["nothing"], ["--nothing"], ["watch", "--protocol", "http"], ["watch", "--protocol", "x:1"],
      ["watch", "--protocol", "http:65536"], ["health", "--timeout", "-1"], ["health", "--timeout", "0"],
      ["--conf", "x"]],
-)  # fmt: skip
+)
 def test_wrong_command_line_exits_2(arguments: list[str], capsys: Out) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

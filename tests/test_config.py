@@ -192,7 +192,7 @@ def test_exporters_of_a_signal() -> None:
         ("12μs", 12e-6), ("13ms", 13e-3), ("14s", 14), ("15m", 900), ("16h", 57600), ("3h30m", 12600),
         ("10.5s4m", 250.5), ("2m3.4s", 123.4), ("39h9m14.425s", 140954.425), ("0.3333333333333333333h", 1200),
     ],
-)  # fmt: skip
+)
 def test_duration_as_go_reads_it(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds, abs=1e-9)
 
@@ -207,7 +207,7 @@ def test_duration_that_go_refuses(text: str) -> None:
     ("seconds", "text"),
     [(0, "0s"), (1.5e-9, "2ns"), (1e-6, "1us"), (0.2, "200ms"), (0.0015, "1.5ms"), (60, "1m"),
      (90.5, "1m30.5s"), (3605, "1h5s")],
-)  # fmt: skip
+)
 def test_duration_as_text(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
@@ -258,7 +258,7 @@ def test_endpoint_that_is_none(endpoint: str) -> None:
 
 
 KEYS = st.sampled_from(["receivers", "pcap", "exporters", "otlp_grpc", "debug", "service", "pipelines", "traces", "tls",
-                        "headers", "endpoint", "ports", "http", "extensions", "telemetry", "files", "x"])  # fmt: skip
+                        "headers", "endpoint", "ports", "http", "extensions", "telemetry", "files", "x"])
 TREES = st.recursive(
     st.none()
     | st.booleans()

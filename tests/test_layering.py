@@ -218,7 +218,7 @@ def test_forbidden_import_is_named_with_file_and_line(tmp_path: Path, file: str,
         ("receiver/cli.py", "from receiver.service import Service\nfrom receiver.pcap import source\n"),
         ("receiver/l7/http1.pxd", "# from receiver.engine cimport E\nfrom receiver.wire.cursor cimport Cursor # (\n"),
     ],
-)  # fmt: skip
+)
 def test_import_of_an_earlier_room_passes(tmp_path: Path, file: str, text: str) -> None:
     _house(tmp_path)
     (tmp_path / file).write_text(text)

@@ -33,7 +33,7 @@ def test_json_line() -> None:
     line = logs.LineFormatter(json_lines=True, tracebacks=False).format(_record("a\nb"))
     assert json.loads(line) == {
         "level": "warn", "ts": "2025-01-31T12:00:00.250Z", "logger": "receiver.engine", "msg": "a\nb",
-    }  # fmt: skip
+    }
     assert "\n" not in line
 
 

@@ -47,7 +47,7 @@ def test_configuration_over_service_name_over_attributes_over_pod() -> None:
 
 def test_names_of_the_pod_in_the_order_of_the_convention() -> None:
     order = ["annotation", "instance label", "name label", "deployment", "replicaset", "statefulset", "daemonset",
-             "cronjob", "job", "pod", "container"]  # fmt: skip
+             "cronjob", "job", "pod", "container"]
     environ = dict(zip(SERVICE_NAMES, order, strict=True))
     for variable, name in zip(SERVICE_NAMES, order, strict=True):
         assert _describe(**environ)["service.name"] == name

@@ -334,7 +334,7 @@ def test_rate_is_that_of_the_last_seconds() -> None:
     ("ns", "text"),
     [(0, "0 us"), (412_300, "412 us"), (999_600, "1.00 ms"), (1_234_000, "1.23 ms"), (12_345_000, "12.3 ms"),
      (999_400_000, "999 ms"), (999_600_000, "1.00 s"), (83_000_000_000, "83.0 s"), (4_000_000_000_000, "4000 s")],
-)  # fmt: skip
+)
 def test_duration(ns: int, text: str) -> None:
     assert duration(ns) == text
 

@@ -53,10 +53,10 @@ class Decoder:
         return 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def more(self, direction: cython.int, ts_ns: cython.longlong, out: Message) -> cython.int:
         return 0

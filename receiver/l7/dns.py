@@ -91,7 +91,7 @@ _TYPES: dict[int, str] = {
     60: "CDNSKEY", 61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", 64: "SVCB", 65: "HTTPS", 99: "SPF", 104: "NID", 105: "L32",
     106: "L64", 107: "LP", 108: "EUI48", 109: "EUI64", 249: "TKEY", 250: "TSIG", 251: "IXFR", 252: "AXFR", 253: "MAILB",
     254: "MAILA", 255: "ANY", 256: "URI", 257: "CAA", 258: "AVC",
-}  # fmt: skip
+}
 
 # The same registry, RCODEs: 4 bits of the header and 8 of the OPT record above them (RFC 6891, 6.1.3).
 RCODE_NOERROR = 0
@@ -99,7 +99,7 @@ _RCODES: dict[int, str] = {
     0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
     8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI", 16: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
     20: "BADNAME", 21: "BADALG", 22: "BADTRUNC", 23: "BADCOOKIE",
-}  # fmt: skip
+}
 
 CLASS_IN = 1
 _CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}

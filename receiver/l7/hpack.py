@@ -178,7 +178,7 @@ class HeaderSink:
 
     def header(self, name: bytes | None, value: bytes | None, never_indexed: cython.bint) -> cython.int:
         """None: not known. What is indexed comes as the same object each time."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
 
 class HeaderList(HeaderSink):

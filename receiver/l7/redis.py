@@ -943,7 +943,7 @@ class RedisDecoder(Decoder):
             return 1  # cut in a name: it may be a command, with the roles the other way round
         at: cython.Py_ssize_t = c.pos
         item: cython.int
-        for item in range(PROBE_ITEMS):  # noqa: B007
+        for item in range(PROBE_ITEMS):  # noqa: B007 - declared, so that the loop is C's
             strength: cython.int = self._element(c, at)
             if strength == 0:
                 return 0

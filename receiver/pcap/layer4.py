@@ -126,16 +126,6 @@ HISTOGRAMS: tuple[tuple[str, str, int], ...] = (
     ("pcap_receiver.tcp.connection.duration", "", 1_000_000_000),
     ("pcap_receiver.tcp.connection.io", "direction", 1),
 )
-LABELS = (
-    "server.address",
-    "server.port",
-    "client.address",
-    "network.type",
-    "network.peer.address",
-    "tls.client.server_name",
-    "pcap_receiver.tls.client.alpn",
-)
-"""What `receivers.pcap.layer4.labels` takes. The port and the type are always there."""
 KINDS = ("public", "private", "loopback", "link_local", "multicast")
 
 # Beyond this, or a quarter of the round trip, what comes late was not overtaken but sent again. Wireshark's figure, too.
@@ -294,7 +284,7 @@ class Tally:
 class Layer4:
     """All figures.
 
-    `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: of LABELS. Beyond `series_max` combinations all is
+    `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: config.Layer4Label. Beyond `series_max` combinations all is
     counted in one. `vmrange`: count in VictoriaMetrics' buckets as well.
     """
 

@@ -226,7 +226,7 @@ class Sink:
         return 0
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
 
 class Connection:
@@ -239,10 +239,10 @@ class Connection:
 
     def swap_roles(self) -> cython.int:
         """The content proved that client and server are the other way round."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def endpoints(self) -> Endpoints:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
 
 class Consumer:
@@ -255,16 +255,16 @@ class Consumer:
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def close(self, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def expire(self, now_ns: cython.longlong) -> cython.int:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own

@@ -191,7 +191,7 @@ class Bench:
                 chosen.name, load.label, done, cpu, memory,
                 None if seen is None or counted is None else seen - counted,
                 None if lost is None or dropped is None else lost - dropped,
-            )  # fmt: skip
+            )
 
         return self.quiet_run(f"{kind.name}, {load.label}", work)
 

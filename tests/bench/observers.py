@@ -37,7 +37,7 @@ class Observer:
 
     def argv(self) -> list[str]:
         """The command line; `self.lab` is there."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind has its own
 
     def counted(self) -> int | None:
         """Roundtrips seen since its start; None when it cannot say while it runs."""

@@ -31,14 +31,16 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
+from receiver.config import Layer4Label
 from receiver.engine import Engine
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, LABELS, Layer4
+from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.oddlink import decode as decode_odd
 from receiver.pcap.stream import Limits
 from receiver.telemetry.layer4 import Layer4Metrics, bounds
@@ -128,7 +130,7 @@ def run(
     limits = Limits(out_of_order, memory)
     reading = Reading(pairing, Detector(ROWS))
     table = FlowTable(limits, flow_max, server_ports=PORTS)
-    layer4 = Layer4(bounds(), LABELS) if rng.random() < 0.3 else None
+    layer4 = Layer4(bounds(), get_args(Layer4Label)) if rng.random() < 0.3 else None
     engine = Engine(table, reading, decode_odd, False, layer4)
     at = 0
     while at < len(packets):

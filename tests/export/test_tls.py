@@ -19,7 +19,7 @@ def files(tmp_path_factory):
         openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
             "-subj", "/CN=x", "-keyout", directory / f"{name}.key", "-out", directory / f"{name}.pem",
-        )  # fmt: skip
+        )
     locked = directory / "locked.key"
     openssl("ec", "-in", directory / "one.key", "-aes256", "-passout", "pass:secret", "-out", locked)
     (directory / "text").write_text("not a certificate")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import namespaces
-from tests.integration.servers import Site, program
+from tests.integration.servers import Site, need, program
 
 
 @pytest.fixture
@@ -26,8 +25,7 @@ def routed_site(tmp_path: Path) -> Iterator[Site]:
 
 
 def _site(folder: Path, routed: bool) -> Iterator[Site]:
-    if not namespaces.available():
-        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
+    need()
     site = Site(folder, routed)
     try:
         yield site

@@ -9,8 +9,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
 from receiver.engine import Engine
+from receiver.l7.conversation import Reading
+from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.flow import FlowTable
+from receiver.pcap.source import FileSource
+from receiver.pcap.stream import Limits
+from receiver.wire.records import Protocol, Sink
 from tests.integration.prometheus_text import samples, values_of
 
 
@@ -60,3 +72,16 @@ def assert_conserved(engine: Engine) -> None:
     assert pairing.open == 0
     assert pairing.requests == pairing.paired + pairing.one_way + pairing.unanswered + pairing.repeated
     assert pairing.responses == pairing.paired + pairing.unmatched
+
+
+def read_capture(capture: Path, sink: Sink, rows: Sequence[Protocol]) -> Reading:
+    """Read a capture of loopback to its end, roundtrips to `sink`; what was read must add up."""
+    reading = Reading(Pairing(sink), Detector(rows))
+    engine = Engine(FlowTable(Limits(), local=(bytes((127, 0, 0, 1)),)), reading)
+    source = FileSource((os.fspath(capture),), partial(build_filter, FilterPlan()))
+    source.open()
+    source.run(engine.process_batch, lambda now: None, lambda: False)
+    source.close()
+    engine.finish()
+    assert_conserved(engine)
+    return reading

@@ -89,7 +89,7 @@ class Namespace:
 def join(left: Namespace, left_interface: str, right: Namespace, right_interface: str) -> None:
     """Join two namespaces by a veth pair."""
     run("ip", "link", "add", left_interface, "netns", left.name, "type", "veth", "peer", "name", right_interface,
-        "netns", right.name)  # fmt: skip
+        "netns", right.name)
 
 
 class Lab:

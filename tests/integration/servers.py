@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from tests.integration import namespaces
 from tests.integration.conservation import broken_laws
 from tests.integration.namespaces import APPLICATION, BACKEND, Lab, Namespace
 from tests.integration.prometheus_text import samples
@@ -40,6 +41,12 @@ PACKAGES = {
     "nft": "Debian package nftables",
     "ethtool": "Debian package ethtool",
     "dnsmasq": "Debian package dnsmasq-base",
+    "unbound": "Debian package unbound",
+    "kdig": "Debian package knot-dnsutils",
+    "getent": "Debian package libc-bin",
+    "redis-server": "Debian package redis-server",
+    "redis-cli": "Debian package redis-tools",
+    "redis-benchmark": "Debian package redis-tools",
     "setpriv": "Debian package util-linux",
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
@@ -53,6 +60,14 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"NOT RUN: {name} is missing ({PACKAGES[name]})")
     return found
+
+
+def need(*names: str) -> None:
+    """Skips the test where it may not make network namespaces, or where one of these programs is missing."""
+    if not namespaces.available():
+        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
+    for name in names:
+        program(name)
 
 
 def wait_for(function: Callable[[], T], what: str, timeout_s: float = 30) -> T:

@@ -13,33 +13,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver.engine import Engine
-from receiver.l7.conversation import Reading
-from receiver.l7.detect import Detector
-from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
-from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
 from receiver.wire.names import Names
-from tests.integration.conservation import assert_conserved
-from tests.integration.namespaces import Namespace, available
-from tests.l7.harness import Collector, Seen
-
-PROGRAMS = {
-    "tcpdump": "tcpdump",
-    "unbound": "unbound",
-    "dnsmasq": "dnsmasq-base",
-    "kdig": "knot-dnsutils",
-    "getent": "libc-bin",
-}
+from tests.integration.conservation import read_capture
+from tests.integration.namespaces import Namespace
+from tests.integration.servers import need
+from tests.l7.harness import Collector
 
 UNBOUND = """
 server:
@@ -69,7 +53,7 @@ remote-control:
 """
 
 DNSMASQ = ("dnsmasq", "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
-           "--listen-address=127.0.0.2", "--bind-interfaces", "--address=/a.test/192.0.2.1")  # fmt: skip
+           "--listen-address=127.0.0.2", "--bind-interfaces", "--address=/a.test/192.0.2.1")
 
 # Runs inside the namespace; prints its record of each look-up, in the order in which they ended.
 WORKLOAD = r"""
@@ -122,11 +106,7 @@ print(json.dumps(record))
 
 @pytest.fixture
 def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    if not available():
-        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
-    for program, package in PROGRAMS.items():
-        if not shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
-            pytest.skip(f"NOT RUN: {program} is missing (Debian package {package})")
+    need("tcpdump", "unbound", "dnsmasq", "kdig", "getent")
     made = Namespace(f"pr-dns-{os.getpid()}")
     resolver = Path("/etc/netns") / made.name
     resolver.mkdir(parents=True)
@@ -141,20 +121,6 @@ def namespace(tmp_path: Path) -> Iterator[Namespace]:
 def start(namespace: Namespace, log: Path, *argv: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(namespace.command(argv), stdout=output, stderr=output)
-
-
-def read(capture: Path, names: Names) -> tuple[list[Seen], Reading]:
-    collector = Collector()
-    rows = protocols(names=names)
-    reading = Reading(Pairing(collector), Detector(rows))
-    engine = Engine(FlowTable(Limits(), local=(bytes((127, 0, 0, 1)),)), reading)
-    source = FileSource((os.fspath(capture),), partial(build_filter, FilterPlan()))
-    source.open()
-    source.run(engine.process_batch, lambda now: None, lambda: False)
-    source.close()
-    engine.finish()
-    assert_conserved(engine)
-    return collector.seen, reading
 
 
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path) -> None:
@@ -183,7 +149,9 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
             program.wait(20)
         silent.close()
     names = Names()
-    seen, reading = read(capture, names)
+    collector = Collector()
+    reading = read_capture(capture, collector, protocols(names=names))
+    seen = collector.seen
     assert not reading.errors
     assert reading.pairing.unmatched == 0
     # What unbound asks of dnsmasq for fail.test, and refuses to believe, is on the wire as well: it is left out on both sides.

@@ -2,8 +2,6 @@
 project's script puts it; a test whose program is absent is skipped."""
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +9,6 @@ import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
@@ -20,6 +17,7 @@ from receiver.config import Duration, OtlpGrpcExporter, PrometheusRemoteWriteExp
 from receiver.otlp_out.client import OtlpExporter
 from receiver.remote_write.client import RemoteWriteExporter
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from tests.integration.servers import program
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 RESOURCE = Resource(
@@ -41,14 +39,6 @@ service:
     traces: {{receivers: [otlp], exporters: [file/traces]}}
     metrics: {{receivers: [otlp], exporters: [file/metrics]}}
 """
-
-
-def program(name):
-    cache = Path(os.environ.get("PCAP_RECEIVER_UPSTREAMS", Path.home() / ".cache" / "pcap-receiver-upstreams"))
-    found = shutil.which(name) or (str(cache / name) if os.access(cache / name, os.X_OK) else None)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def free_port():
@@ -103,7 +93,7 @@ def victoria_metrics(tmp_path):
     command = [
         program("victoria-metrics"), f"-httpListenAddr=127.0.0.1:{port}", f"-storageDataPath={tmp_path}/vm",
         "-retentionPeriod=100y", "-search.latencyOffset=0s",
-    ]  # fmt: skip
+    ]
     with running(command, f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}"
 
@@ -115,7 +105,7 @@ def prometheus(tmp_path):
     command = [
         program("prometheus"), f"--config.file={tmp_path}/p.yml", f"--storage.tsdb.path={tmp_path}/prom",
         f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver",
-    ]  # fmt: skip
+    ]
     with running(command, f"http://127.0.0.1:{port}/-/ready"):
         yield f"http://127.0.0.1:{port}"
 

@@ -21,11 +21,10 @@ import dpkt
 import pytest
 
 from tests.bench.generate import LINK_RAW, Packet, write_pcap
-from tests.integration import namespaces
 from tests.integration.conservation import broken_laws
 from tests.integration.figures import Figures
 from tests.integration.namespaces import APPLICATION, Namespace
-from tests.integration.servers import HERE, ROOT, Collector, Receiver, Site, program, wait_for
+from tests.integration.servers import HERE, ROOT, Collector, Receiver, Site, need, program, wait_for
 
 WORKLOAD = [sys.executable, str(HERE / "workload.py")]
 MANY_OF = [sys.executable, str(ROOT / "tests" / "bench" / "many.py")]
@@ -215,9 +214,7 @@ def fail_in_each_way(site: Site) -> tuple[socket.socket, socket.socket]:
 @pytest.fixture(scope="module")
 def felt(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     """The figures after one connection each has failed in each way; two seconds without a packet end a flow."""
-    if not namespaces.available():
-        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
-    program("nft")
+    need("nft")
     site = Site(tmp_path_factory.mktemp("felt"))
     try:
         receiver, collector = watch(site, "receivers.pcap.flows.idle_timeout=2s")
@@ -345,7 +342,7 @@ def read_hour(site: Site, *settings: str) -> Figures:
     settings = (
         f"receivers.pcap.files=[{file}]", "receivers.pcap.interfaces=[]", f"receivers.pcap.local_addresses=[{APPLICATION}]",
         "service.pipelines.metrics.exporters=[otlp_grpc]", *settings,
-    )  # fmt: skip
+    )
     done = site.run_receiver("--config", str(config), *(word for one in settings for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
     wait_for(lambda: Figures(collector).points("tcp.connections.opened"), "the figures")
@@ -402,7 +399,7 @@ def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
     before = receiver.own("process_memory_rss_bytes")
     for setting, value in (
         ("tcp_max_syn_backlog", 30_000), ("tcp_syncookies", 0), ("tcp_synack_retries", 1), ("ip_local_port_range", "10000 65000")
-    ):  # fmt: skip
+    ):
         for namespace in (site.application, site.client):
             namespace.run("sh", "-c", f"echo {value} >/proc/sys/net/ipv4/{setting}")
     site.application.run("sh", "-c", "echo 30000 >/proc/sys/net/core/somaxconn")
@@ -440,7 +437,7 @@ def test_servers_that_are_called_have_names(site: Site) -> None:
         [program("dnsmasq"), "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=", "--log-facility=-",
          f"--address=/by-dns.test/{addresses['by-dns.test']}"],
         site.client, "started",
-    )  # fmt: skip
+    )
     site.background([*WORKLOAD, "serve", "0.0.0.0", "8080"], site.client, "ready")
     own_etc = Path("/etc/netns") / site.application.name  # what `ip netns exec` puts over /etc
     own_etc.mkdir(parents=True)

@@ -264,7 +264,7 @@ def test_recorded_file_gives_the_same_spans_as_the_wire(site: Site, tmp_path: Pa
         "--config", str(receiver.folder / "config.yaml"),
         "--set", f"receivers.pcap.files=[{recording}]", "--set", "receivers.pcap.interfaces=[]",
         "--set", f"receivers.pcap.local_addresses=[{APPLICATION}]",
-    )  # fmt: skip
+    )
 
     assert done.returncode == 0, done.stderr
     replayed = wait_for(lambda: collector.spans()[4:] if len(collector.spans()) >= 8 else [], "the file's spans")

@@ -8,33 +8,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver.engine import Engine
-from receiver.l7.conversation import Reading
-from receiver.l7.detect import Detector
-from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
-from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
 from receiver.wire.records import Roundtrip
-from tests.integration.conservation import assert_conserved
-from tests.integration.namespaces import APPLICATION, Namespace, available
-from tests.integration.servers import Program, Site, wait_for
+from tests.integration.conservation import read_capture
+from tests.integration.namespaces import APPLICATION, Namespace
+from tests.integration.servers import Program, Site, need, wait_for
 from tests.l7.harness import Collector
 
-PROGRAMS = {"redis-server": "redis-server", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools", "tcpdump": "tcpdump"}
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 PORT = 6379
 SERVER = ["redis-server", "--port", str(PORT), "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"]
@@ -87,17 +76,9 @@ print(json.dumps(told))
 """
 
 
-def need_programs() -> None:
-    if not available():
-        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
-    for program, package in PROGRAMS.items():
-        if not shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
-            pytest.skip(f"NOT RUN: {program} is missing (Debian package {package})")
-
-
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
-    need_programs()
+    need("redis-server", "redis-cli", "redis-benchmark", "tcpdump")
     made = Namespace(f"pr-redis-{os.getpid()}")
     try:
         yield made
@@ -126,19 +107,6 @@ class ByPort(Collector):
         return 0
 
 
-def read(capture: Path) -> tuple[ByPort, Reading]:
-    collector = ByPort()
-    reading = Reading(Pairing(collector), Detector(protocols()))
-    engine = Engine(FlowTable(Limits(), local=(bytes((127, 0, 0, 1)),)), reading)
-    source = FileSource((os.fspath(capture),), partial(build_filter, FilterPlan()))
-    source.open()
-    source.run(engine.process_batch, lambda now: None, lambda: False)
-    source.close()
-    engine.finish()
-    assert_conserved(engine)
-    return collector, reading
-
-
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path) -> None:
     capture = tmp_path / "redis.pcap"
     started = [start(namespace, tmp_path, *SERVER)]
@@ -156,7 +124,8 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
             program.terminate()
             program.wait(20)
     assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector, reading = read(capture)
+    collector = ByPort()
+    reading = read_capture(capture, collector, protocols())
     assert not reading.errors
     assert reading.pairing.unmatched == 0
     assert collector.by_port.keys() == {port for port, _ in told}
@@ -167,7 +136,7 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
 
 def test_pipelines_at_full_speed_are_counted_one_by_one(site: Site, tmp_path: Path) -> None:
     """redis-benchmark -P 16: its count is ours, live."""
-    need_programs()
+    need("redis-server", "redis-cli", "redis-benchmark", "tcpdump")
     folder = tmp_path / "redis"
     folder.mkdir()
     server = Program(SERVER, site.application, folder)

@@ -6,13 +6,10 @@ the screen of `watch`. Needs root, redis-server (Debian package redis-server), n
 
 from __future__ import annotations
 
-import shutil
 import time
 
-import pytest
-
 from tests.integration.namespaces import APPLICATION
-from tests.integration.servers import RECEIVER_ENV, Program, Site, http_get, receiver_command, wait_for
+from tests.integration.servers import RECEIVER_ENV, Program, Site, http_get, program, receiver_command, wait_for
 from tests.integration.test_redis import SERVER
 
 PLANTED = "planted"
@@ -99,8 +96,7 @@ print(number)
 
 
 def test_planted_secrets_leave_in_no_way(site: Site) -> None:
-    if not shutil.which("redis-server"):
-        pytest.skip("NOT RUN: redis-server is missing (Debian package redis-server)")
+    program("redis-server")
     site.nginx()
     (site.folder / "redis").mkdir()
     redis = Program(SERVER, site.application, site.folder / "redis")

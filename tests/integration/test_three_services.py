@@ -18,9 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import namespaces
 from tests.integration.namespaces import Namespace, join
-from tests.integration.servers import Collector, Nginx, Program, Receiver, Span, program, wait_for
+from tests.integration.servers import Collector, Nginx, Program, Receiver, Span, need, program, wait_for
 
 REQUESTS = 5
 SERVER, CLIENT = 2, 3  # Span.SpanKind
@@ -154,8 +153,7 @@ class Row:
 
 @pytest.fixture
 def row(tmp_path: Path) -> Iterator[Row]:
-    if not namespaces.available():
-        pytest.skip("NOT RUN: needs root and network namespaces (iproute2)")
+    need()
     made = Row(tmp_path)
     try:
         yield made

@@ -37,7 +37,7 @@ ANALYSIS = {
 COLUMNS = (
     "frame.number", "frame.time_epoch", "tcp.stream", "tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.len",
     "tcp.flags", "ip.id", "tcp.analysis.ack_rtt", "tcp.analysis.acks_frame", *(f"tcp.analysis.{name}" for name in ANALYSIS),
-)  # fmt: skip
+)
 
 # The packets that only one of the two takes for such, and why.
 NOTHING_OUTSTANDING = "the other side has nothing outstanding that it could ask for: no duplicate ACK (RFC 5681, 2)"
@@ -95,7 +95,7 @@ def dissect(capture: Path) -> dict[int, Frame]:
             round(float(rtt) * 1e9) if rtt else -1,
             int(acks or 0),
             tuple(bool(word) for word in analysis),
-        )  # fmt: skip
+        )
     return frames
 
 

@@ -14,6 +14,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -437,7 +438,7 @@ def check_vector(
 
     `resumes`: whether the decoder can find its way again where this roundtrip begins.
     """
-    start = lambda: Run(protocols)  # noqa: E731
+    start = partial(Run, protocols)
     truth = feed_recorded(start, vector)
     check_expected(vector, truth)
     assert contents(feed_whole(start, vector)) == contents(truth)

@@ -174,7 +174,7 @@ def test_without_detail_the_same_roundtrips_without_attributes() -> None:
         for one, other in zip(full.end(), lean.end(), strict=True):
             assert (one["operation"], one["status"], one.times, one.sizes) == (
                 other["operation"], other["status"], other.times, other.sizes,
-            )  # fmt: skip
+            )
             assert other.request.attributes == () and other.request.target is None
 
 

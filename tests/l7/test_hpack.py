@@ -2,19 +2,18 @@
 
 from typing import Any
 
+import hpack
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from hpack.struct import NeverIndexedHeaderTuple
+from hpack.table import HeaderTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.l7.hpack import HeaderList, HpackDecoder
 from receiver.wire.records import Malformed
 from tests.l7.harness import TO_CLIENT, TO_SERVER, Vector, load_all
-
-hpack = pytest.importorskip("hpack")
-from hpack.huffman import HuffmanEncoder  # noqa: E402
-from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH  # noqa: E402
-from hpack.struct import NeverIndexedHeaderTuple  # noqa: E402
-from hpack.table import HeaderTable  # noqa: E402
 
 Field = tuple[bytes | None, bytes | None]
 
@@ -467,7 +466,7 @@ class Remembered(bytes):
     block: int
 
 
-class Table(HeaderTable):  # type: ignore[misc]
+class Table(HeaderTable):  # type: ignore[misc]  # hpack tells no types
     """The oracle's table; tells of each string that comes out of it when it went in."""
 
     now = 0
@@ -480,7 +479,7 @@ class Table(HeaderTable):  # type: ignore[misc]
         super().add(kept, brought)
 
 
-class Oracle(hpack.Decoder):  # type: ignore[misc]
+class Oracle(hpack.Decoder):  # type: ignore[misc]  # hpack tells no types
     """Keeps the fields as they came from the table."""
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ def talk(*turns: tuple[int, bytes | None], run: Run | None = None) -> list[Seen]
 
 
 def with_settings(chosen: Http1Settings, **more: object) -> Run:
-    return Run((Protocol("http", 1, "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]
+    return Run((Protocol("http", 1, "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]  # Run's own keywords
 
 
 def one(request: bytes, response: bytes = OK, run: Run | None = None) -> Seen:

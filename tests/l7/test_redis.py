@@ -308,7 +308,7 @@ def test_long_line_is_passed_in_pieces() -> None:
         (("AUTH", SECRET), "AUTH", "AUTH"),
         (("HELLO", 3, "AUTH", "u", SECRET), "HELLO", "HELLO"),
     ],
-)  # fmt: skip
+)
 def test_name_and_text(words: tuple[str, ...], operation: str, text: str) -> None:
     seen = talk((TO_SERVER, command("PING")), (TO_CLIENT, b"+PONG\r\n"), (TO_SERVER, command(*words)), (TO_CLIENT, b"+OK\r\n"))
     assert (seen[1]["operation"], seen[1]["db.query.text"]) == (operation, text)
@@ -561,7 +561,7 @@ WHOLE = [
     b"=15\r\ntxt:Some string\r\n", b"~2\r\n+a\r\n+b\r\n", b"%2\r\n+first\r\n:1\r\n+second\r\n*2\r\n:1\r\n#f\r\n", b"%0\r\n",
     b"*3\r\n:1\r\n*2\r\n$1\r\na\r\n*1\r\n*1\r\n_\r\n%1\r\n+k\r\n~1\r\n:1\r\n", b"*2\r\n-ERR inside\r\n+OK\r\n",
     b"*3\r\n:1\r\n:2\r\n|1\r\n+ttl\r\n:3600\r\n:3\r\n", b"*1\r\n" * 500 + b":1\r\n",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("reply", STREAMED + WHOLE)
@@ -717,7 +717,7 @@ def test_bad_bytes_lose_no_later_roundtrip() -> None:
         max_size=14,
     ),
     st.booleans(),
-)  # fmt: skip
+)
 def test_no_bytes_raise_anything_but_malformed(turns: list[tuple[int, bytes]], from_start: bool) -> None:
     run = Run(ALONE, from_start=from_start)
     for direction, payload in turns:

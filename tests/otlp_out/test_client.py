@@ -386,7 +386,7 @@ def certificate(tmp_path_factory):
          "-keyout", directory / "key.pem", "-out", directory / "cert.pem", "-subj", "/CN=collector.test",
          "-addext", "subjectAltName=DNS:collector.test", "-addext", "basicConstraints=critical,CA:TRUE"],
         check=True, capture_output=True,
-    )  # fmt: skip
+    )
     return directory
 
 

@@ -163,7 +163,7 @@ class Line:
         head = struct.pack(
             "!HHIIBBHHH", self.ports[side], self.ports[1 - side], at % 2**32, ack % 2**32,
             (5 + len(options) // 4) << 4, flags, window, 0, 0,
-        )  # fmt: skip
+        )
         if seq is None:
             self.seq[side] = (at + len(payload) + (1 if flags & (SYN | FIN) else 0)) % 2**32
         if ident is None:

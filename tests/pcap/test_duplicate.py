@@ -26,7 +26,7 @@ def test_every_packet_of_a_connection_twice() -> None:
     for side, payload, flags in (
         (0, b"", SYN), (1, b"", SYN | ACK), (0, b"", ACK), (0, b"x" * 100, PSH | ACK), (1, b"", ACK), (1, b"y" * 50, PSH | ACK),
         (0, b"", ACK), (0, b"", FIN | ACK), (1, b"", FIN | ACK), (0, b"", ACK),
-    ):  # fmt: skip
+    ):
         seq, ack = line.seq[side], line.seq[1 - side] if flags & ACK else 0
         line.send(side, payload, flags)
         line.send(side, payload, flags, seq=seq, ack=ack, after_ms=0.004, ident=wire.ident)

@@ -585,7 +585,7 @@ def test_ephemeral_port_of_a_guessed_server_is_no_attribute() -> None:
 
 def test_beyond_the_cap_all_is_counted_in_one() -> None:
     wire = Wire(engine(labels=("client.address",), series_max=5))
-    wire.metrics = type(wire.metrics)(wire.engine.layer4, *_tables(), 5)  # type: ignore[arg-type]
+    wire.metrics = type(wire.metrics)(wire.engine.layer4, *_tables(), 5)  # type: ignore[arg-type]  # it has one here
     for host in range(20):
         Line(wire, client=f"10.1.0.{host + 1}").opened().closed()
     assert wire.tcp()["connections.closed{fin,client}"] + wire.tcp()["connections.closed"] == 20

@@ -448,7 +448,7 @@ def test_v2_explicit_histogram_and_second_snapshot(read_v2):
         point = HistogramPoint(GET, 5_000_000, 6 + n, 4.5, (1, 2, 3 + n))
         made, _ = requests.encode(snapshot(histogram(point), counter((PUT, n)), ns=NS + n * 10**9))
         found = series2(read_v2, made)
-        buckets = [(l["le"], t.samples[0].value) for l, _, t in found if l["__name__"] == "d_seconds_bucket"]  # noqa: E741
+        buckets = [(tags["le"], t.samples[0].value) for tags, _, t in found if tags["__name__"] == "d_seconds_bucket"]
         assert buckets == [("0.005", 1.0), ("1", 3.0), ("+Inf", 6.0 + n)]
         assert {about for labels, about, _ in found if labels["__name__"].startswith("d_")} == {
             (3, "How long", "seconds")

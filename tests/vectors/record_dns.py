@@ -27,7 +27,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.version
-from record import Recording, Relay, free_port, wait_for, write
+from record import Recording, Relay, free_port, program, write
 
 ZONE = """
 a.test. 60 IN A 192.0.2.1
@@ -52,7 +52,7 @@ QUESTIONS = (
     ("mail.test", "MX"), ("_sip._tcp.test", "SRV"), ("text.test", "TXT"), ("soa.test", "SOA"), ("ns.test", "NS"),
     ("1.2.0.192.in-addr.arpa", "PTR"), ("svc.test", "HTTPS"), ("alias.svc.test", "SVCB"), ("caa.test", "CAA"),
     ("a.test", "TYPE65280"), ("nothing.test", "A"), ("broken.fail.test", "A"), ("elsewhere.example", "A"),
-)  # fmt: skip
+)
 
 LISTED = {"A", "AAAA", "CNAME", "MX", "PTR", "SRV", "SOA", "TXT", "NS", "SVCB", "HTTPS"}
 
@@ -121,17 +121,6 @@ class DatagramRelay:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-@contextlib.contextmanager
 def refusing() -> Iterator[int]:
     """A server that refuses all: whoever asks it for a client answers that one SERVFAIL."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -168,7 +157,7 @@ def unbound() -> Iterator[int]:
             f"{data}\n"
             f'stub-zone:\n name: "fail.test."\n stub-addr: 127.0.0.1@{dead}\nremote-control:\n control-enable: no\n'
         )
-        with running(["unbound", "-d", "-p", "-c", f"{folder}/u.conf"], port):
+        with program(["unbound", "-d", "-p", "-c", f"{folder}/u.conf"], port):
             yield port
 
 
@@ -179,7 +168,7 @@ def dnsmasq() -> Iterator[int]:
     command += ["--listen-address=127.0.0.1", "--bind-interfaces", "--address=/a.test/192.0.2.1", "--cname=c.test,host.test"]
     command += ["--host-record=host.test,192.0.2.9,2001:db8::9", "--txt-record=t.test,one,two", "--mx-host=m.test,mx.test,10"]
     command += ["--srv-host=_x._udp.test,host.test,4444"] + [f"--host-record=big.test,192.0.2.{i}" for i in range(10, 110)]
-    with running(command, port):
+    with program(command, port):
         yield port
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from google.protobuf.internal import decoder, encoder  # type: ignore[import-untyped]
+from google.protobuf.internal import decoder, encoder  # type: ignore[import-untyped]  # no stubs of what is internal
 from hypothesis import given
 from hypothesis import strategies as st
 
