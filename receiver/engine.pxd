@@ -32,7 +32,6 @@ cdef class Engine:
     cdef Duplicates duplicates
     cdef Segment segment
     cdef Cursor meta
-    cdef Cursor inner
     cdef list waiting
     cdef readonly long long packets
     cdef readonly long long parsed
@@ -44,7 +43,7 @@ cdef class Engine:
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
     cdef int _unreachable(self, Segment seg) except -1
     cdef int _packet(self, Segment seg, bytes buf) except -1
-    cdef int _segment(self, Flow flow, Stream stream, Segment seg, bytes buf) except -1
-    cdef int _reset(self, Flow flow, Stream stream, Segment seg) except -1
+    cdef int _segment(self, Flow flow, int direction, Segment seg, bytes buf) except -1
+    cdef int _reset(self, Flow flow, int direction, Segment seg) except -1
     cdef int _over(self, Flow flow, int outcome, long long now_ns) except -1
-    cdef int _datagram(self, Flow flow, Stream stream, Segment seg, bytes buf) except -1
+    cdef int _datagram(self, Flow flow, int direction, Segment seg, bytes buf) except -1

@@ -24,7 +24,7 @@ from receiver.wire.sequence import Sequence
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
     from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT, TO_SERVER
 
 FIN = 0x01
 SYN = 0x02
@@ -65,7 +65,6 @@ class Engine:
         self.duplicates = Duplicates()
         self.segment = Segment()
         self.meta = Cursor(b"")
-        self.inner = Cursor(b"")
         self.waiting: list[Flow] = []
         self.packets = 0
         self.parsed = 0
@@ -107,11 +106,7 @@ class Engine:
         self.packets += n
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
-        m: Cursor = self.inner
-        n: cython.Py_ssize_t = len(seg.key)
-        m.set(seg.key, 0, n)
-        port: cython.int = m.u16(n - 2)
-        return port == PORT_VXLAN or port == PORT_GENEVE
+        return seg.target_port == PORT_VXLAN or seg.target_port == PORT_GENEVE
 
     def _other(
         self, verdict: cython.int, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int
@@ -135,62 +130,62 @@ class Engine:
 
     def _unreachable(self, seg: Segment) -> cython.int:
         if self.layer4 is not None:
-            stream: Stream | None = self.table.find(seg)
-            if stream is not None:
-                flow: Flow = stream.owner
+            flow: Flow | None = self.table.find(seg)
+            if flow is not None:
                 if flow.tally is not None:
-                    self.layer4.unreachable(flow.tally, stream.direction, seg.seq)
+                    self.layer4.unreachable(flow.tally, self.table.direction, seg.seq)
                 return DECODED
         return NOT_TCP_UDP
 
     def _packet(self, seg: Segment, buf: bytes) -> cython.int:
         """A TCP segment or a UDP datagram; returns its verdict."""
         table: FlowTable = self.table
-        stream: Stream | None = table.find(seg)
-        flow: Flow
-        fresh: cython.bint = stream is None
-        if stream is None:
+        flow: Flow | None = table.find(seg)
+        fresh: cython.bint = flow is None
+        if flow is None:
             if seg.flags & RST:
                 return DECODED  # of a flow that nobody saw: it tells nothing
-            stream = table.open_flow(seg, buf)
-        flow = stream.owner
-        if flow.turn_direction != stream.direction:
-            flow.turn_direction = stream.direction
+            flow = table.open_flow(seg)
+        if flow.turn_direction != table.direction:
+            flow.turn_direction = table.direction
             flow.turn += 1
-        if self.duplicates.seen(seg, buf, flow.turn):
+        if self.duplicates.seen(seg, buf, table.ends, flow.turn):
             return DUPLICATE
-        if not fresh and seg.flags & SYN and not stream.is_handshake(seg):
+        if not fresh and seg.flags & SYN and not flow.is_handshake(table.direction, seg):
             # The same ports again: another connection.
             self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
             table.remove(flow)
-            stream = table.open_flow(seg, buf)
-            flow = stream.owner
+            flow = table.open_flow(seg)
+        direction: cython.int = table.direction
         flow.last_ns = seg.ts_ns
         if not seg.is_tcp:
             if flow.tally is not None:
-                self.layer4.datagram(flow.tally, stream.direction, seg)
+                self.layer4.datagram(flow.tally, direction, seg)
             if not flow.ignored and not flow.over:
-                self._datagram(flow, stream, seg, buf)
+                self._datagram(flow, direction, seg, buf)
             return DECODED
         if flow.opening and not seg.flags & (SYN | RST):
             flow.opening = False
         if flow.tally is not None:
-            self.layer4.segment(flow.tally, stream.direction, seg, buf)
+            self.layer4.segment(flow.tally, direction, seg, buf)
         if not flow.ignored and not flow.over:
-            self._segment(flow, stream, seg, buf)
+            self._segment(flow, direction, seg, buf)
         return DECODED
 
-    def _segment(self, flow: Flow, stream: Stream, seg: Segment, buf: bytes) -> cython.int:
+    def _segment(self, flow: Flow, direction: cython.int, seg: Segment, buf: bytes) -> cython.int:
         if seg.flags & RST:
-            return self._reset(flow, stream, seg)
+            return self._reset(flow, direction, seg)
         consumer: Consumer = flow.consumer
         if consumer is None:
             if seg.wire_length == 0 and not seg.flags & FIN:
                 if seg.flags & SYN:
-                    stream.greet(seg)
+                    flow.greet(direction, seg)
                 return 0
             consumer = Conversation(self.reading, flow, flow.from_start)
             flow.consumer = consumer
+            if flow.to_server is None:
+                flow.open_streams()
+        stream: Stream = flow.to_client if direction == TO_CLIENT else flow.to_server
         stream.push(seg, buf, consumer)
         if not flow.listed:
             flow.listed = True
@@ -199,9 +194,8 @@ class Engine:
             self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
         return 0
 
-    def _datagram(self, flow: Flow, stream: Stream, seg: Segment, buf: bytes) -> cython.int:
+    def _datagram(self, flow: Flow, direction: cython.int, seg: Segment, buf: bytes) -> cython.int:
         consumer: Consumer = flow.consumer
-        stream.packets += 1
         if seg.end <= seg.start:
             return 0
         if consumer is None:
@@ -210,25 +204,29 @@ class Engine:
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:
             self.table.limits.bytes_truncated += missing
-            consumer.gap(stream.direction, missing, seg.ts_ns)
-        consumer.feed(stream.direction, buf, seg.start, seg.end, seg.ts_ns)
-        if stream.direction == TO_CLIENT:
+            consumer.gap(direction, missing, seg.ts_ns)
+        consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
+        if self.table.direction_of(flow, seg) == TO_CLIENT:
             self.table.answer(flow)
         if not flow.listed:
             flow.listed = True
             self.waiting.append(flow)
         return 0
 
-    def _reset(self, flow: Flow, stream: Stream, seg: Segment) -> cython.int:
+    def _reset(self, flow: Flow, direction: cython.int, seg: Segment) -> cython.int:
         # Only a reset at or near the place that was reached is believed (RFC 9293, 3.10.7.4; RFC 5961).
-        if stream.next_seq >= 0 and not flow.over:
-            offset: cython.longlong = Sequence.diff(seg.seq, stream.next_seq)
+        reached: cython.longlong = flow.reached(direction)
+        if reached >= 0 and not flow.over:
+            offset: cython.longlong = Sequence.diff(seg.seq, reached)
             if offset < -1 or offset > 1_073_741_824:
                 return 0
         if flow.tally is not None:
-            self.layer4.end(flow.tally, END_RESET, stream.direction, seg.ts_ns)
+            self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
         if flow.consumer is not None:
-            stream.reset(seg)
+            if direction == TO_SERVER:
+                flow.to_server.reset(seg)
+            else:
+                flow.to_client.reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:
@@ -236,7 +234,8 @@ class Engine:
             return 0
         consumer: Consumer = flow.consumer
         if consumer is not None:
-            flow.to_server.settle(consumer, now_ns, True)
+            if flow.to_server is not None:
+                flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
         if flow.tally is not None:
             # Another connection took its ports; of a FIN or RST it knows already.
@@ -255,9 +254,10 @@ class Engine:
             if flow.table is None:
                 continue
             consumer: Consumer = flow.consumer
-            if flow.to_server.held is not None or flow.to_client.held is not None:
+            held: cython.bint = False
+            if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
                 flow.to_server.settle(consumer, now_ns, False)
-            held: cython.bint = flow.to_server.held is not None or flow.to_client.held is not None
+                held = flow.to_server.held is not None or flow.to_client.held is not None
             if consumer.expire(now_ns) or held:
                 still.append(flow)
             else:
@@ -269,16 +269,12 @@ class Engine:
 
     def finish(self) -> None:
         """The input ends: what is held is read; what became of requests that wait still is not known."""
-        seen: set[int] = set()
-        for entry in self.table.streams():
-            stream: Stream = entry
-            flow: Flow = stream.owner
-            if id(flow) in seen:
-                continue
-            seen.add(id(flow))
+        for entry in self.table.flows():
+            flow: Flow = entry
             consumer: Consumer = flow.consumer
             if consumer is not None and not flow.over:
-                flow.to_server.settle(consumer, self.now_ns, True)
+                if flow.to_server is not None:
+                    flow.to_server.settle(consumer, self.now_ns, True)
                 consumer.expire(self.now_ns)
                 consumer.end(OUTCOME_LOST, self.now_ns)
         if self.layer4 is not None:

@@ -314,7 +314,7 @@ class Service:
     def _exclude(self, endpoints: set[tuple[str, int]]) -> None:
         """Take no notice of what goes to these, and still none of what went to the earlier ones."""
         self.engine.table.excluded |= {
-            ipaddress.ip_address(address).packed + port.to_bytes(2, "big") for address, port in endpoints
+            (ipaddress.ip_address(address).packed, port) for address, port in endpoints
         }
 
     def open(self) -> None:

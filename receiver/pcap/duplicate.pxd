@@ -12,5 +12,5 @@ cdef long long BLIND_NS
 cdef class Duplicates:
     cdef long long[::1] slots
     cdef Cursor cursor
-    cdef bint seen(self, Segment seg, bytes buf, int turn) except -1
+    cdef bint seen(self, Segment seg, bytes buf, long long ends, int turn) except -1
     cdef Py_ssize_t _options(self, Segment seg, bytes buf) except -1

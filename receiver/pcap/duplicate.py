@@ -35,9 +35,9 @@ class Duplicates:
         self.slots = array("q", bytes(8 * WORDS * SLOTS))
         self.cursor = Cursor(b"")
 
-    def seen(self, seg: Segment, buf: bytes, turn: cython.int) -> cython.bint:
-        """Whether this packet was seen before; it is remembered. `turn` counts the changes of direction in its flow."""
-        flow: cython.longlong = hash(seg.key)
+    def seen(self, seg: Segment, buf: bytes, ends: cython.longlong, turn: cython.int) -> cython.bint:
+        """Whether this packet was seen before; it is remembered. `ends` stands for where it comes from and goes to; `turn` counts
+        the changes of direction in its flow."""
         position: cython.longlong = 0
         reply: cython.longlong = 0
         size: cython.longlong = seg.wire_length
@@ -51,10 +51,10 @@ class Duplicates:
                 rest = (rest << 40) + self._options(seg, buf)
         else:
             size |= seg.check
-        at: cython.Py_ssize_t = ((flow ^ flow >> 17 ^ seg.ident ^ position >> 8 ^ reply >> 16) & (SLOTS - 1)) * WORDS
+        at: cython.Py_ssize_t = ((ends ^ ends >> 17 ^ seg.ident ^ position >> 8 ^ reply >> 16) & (SLOTS - 1)) * WORDS
         apart_ns: cython.longlong = seg.ts_ns - self.slots[at + 5]
         if (
-            self.slots[at] == flow
+            self.slots[at] == ends
             and self.slots[at + 1] == position
             and self.slots[at + 2] == reply
             and self.slots[at + 3] == size
@@ -66,7 +66,7 @@ class Duplicates:
                 return True
             if apart_ns < BLIND_NS and apart_ns > -BLIND_NS and (seg.is_tcp or self.slots[at + 6] != seg.origin):
                 return True
-        self.slots[at] = flow
+        self.slots[at] = ends
         self.slots[at + 1] = position
         self.slots[at + 2] = reply
         self.slots[at + 3] = size

@@ -1,8 +1,9 @@
 from receiver.pcap.layer4 cimport Layer4, Tally
 from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
 from receiver.pcap.stream cimport Limits, Stream
-from receiver.wire.cursor cimport Cursor
 from receiver.wire.names cimport Names
+from receiver.wire.sequence cimport Sequence
+from receiver.wire.writer cimport Writer
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT, OUTCOME_LOST
 
@@ -14,6 +15,7 @@ cdef long long LINGER_NS
 cdef int EVICT_STEPS
 cdef long long HANDSHAKE_NS
 cdef long long UDP_IDLE_NS
+cdef Py_ssize_t SLOTS_MIN
 
 cdef class FlowTable
 cdef class Queue
@@ -24,9 +26,16 @@ cdef class Flow(Connection):
     cdef Stream to_client
     cdef Consumer consumer
     cdef FlowTable table
-    cdef bytes client_key
-    cdef bytes server_key
+    cdef long long client_high
+    cdef long long client_low
+    cdef long long server_high
+    cdef long long server_low
+    cdef long long client_first
+    cdef long long server_first
+    cdef readonly long long serial
+    cdef Flow chained
     cdef readonly bint is_tcp
+    cdef readonly bint is_ip6
     cdef readonly bint from_start
     cdef readonly bint over
     cdef bint listed
@@ -38,10 +47,13 @@ cdef class Flow(Connection):
     cdef Queue queue
     cdef Flow before
     cdef Flow after
-    cdef long long first_ns
     cdef long long last_ns
     cdef long long queued_ns
     cdef Endpoints known
+    cdef int open_streams(self) except -1
+    cdef int greet(self, int direction, Segment seg) except -1
+    cdef bint is_handshake(self, int direction, Segment seg) except -1
+    cdef long long reached(self, int direction)
 
 @cython.final
 cdef class Queue:
@@ -52,8 +64,14 @@ cdef class Queue:
 
 @cython.final
 cdef class FlowTable:
-    cdef dict tcp
-    cdef dict udp
+    cdef list slots
+    cdef Py_ssize_t mask
+    cdef unsigned long long high_factor
+    cdef unsigned long long low_factor
+    cdef unsigned long long port_factor
+    cdef unsigned long long end_factor
+    cdef int direction
+    cdef long long ends
     cdef readonly Limits limits
     cdef readonly Py_ssize_t flow_max
     cdef readonly long long idle_ns
@@ -74,10 +92,17 @@ cdef class FlowTable:
     cdef public Names names
     cdef set server_ports
     cdef readonly int vantage
-    cdef Cursor cursor
+    cdef Writer writer
     cdef dict texts
-    cdef Stream find(self, Segment seg)
-    cdef Stream open_flow(self, Segment seg, bytes buf)
+    cdef Flow find(self, Segment seg)
+    cdef Flow open_flow(self, Segment seg)
+    cdef int direction_of(self, Flow flow, Segment seg) except -1
+    cdef unsigned long long _end(self, long long high, long long low, int port)
+    cdef Py_ssize_t _place(self, Flow flow) except -1
+    cdef int _chain(self, Flow flow) except -1
+    cdef int _unchain(self, Flow flow) except -1
+    cdef int _spread(self) except -1
+    cdef bytes _address(self, bint is_ip6, long long high, long long low)
     cdef int _vantage(self, bytes client, bytes server) except -1
     cdef int retell(self, Flow flow) except -1
     cdef int _requeue(self, Flow flow) except -1

@@ -1,22 +1,24 @@
 """The flow table: who talks to whom, and for how long that is remembered.
 
-Room: pcap. A flow key is the packet's own address and port bytes, so each direction has a key of its own and one look-up tells
-the direction too. The server is whoever did not send the first SYN; without a handshake the side with a known server port, else
-with the lower port, until the content tells better. Time is the packets' own.
+Room: pcap. A flow is found by both ends, whichever of them sent the packet; which one did is its direction. The server is whoever
+did not send the first SYN; without a handshake the side with a known server port, else with the lower port, until the content
+tells better. Time is the packets' own.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterable
 
 import cython
 
 from receiver.pcap.layer4 import Layer4, Tally
 from receiver.pcap.stream import Limits, Stream
-from receiver.wire.cursor import Cursor
 from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Segment
+from receiver.wire.sequence import Sequence
+from receiver.wire.writer import Writer
 
 if not cython.compiled:
     from receiver.pcap.layer4 import END_EVICTED, END_IDLE
@@ -36,21 +38,32 @@ HANDSHAKE_NS = 65_000_000_000
 TEXTS_MAX = 4096
 # RFC 4787, REQ-5: two minutes, which is what address translators keep.
 UDP_IDLE_NS = 120_000_000_000
+# Chains of flows, a power of two; there are as many as flows, or half as many.
+SLOTS_MIN = 256
 
 
 @cython.no_gc
 @cython.cclass
 class Flow(Connection):
-    """Two streams, and the consumer of what they carry (None until there is a payload).
+    """Both ends of a flow and, once something is carried, the two streams of a TCP connection and the consumer of what they carry.
 
     `opening`: only the handshake's SYNs were seen. `turn` counts how often the direction changed, of packets as captured.
+    `client_first`, `server_first`: the sequence of the first byte, -1 where no SYN was seen; they are the streams' to know once
+    there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its slot.
     """
 
-    def __init__(self, table: FlowTable, client_key: bytes, server_key: bytes, is_tcp: cython.bint) -> None:
+    def __init__(self, table: FlowTable, is_tcp: cython.bint, is_ip6: cython.bint, serial: cython.longlong) -> None:
         self.table = table
-        self.client_key = client_key
-        self.server_key = server_key
         self.is_tcp = is_tcp
+        self.is_ip6 = is_ip6
+        self.serial = serial
+        self.client_high = 0
+        self.client_low = 0
+        self.server_high = 0
+        self.server_low = 0
+        self.client_first = -1
+        self.server_first = -1
+        self.chained: Flow | None = None
         self.roles_known = False
         self.from_start = False
         self.over = False
@@ -65,24 +78,69 @@ class Flow(Connection):
         self.after: Flow | None = None
         self.client_port = 0
         self.server_port = 0
-        self.first_ns = 0
         self.last_ns = 0
         self.queued_ns = 0
         self.known: Endpoints | None = None
         self.consumer: Consumer | None = None
-        self.to_server = Stream(self, 0, table.limits)
-        self.to_client = Stream(self, 1, table.limits)
-        self.to_server.face(self.to_client)
+        self.to_server: Stream | None = None
+        self.to_client: Stream | None = None
+
+    def open_streams(self) -> cython.int:
+        """Something is carried: from here on the streams know where each direction is."""
+        up: Stream = Stream(TO_SERVER, self.table.limits)
+        down: Stream = Stream(TO_CLIENT, self.table.limits)
+        up.face(down)
+        up.begin(self.client_first)
+        down.begin(self.server_first)
+        self.to_server = up
+        self.to_client = down
+        return 0
+
+    def greet(self, direction: cython.int, seg: Segment) -> cython.int:
+        """Take a SYN that carries nothing."""
+        if self.to_server is None and direction == TO_CLIENT and self.client_first < 0 and seg.flags & ACK:
+            self.open_streams()  # what it acknowledges is past, be it a SYN alone or data with it
+        if self.to_server is not None:
+            if direction == TO_SERVER:
+                return self.to_server.greet(seg)
+            return self.to_client.greet(seg)
+        if direction == TO_SERVER:
+            self.client_first = Sequence.add(seg.seq, 1)
+        else:
+            self.server_first = Sequence.add(seg.seq, 1)
+        return 0
+
+    def is_handshake(self, direction: cython.int, seg: Segment) -> cython.bint:
+        """Whether this SYN is the connection's own, once more or for the first time; otherwise the ports are used again."""
+        if self.to_server is not None:
+            if direction == TO_SERVER:
+                return self.to_server.is_handshake(seg)
+            return self.to_client.is_handshake(seg)
+        first: cython.longlong = self.client_first if direction == TO_SERVER else self.server_first
+        return first < 0 or first == Sequence.add(seg.seq, 1)
+
+    def reached(self, direction: cython.int) -> cython.longlong:
+        """The next sequence number of a direction, -1 while it is unknown."""
+        if self.to_server is None:
+            return self.client_first if direction == TO_SERVER else self.server_first
+        return self.to_server.next_seq if direction == TO_SERVER else self.to_client.next_seq
 
     def swap_roles(self) -> cython.int:
-        server: Stream = self.to_client
+        server: Stream | None = self.to_client
         self.to_client = self.to_server
         self.to_server = server
-        self.to_server.direction = TO_SERVER
-        self.to_client.direction = TO_CLIENT
-        key: bytes = self.client_key
-        self.client_key = self.server_key
-        self.server_key = key
+        if server is not None:
+            self.to_server.direction = TO_SERVER
+            self.to_client.direction = TO_CLIENT
+        word: cython.longlong = self.client_high
+        self.client_high = self.server_high
+        self.server_high = word
+        word = self.client_low
+        self.client_low = self.server_low
+        self.server_low = word
+        word = self.client_first
+        self.client_first = self.server_first
+        self.server_first = word
         port: cython.int = self.client_port
         self.client_port = self.server_port
         self.server_port = port
@@ -134,15 +192,23 @@ class Queue:
         flow.queue = None
         return 0
 
+    def flows(self) -> list[Flow]:
+        found: list[Flow] = []
+        flow: Flow | None = self.first
+        while flow is not None:
+            found.append(flow)
+            flow = flow.after
+        return found
+
 
 class FlowTable:
     """All open flows, `flow_max` at most.
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address and
-    port) whose flows are ignored: what our
-    own exporters talk to, else a capture that sees them feeds itself. `layer4` counts, None where nobody asked for it.
+    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address, port)
+    whose flows are ignored: what our own exporters talk to, else a capture that sees them feeds itself. `layer4` counts, None
+    where nobody asked for it.
     """
 
     def __init__(
@@ -154,8 +220,15 @@ class FlowTable:
         server_ports: Iterable[int] = (),
         vantage: cython.int = 0,
     ) -> None:
-        self.tcp: dict[bytes, Stream] = {}
-        self.udp: dict[bytes, Stream] = {}
+        # Factors that nobody can guess: whoever chooses addresses and ports cannot have them all in one chain.
+        self.slots: list[Flow | None] = [None] * SLOTS_MIN
+        self.mask = SLOTS_MIN - 1
+        self.high_factor = int.from_bytes(os.urandom(8), "little") | 1
+        self.low_factor = int.from_bytes(os.urandom(8), "little") | 1
+        self.port_factor = int.from_bytes(os.urandom(8), "little") | 1
+        self.end_factor = int.from_bytes(os.urandom(8), "little") | 1
+        self.direction = TO_SERVER
+        self.ends = 0
         self.limits = limits
         self.flow_max = flow_max
         self.idle_ns = idle_ns
@@ -172,66 +245,148 @@ class FlowTable:
         self.old = Queue()
         self.done = Queue()
         self.local = set(local)
-        self.excluded: set[bytes] = set()
+        self.excluded: set[tuple[bytes, int]] = set()
         self.names: Names | None = None
         self.server_ports = set(server_ports)
         self.vantage = vantage
-        self.cursor = Cursor(b"")
+        self.writer = Writer(64)
         self.texts: dict[bytes, str] = {}
 
-    def find(self, seg: Segment) -> Stream | None:
-        if seg.is_tcp:
-            return self.tcp.get(seg.key)
-        return self.udp.get(seg.key)
+    def find(self, seg: Segment) -> Flow | None:
+        """The flow of a packet, None when there is none. `direction` is the packet's in it, `ends` a number that stands for where
+        it comes from and goes to."""
+        source: cython.ulonglong = self._end(seg.source_high, seg.source_low, seg.source_port)
+        target: cython.ulonglong = self._end(seg.target_high, seg.target_low, seg.target_port)
+        self.ends = (source >> 2) ^ (target >> 1)
+        place: cython.Py_ssize_t = ((source + target) >> 32) & self.mask
+        flow: Flow | None = self.slots[place]
+        while flow is not None:
+            if flow.is_tcp == seg.is_tcp and flow.is_ip6 == seg.is_ip6:
+                if (
+                    flow.client_port == seg.source_port
+                    and flow.server_port == seg.target_port
+                    and flow.client_low == seg.source_low
+                    and flow.server_low == seg.target_low
+                    and flow.client_high == seg.source_high
+                    and flow.server_high == seg.target_high
+                ):
+                    self.direction = TO_SERVER
+                    return flow
+                if (
+                    flow.server_port == seg.source_port
+                    and flow.client_port == seg.target_port
+                    and flow.server_low == seg.source_low
+                    and flow.client_low == seg.target_low
+                    and flow.server_high == seg.source_high
+                    and flow.client_high == seg.target_high
+                ):
+                    self.direction = TO_CLIENT
+                    return flow
+            flow = flow.chained
+        return None
 
-    def open_flow(self, seg: Segment, buf: bytes) -> Stream:
-        """A new flow for `seg`, which has none; returns the stream of its direction."""
+    def direction_of(self, flow: Flow, seg: Segment) -> cython.int:
+        """A packet's direction in its flow, whose roles may have changed since it was found."""
+        if flow.client_port == seg.source_port and flow.client_low == seg.source_low and flow.client_high == seg.source_high:
+            return TO_SERVER
+        return TO_CLIENT
+
+    def _end(self, high: cython.longlong, low: cython.longlong, port: cython.int) -> cython.ulonglong:
+        if not cython.compiled:
+            return hash((high, low, port, self.end_factor)) & (1 << 63) - 1
+        mixed: cython.ulonglong = cython.cast(cython.ulonglong, high) * self.high_factor
+        mixed += cython.cast(cython.ulonglong, low) * self.low_factor
+        mixed += cython.cast(cython.ulonglong, port) * self.port_factor
+        mixed ^= mixed >> 32
+        return mixed * self.end_factor
+
+    def _place(self, flow: Flow) -> cython.Py_ssize_t:
+        """A flow's slot, whichever of its ends is the client."""
+        mixed: cython.ulonglong = self._end(flow.client_high, flow.client_low, flow.client_port)
+        mixed += self._end(flow.server_high, flow.server_low, flow.server_port)
+        return (mixed >> 32) & self.mask
+
+    def _chain(self, flow: Flow) -> cython.int:
+        place: cython.Py_ssize_t = self._place(flow)
+        flow.chained = self.slots[place]
+        self.slots[place] = flow
+        return 0
+
+    def _unchain(self, flow: Flow) -> cython.int:
+        place: cython.Py_ssize_t = self._place(flow)
+        other: Flow = self.slots[place]
+        if other is flow:
+            self.slots[place] = flow.chained
+        else:
+            while other.chained is not flow:
+                other = other.chained
+            other.chained = flow.chained
+        flow.chained = None
+        return 0
+
+    def _spread(self) -> cython.int:
+        """Twice as many slots."""
+        before: list[Flow | None] = self.slots
+        self.slots = [None] * (2 * len(before))
+        self.mask = len(self.slots) - 1
+        for entry in before:
+            flow: Flow | None = entry
+            while flow is not None:
+                following: Flow | None = flow.chained
+                self._chain(flow)
+                flow = following
+        return 0
+
+    def open_flow(self, seg: Segment) -> Flow:
+        """A new flow for `seg`, which has none; `direction` is the packet's."""
         if self.open >= self.flow_max:
             self._evict()
-        key: bytes = seg.key
-        n: cython.Py_ssize_t = len(key)
-        half: cython.Py_ssize_t = (n - 4) // 2
-        c: Cursor = self.cursor
-        c.set(key, 0, n)
-        reverse: bytes = c.take(half, 2 * half) + c.take(0, half) + c.take(n - 2, n) + c.take(n - 4, n - 2)
-        source: cython.int = c.u16(n - 4)
-        target: cython.int = c.u16(n - 2)
+        if self.open > self.mask:
+            self._spread()
         from_client: cython.bint
         handshake: cython.bint = seg.is_tcp and seg.flags & SYN != 0
         if handshake:
             from_client = seg.flags & ACK == 0
-        elif (source in self.server_ports) != (target in self.server_ports):
-            from_client = target in self.server_ports
+        elif (seg.source_port in self.server_ports) != (seg.target_port in self.server_ports):
+            from_client = seg.target_port in self.server_ports
         else:
-            from_client = source >= target
-        flow: Flow
-        if from_client:
-            flow = Flow(self, key, reverse, seg.is_tcp)
-            flow.client_port = source
-            flow.server_port = target
-        else:
-            flow = Flow(self, reverse, key, seg.is_tcp)
-            flow.client_port = target
-            flow.server_port = source
-        if self.excluded:
-            flow.ignored = c.take(half, 2 * half) + c.take(n - 2, n) in self.excluded or (
-                c.take(0, half) + c.take(n - 4, n - 2) in self.excluded
-            )
-        flow.roles_known = handshake
-        flow.from_start = handshake
-        flow.first_ns = seg.ts_ns
-        flow.last_ns = seg.ts_ns
-        flow.queued_ns = seg.ts_ns
-        streams: dict[bytes, Stream] = self.tcp if seg.is_tcp else self.udp
-        streams[flow.client_key] = flow.to_server
-        streams[flow.server_key] = flow.to_client
+            from_client = seg.source_port >= seg.target_port
         self.opened += 1
         self.open += 1
+        flow: Flow = Flow(self, seg.is_tcp, seg.is_ip6, self.opened)
+        if from_client:
+            self.direction = TO_SERVER
+            flow.client_high = seg.source_high
+            flow.client_low = seg.source_low
+            flow.client_port = seg.source_port
+            flow.server_high = seg.target_high
+            flow.server_low = seg.target_low
+            flow.server_port = seg.target_port
+        else:
+            self.direction = TO_CLIENT
+            flow.client_high = seg.target_high
+            flow.client_low = seg.target_low
+            flow.client_port = seg.target_port
+            flow.server_high = seg.source_high
+            flow.server_low = seg.source_low
+            flow.server_port = seg.source_port
+        flow.roles_known = handshake
+        flow.from_start = handshake
+        flow.last_ns = seg.ts_ns
+        flow.queued_ns = seg.ts_ns
+        self._chain(flow)
+        client: bytes
+        server: bytes
+        if self.excluded:
+            client = self._address(flow.is_ip6, flow.client_high, flow.client_low)
+            server = self._address(flow.is_ip6, flow.server_high, flow.server_low)
+            flow.ignored = (client, flow.client_port) in self.excluded or (server, flow.server_port) in self.excluded
         if self.layer4 is not None and not flow.ignored:
-            server: bytes = c.take(half, 2 * half) if from_client else c.take(0, half)
-            client: bytes = c.take(0, half) if from_client else c.take(half, 2 * half)
+            client = self._address(flow.is_ip6, flow.client_high, flow.client_low)
+            server = self._address(flow.is_ip6, flow.server_high, flow.server_low)
             flow.tally = self.layer4.begin(
-                flow.client_key,
+                client,
+                server,
                 flow.server_port,
                 flow.is_tcp,
                 self._vantage(client, server),
@@ -246,7 +401,18 @@ class FlowTable:
             self.starting.add(flow)
         else:
             self.young.add(flow)
-        return flow.to_server if from_client else flow.to_client
+        return flow
+
+    def _address(self, is_ip6: cython.bint, high: cython.longlong, low: cython.longlong) -> bytes:
+        """The packed address."""
+        w: Writer = self.writer
+        w.rewind(0)
+        if is_ip6:
+            w.fixed64(high)
+            w.fixed64(low)
+        else:
+            w.fixed32(low)
+        return w.take()
 
     def _vantage(self, client: bytes, server: bytes) -> cython.int:
         if server in self.local:
@@ -257,11 +423,12 @@ class FlowTable:
 
     def retell(self, flow: Flow) -> cython.int:
         """Client and server have changed places: tell layer 4."""
-        key: bytes = flow.client_key
-        half: cython.Py_ssize_t = (len(key) - 4) // 2
-        server: bytes = key[half : half * 2]
+        client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
+        server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
         name: str | None = self.names.name_of(server, flow.last_ns) if self.names is not None else None
-        return self.layer4.swap(flow.tally, key, flow.server_port, self._vantage(key[:half], server), name, flow.last_ns)
+        return self.layer4.swap(
+            flow.tally, client, server, flow.server_port, self._vantage(client, server), name, flow.last_ns
+        )
 
     def _evict(self) -> cython.int:
         """Make room for one: what is over, half-open handshakes, UDP, what never carried anything, what rests longest - in that
@@ -335,20 +502,17 @@ class FlowTable:
             return 0
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
-        streams: dict[bytes, Stream] = self.tcp if flow.is_tcp else self.udp
-        streams.pop(flow.client_key, None)
-        streams.pop(flow.server_key, None)
+        self._unchain(flow)
         flow.queue.take(flow)
         consumer: Consumer | None = flow.consumer
         if consumer is not None:
             consumer.end(OUTCOME_LOST, flow.last_ns)
-        flow.to_server.drop()
-        flow.to_client.drop()
         # Nothing here is known to the garbage collector (no pause at a million flows), so circles are cut by hand.
-        flow.to_server.peer = None
-        flow.to_client.peer = None
-        flow.to_server.owner = None
-        flow.to_client.owner = None
+        if flow.to_server is not None:
+            flow.to_server.drop()
+            flow.to_client.drop()
+            flow.to_server.peer = None
+            flow.to_client.peer = None
         flow.consumer = None
         flow.tally = None
         flow.table = None
@@ -392,12 +556,8 @@ class FlowTable:
         return 0
 
     def describe(self, flow: Flow) -> Endpoints:
-        key: bytes = flow.client_key
-        half: cython.Py_ssize_t = (len(key) - 4) // 2
-        c: Cursor = self.cursor
-        c.set(key, 0, len(key))
-        client: bytes = c.take(0, half)
-        server: bytes = c.take(half, half * 2)
+        client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
+        server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
         return Endpoints(
             self._text(client),
             flow.client_port,
@@ -422,12 +582,16 @@ class FlowTable:
     def clear(self) -> None:
         """Forget every flow. A table that is dropped with flows in it keeps them for ever: nothing here is known to the garbage
         collector."""
-        for entry in self.streams():
-            stream: Stream = entry
-            flow: Flow | None = stream.owner
-            if flow is not None:
-                self.remove(flow)
+        for flow in self.flows():
+            self.remove(flow)
 
-    def streams(self) -> list[Stream]:
-        """Every open direction, for tests and tools."""
-        return list(self.tcp.values()) + list(self.udp.values())
+    def flows(self) -> list[Flow]:
+        """Every open flow, the oldest first."""
+        found: list[Flow] = []
+        for queue in (self.starting, self.datagrams, self.answered, self.young, self.old, self.done):
+            found += queue.flows()
+        return sorted(found, key=_serial)
+
+
+def _serial(flow: Flow) -> int:
+    return flow.serial

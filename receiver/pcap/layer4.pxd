@@ -120,7 +120,8 @@ cdef class Tally:
     cdef Peer shared
     cdef Half to_server
     cdef Half to_client
-    cdef bytes key
+    cdef bytes client
+    cdef bytes server
     cdef str name
     cdef Endpoints endpoints
     cdef int server_port
@@ -166,8 +167,8 @@ cdef class Layer4:
     cdef int mss
     cdef bint sacks
     cdef bint doubled
-    cdef Tally begin(self, bytes key, int server_port, bint is_tcp, int vantage, str name, bint certain, long long ts_ns)
-    cdef int swap(self, Tally tally, bytes key, int server_port, int vantage, str name, long long ts_ns) except -1
+    cdef Tally begin(self, bytes client, bytes server, int server_port, bint is_tcp, int vantage, str name, bint certain, long long ts_ns)
+    cdef int swap(self, Tally tally, bytes client, bytes server, int server_port, int vantage, str name, long long ts_ns) except -1
     cdef int _settle(self, Tally tally) except -1
     cdef int _absorb(self, Peer peer, Peer own, bint mirrored) except -1
     cdef int end(self, Tally tally, int reason, int direction, long long ts_ns) except -1
@@ -193,5 +194,5 @@ cdef class Layer4:
     cdef Peer _make(self, long long start_ns)
     cdef int _answered(self, Tally tally, long long ts_ns) except -1
     cdef Peer _home(self, Tally tally, bint answered, long long ts_ns)
-    cdef Peer _find(self, bytes key, int server_port, bint is_tcp, int vantage, str name, Endpoints endpoints, bint answered, long long ts_ns)
-    cdef int _kind(self, bytes key, Py_ssize_t at, Py_ssize_t size) except -1
+    cdef Peer _find(self, bytes client, bytes server, int server_port, bint is_tcp, int vantage, str name, Endpoints endpoints, bint answered, long long ts_ns)
+    cdef int _kind(self, bytes address) except -1

@@ -253,14 +253,16 @@ class Holes:
 @cython.cclass
 class Tally:
     """What layer 4 knows of one flow. While its roles are a guess, or what it asks of TLS may still come, `peer` is its own and
-    `shared` is where that goes. `endpoints` is what is known of its ends, once somebody asked."""
+    `shared` is where that goes. `endpoints` is what is known of its ends, once somebody asked. `client` and `server`, packed, are
+    kept while another `peer` may have to be found by them."""
 
-    def __init__(self, peer: Peer, key: bytes, server_port: cython.int, vantage: cython.int, is_tcp: cython.bint) -> None:
+    def __init__(self, peer: Peer, server_port: cython.int, vantage: cython.int, is_tcp: cython.bint) -> None:
         self.peer = peer
         self.shared: Peer | None = None
         self.to_server: Half | None = None
         self.to_client: Half | None = None
-        self.key = key
+        self.client: bytes | None = None
+        self.server: bytes | None = None
         self.name: str | None = None
         self.endpoints: Endpoints | None = None
         self.server_port = server_port
@@ -331,7 +333,8 @@ class Layer4:
 
     def begin(
         self,
-        key: bytes,
+        client: bytes,
+        server: bytes,
         server_port: cython.int,
         is_tcp: cython.bint,
         vantage: cython.int,
@@ -339,12 +342,13 @@ class Layer4:
         certain: cython.bint,
         ts_ns: cython.longlong,
     ) -> Tally:
-        """A new flow. `key` is its client's; `name` the server's, where one is known; `certain`: who is who is no guess."""
+        """A new flow. `client` and `server` are packed; `name` is the server's, where one is known; `certain`: who is who is no
+        guess."""
         port: cython.int = server_port
         if not certain and port >= EPHEMERAL:
             port = 0
-        peer: Peer = self._find(key, port, is_tcp, vantage, name, None, False, ts_ns)
-        tally: Tally = Tally(peer, key, port, vantage, is_tcp)
+        peer: Peer = self._find(client, server, port, is_tcp, vantage, name, None, False, ts_ns)
+        tally: Tally = Tally(peer, port, vantage, is_tcp)
         tally.name = name
         tally.first_ns = ts_ns
         named: cython.bint = is_tcp and (self.by_server_name or self.by_alpn)
@@ -352,21 +356,32 @@ class Layer4:
             tally.shared = peer
             tally.peer = self._make(ts_ns)
             self.guesses.append(tally)
+        if peer.overflow or tally.shared is not None:
+            tally.client = client
+            tally.server = server
         return tally
 
     def swap(
-        self, tally: Tally, key: bytes, server_port: cython.int, vantage: cython.int, name: str | None, ts_ns: cython.longlong
+        self,
+        tally: Tally,
+        client: bytes,
+        server: bytes,
+        server_port: cython.int,
+        vantage: cython.int,
+        name: str | None,
+        ts_ns: cython.longlong,
     ) -> cython.int:
         """Client and server are the other way round. What was counted before that was settled moves along; what was already said
         of another series cannot be taken back, for sums never fall - but for the connection that is open."""
         before: Peer = tally.peer
         moves: cython.bint = tally.shared is not None
-        tally.key = key
+        tally.client = client
+        tally.server = server
         tally.server_port = server_port
         tally.vantage = vantage
         tally.name = name
         answered: cython.bint = tally.seen == 3
-        tally.peer = self._find(key, server_port, tally.is_tcp, vantage, name, tally.endpoints, answered, ts_ns)
+        tally.peer = self._find(client, server, server_port, tally.is_tcp, vantage, name, tally.endpoints, answered, ts_ns)
         tally.shared = None
         half: Half | None = tally.to_server
         tally.to_server = tally.to_client
@@ -936,12 +951,21 @@ class Layer4:
     def _home(self, tally: Tally, answered: cython.bint, ts_ns: cython.longlong) -> Peer:
         """Where it is counted, by all that is known of it now."""
         return self._find(
-            tally.key, tally.server_port, tally.is_tcp, tally.vantage, tally.name, tally.endpoints, answered, ts_ns
+            tally.client,
+            tally.server,
+            tally.server_port,
+            tally.is_tcp,
+            tally.vantage,
+            tally.name,
+            tally.endpoints,
+            answered,
+            ts_ns,
         )
 
     def _find(
         self,
-        key: bytes,
+        client: bytes,
+        server: bytes,
         server_port: cython.int,
         is_tcp: cython.bint,
         vantage: cython.int,
@@ -950,12 +974,10 @@ class Layer4:
         answered: cython.bint,
         ts_ns: cython.longlong,
     ) -> Peer:
-        """The counters for a client's flow key."""
-        n: cython.Py_ssize_t = len(key)
-        half: cython.Py_ssize_t = (n - 4) // 2
-        peer_at: cython.Py_ssize_t = half if vantage == VANTAGE_CLIENT else 0
-        kind: cython.int = self._kind(key, peer_at, half)
-        word: cython.longlong = server_port | (half == 16) << 16 | is_tcp << 17 | kind << 18 | vantage << 21
+        """The counters of a flow between two packed addresses."""
+        peer_address: bytes = server if vantage == VANTAGE_CLIENT else client
+        kind: cython.int = self._kind(peer_address)
+        word: cython.longlong = server_port | (len(client) == 16) << 16 | is_tcp << 17 | kind << 18 | vantage << 21
         peer: Peer | None
         server_name: str | None = None
         alpn: str | None = None
@@ -970,21 +992,19 @@ class Layer4:
             and server_name is None
             and alpn is None
         )
-        server: str | bytes | None = None
-        other: bytes | None = None
-        client: bytes | None = None
+        by_server: str | bytes | None = None
+        by_peer: bytes | None = None
+        by_client: bytes | None = None
         if plain:
             peer = self.common.get(word)
         else:
-            c: Cursor = self.cursor
-            c.set(key, 0, n)
             if vantage == VANTAGE_CLIENT or self.by_server:
-                server = name if name is not None else c.take(half, 2 * half)
+                by_server = name if name is not None else server
             if self.by_peer:
-                other = c.take(peer_at, peer_at + half)
+                by_peer = peer_address
             if self.by_client:
-                client = c.take(0, half)
-            peer = self.special.get((word, server, other, client, server_name, alpn))
+                by_client = client
+            peer = self.special.get((word, by_server, by_peer, by_client, server_name, alpn))
         if peer is not None:
             if answered and not peer.answered and not peer.overflow:
                 peer.answered = True
@@ -1000,32 +1020,32 @@ class Layer4:
         peer = self._make(ts_ns)
         peer.vantage = vantage
         peer.server_port = server_port
-        peer.ipv6 = half == 16
+        peer.ipv6 = len(client) == 16
         peer.is_tcp = is_tcp
         peer.kind = kind
         peer.answered = answered
         if not answered:
             self.unanswered += 1
-        if server is not None:
-            peer.server_address = server if isinstance(server, str) else str(ipaddress.ip_address(server))
-        if other is not None:
-            peer.peer_address = str(ipaddress.ip_address(other))
+        if by_server is not None:
+            peer.server_address = by_server if isinstance(by_server, str) else str(ipaddress.ip_address(by_server))
+        if by_peer is not None:
+            peer.peer_address = str(ipaddress.ip_address(by_peer))
         peer.server_name = server_name
         peer.alpn = alpn
-        if client is not None:
-            peer.client_address = str(ipaddress.ip_address(client))
+        if by_client is not None:
+            peer.client_address = str(ipaddress.ip_address(by_client))
         self.peers.append(peer)
         if plain:
             self.common[word] = peer
         else:
-            self.special[(word, server, other, client, server_name, alpn)] = peer
+            self.special[(word, by_server, by_peer, by_client, server_name, alpn)] = peer
         return peer
 
-    def _kind(self, key: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
-        """The place in KINDS of the address `key[at:]` (IANA's special-purpose registries)."""
-        a: cython.int = key[at]
-        b: cython.int = key[at + 1]
-        if size == 4:
+    def _kind(self, address: bytes) -> cython.int:
+        """The place in KINDS of a packed address (IANA's special-purpose registries)."""
+        a: cython.int = address[0]
+        b: cython.int = address[1]
+        if len(address) == 4:
             if a == 10 or (a == 172 and b >= 16 and b < 32) or (a == 192 and b == 168) or (a == 100 and b >= 64 and b < 128):
                 return 1
             if a == 127:
@@ -1043,9 +1063,9 @@ class Layer4:
             return 4
         i: cython.Py_ssize_t
         for i in range(15):
-            if key[at + i]:
+            if address[i]:
                 return 0
-        return 2 if key[at + 15] == 1 else 3
+        return 2 if address[15] == 1 else 3
 
     def everything(self) -> list[Peer]:
         """All rows, the one beyond the cap last."""

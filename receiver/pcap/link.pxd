@@ -31,5 +31,7 @@ cdef class Link:
     cdef int _ip6(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
     cdef int _error4(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
     cdef int _error6(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
-    cdef int _embedded(self, bytes buf, Py_ssize_t addresses, Py_ssize_t stop, Py_ssize_t at, int protocol, Py_ssize_t end, Segment seg) except -1
+    cdef int _addresses4(self, bytes buf, Py_ssize_t at, Segment seg) except -1
+    cdef int _addresses6(self, bytes buf, Py_ssize_t at, Segment seg) except -1
+    cdef int _embedded(self, bytes buf, Py_ssize_t at, int protocol, Py_ssize_t end, Segment seg) except -1
     cdef int _transport(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Py_ssize_t stop, int protocol, Segment seg) except -1

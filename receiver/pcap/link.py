@@ -45,7 +45,8 @@ class Link:
     ) -> cython.int:
         """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid.
 
-        UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only `key`, `is_tcp`, `seq` are valid.
+        UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only addresses, ports, `is_tcp` and `seq`
+        are valid.
         """
         seg.origin = 0
         if end > len(buf) or start > end or start < 0:
@@ -127,10 +128,28 @@ class Link:
         seg.ident = buf[at + 4] << 8 | buf[at + 5]
         if protocol == 1:
             return self._error4(buf, at + header, end, seg)
-        verdict: cython.int = self._transport(buf, at + header, end, at + total, protocol, seg)
-        if verdict == DECODED and header > 20:
-            seg.key = buf[at + 12 : at + 20] + buf[at + header : at + header + 4]
-        return verdict
+        self._addresses4(buf, at + 12, seg)
+        return self._transport(buf, at + header, end, at + total, protocol, seg)
+
+    def _addresses4(self, buf: bytes, at: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        c: Cursor = self.cursor
+        c.set(buf, at, at + 8)
+        seg.is_ip6 = False
+        seg.source_high = 0
+        seg.source_low = c.u32le(at)
+        seg.target_high = 0
+        seg.target_low = c.u32le(at + 4)
+        return 0
+
+    def _addresses6(self, buf: bytes, at: cython.Py_ssize_t, seg: Segment) -> cython.int:
+        c: Cursor = self.cursor
+        c.set(buf, at, at + 32)
+        seg.is_ip6 = True
+        seg.source_high = c.i64le(at)
+        seg.source_low = c.i64le(at + 8)
+        seg.target_high = c.i64le(at + 16)
+        seg.target_low = c.i64le(at + 24)
+        return 0
 
     # [version|class|label][payload length][next header][hop limit][source 16][destination 16]   RFC 8200
     def _ip6(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
@@ -140,7 +159,6 @@ class Link:
         following: cython.int = buf[at + 6]
         here: cython.Py_ssize_t = at + 40
         stop: cython.Py_ssize_t = here + length if length else end
-        verdict: cython.int
         headers: cython.int = 0
         while following == 0 or following == 43 or following == 60 or following == 44 or following == 51:
             if end - here < 8 or headers == 8:
@@ -160,15 +178,8 @@ class Link:
         seg.ident = 0
         if following == 58:
             return self._error6(buf, here, end, seg)
-        verdict = self._transport(buf, here, end, stop, following, seg)
-        if verdict == DECODED:
-            c: Cursor = self.cursor
-            c.set(buf, at, end)
-            if here == at + 40:
-                seg.key = c.take(at + 8, at + 44)
-            else:
-                seg.key = c.take(at + 8, at + 40) + c.take(here, here + 4)
-        return verdict
+        self._addresses6(buf, at + 8, seg)
+        return self._transport(buf, here, end, stop, following, seg)
 
     # [type 3][code][checksum][4 unused][IPv4 header][8 bytes at least of what follows it]     RFC 792
     def _error4(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
@@ -179,32 +190,33 @@ class Link:
         header: cython.Py_ssize_t = (buf[at] & 15) * 4
         if buf[at] >> 4 != 4 or header < 20 or end - at < header + 8 or buf[at + 6] & 0x1F or buf[at + 7]:
             return NOT_TCP_UDP
-        return self._embedded(buf, at + 12, at + 20, at + header, buf[at + 9], end, seg)
+        self._addresses4(buf, at + 12, seg)
+        return self._embedded(buf, at + header, buf[at + 9], end, seg)
 
     # [type 1][code][checksum][4 unused][IPv6 header][what follows it]     RFC 4443, 3.1
     def _error6(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
         if end - at < 56 or buf[at] != 1 or buf[at + 8] >> 4 != 6:
             return NOT_TCP_UDP
-        return self._embedded(buf, at + 16, at + 48, at + 48, buf[at + 14], end, seg)
+        self._addresses6(buf, at + 16, seg)
+        return self._embedded(buf, at + 48, buf[at + 14], end, seg)
 
     def _embedded(
         self,
         buf: bytes,
-        addresses: cython.Py_ssize_t,
-        stop: cython.Py_ssize_t,
         at: cython.Py_ssize_t,
         protocol: cython.int,
         end: cython.Py_ssize_t,
         seg: Segment,
     ) -> cython.int:
-        """The packet that an error is about: its addresses are `[addresses:stop)`, its ports begin at `at`."""
+        """The packet that an error is about, behind its addresses: its ports begin at `at`."""
         if (protocol != 6 and protocol != 17) or end - at < 8:
             return NOT_TCP_UDP
         c: Cursor = self.cursor
-        c.set(buf, addresses, end)
+        c.set(buf, at, end)
         seg.is_tcp = protocol == 6
+        seg.source_port = c.u16(at)
+        seg.target_port = c.u16(at + 2)
         seg.seq = c.u32(at + 4)
-        seg.key = c.take(addresses, stop) + c.take(at, at + 4)
         return UNREACHABLE
 
     def _transport(
@@ -216,7 +228,7 @@ class Link:
         protocol: cython.int,
         seg: Segment,
     ) -> cython.int:
-        """`end` is where the capture ends, `stop` where the IP packet does; the key is IPv4's, without options."""
+        """`end` is where the capture ends, `stop` where the IP packet does."""
         c: Cursor = self.cursor
         header: cython.Py_ssize_t
         if protocol == 6:
@@ -245,8 +257,8 @@ class Link:
             return ODD
         else:
             return NOT_TCP_UDP
-        c.set(buf, at - 8, end)
-        seg.key = c.take(at - 8, at + 4)
+        seg.source_port = buf[at] << 8 | buf[at + 1]
+        seg.target_port = buf[at + 2] << 8 | buf[at + 3]
         seg.start = at + header
         seg.wire_length = stop - at - header
         if seg.start >= end:

@@ -48,7 +48,6 @@ cdef class Held:
 @cython.final
 cdef class Stream:
     cdef public int direction
-    cdef public object owner
     cdef Stream peer
     cdef Limits limits
     cdef readonly long long next_seq
@@ -57,10 +56,9 @@ cdef class Stream:
     cdef readonly bint closed
     cdef list held
     cdef readonly Py_ssize_t held_bytes
-    cdef public long long packets
-    cdef readonly long long bytes
     cdef long long told_ns
     cpdef int face(self, Stream peer) except -1
+    cpdef int begin(self, long long first_seq) except -1
     cpdef int greet(self, Segment seg) except -1
     cpdef bint is_handshake(self, Segment seg) except -1
     cpdef int push(self, Segment seg, bytes buf, Consumer consumer) except -1

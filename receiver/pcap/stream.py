@@ -23,8 +23,6 @@ Which direction a connection starts at, and where:
 
 from __future__ import annotations
 
-from typing import Any
-
 import cython
 
 from receiver.wire.cursor import Cursor
@@ -102,8 +100,7 @@ class Stream:
     """One direction. `next_seq` is -1 until it is known; `first_seq` is that of the first byte, -1 where no SYN was seen; `acked`
     is the highest that the peer acknowledged, or -1."""
 
-    def __init__(self, owner: Any, direction: cython.int, limits: Limits) -> None:
-        self.owner = owner
+    def __init__(self, direction: cython.int, limits: Limits) -> None:
         self.direction = direction
         self.peer: Stream | None = None
         self.limits = limits
@@ -113,8 +110,6 @@ class Stream:
         self.closed = False
         self.held: list[Held] | None = None
         self.held_bytes = 0
-        self.packets = 0
-        self.bytes = 0
         self.told_ns = 0
 
     def face(self, peer: Stream) -> cython.int:
@@ -123,9 +118,14 @@ class Stream:
         peer.peer = self
         return 0
 
+    def begin(self, first_seq: cython.longlong) -> cython.int:
+        """A SYN was seen before: `first_seq` is the sequence of the first byte, -1 where it was not."""
+        self.first_seq = first_seq
+        self.next_seq = first_seq
+        return 0
+
     def greet(self, seg: Segment) -> cython.int:
         """Take a SYN without data: the first byte is the next one."""
-        self.packets += 1
         self.first_seq = Sequence.add(seg.seq, 1)
         self.next_seq = self.first_seq
         if seg.flags & ACK and self.peer.next_seq < 0:
@@ -147,8 +147,6 @@ class Stream:
         """Take a segment that is no RST; the payload goes to `consumer` now or later."""
         peer: Stream = self.peer
         flags: cython.int = seg.flags
-        self.packets += 1
-        self.bytes += seg.wire_length
         seq: cython.longlong = seg.seq
         if flags & SYN:
             seq = Sequence.add(seq, 1)
@@ -198,7 +196,6 @@ class Stream:
 
     def reset(self, seg: Segment) -> cython.int:
         """Take what a RST that is believed tells of both directions: where they had got to, seen or not."""
-        self.packets += 1
         if self.next_seq < 0:
             return 0
         if (seg.flags & ACK and self.peer.next_seq >= 0 and Sequence.diff(seg.ack, self.peer.next_seq) > 0) or (

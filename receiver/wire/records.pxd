@@ -33,8 +33,14 @@ cdef enum MessageState:
 
 @cython.final
 cdef class Segment:
-    cdef public bytes key
     cdef public bint is_tcp
+    cdef public bint is_ip6
+    cdef public long long source_high
+    cdef public long long source_low
+    cdef public long long target_high
+    cdef public long long target_low
+    cdef public int source_port
+    cdef public int target_port
     cdef public int flags
     cdef public long long seq
     cdef public long long ack

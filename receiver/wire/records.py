@@ -52,16 +52,22 @@ class Malformed(Exception):
 class Segment:
     """One TCP segment or UDP datagram, decoded in place. One object is reused; its content lives for one loop turn.
 
-    `key` is the flow key of its direction (12 bytes, IPv6 36): source, destination, ports. The payload is `[start:end)`
-    of the batch; `wire_length` is what the packet carried, more than `end - start` where the capture cut it.
+    An address is two numbers, read as little-endian: of IPv4 `high` is 0, of IPv6 `low` is the second half. The payload is
+    `[start:end)` of the batch; `wire_length` is what the packet carried, more than `end - start` where the capture cut it.
     `options` is where the TCP header's options start, `window` is unscaled. What tells a copy of a packet from another packet:
     `ident` is IPv4's identification (0 where it has none), `check` UDP's checksum, `origin` what a cooked header says of the
     interface.
     """
 
     def __init__(self) -> None:
-        self.key = b""
         self.is_tcp = False
+        self.is_ip6 = False
+        self.source_high = 0
+        self.source_low = 0
+        self.target_high = 0
+        self.target_low = 0
+        self.source_port = 0
+        self.target_port = 0
         self.flags = 0
         self.seq = 0
         self.ack = 0

@@ -49,7 +49,7 @@ class Pair:
 
     def __init__(self, base: tuple[int, int] = (1000, 5000), **limits: int) -> None:
         self.limits = Limits(**limits)
-        self.streams = (Stream(None, TO_SERVER, self.limits), Stream(None, TO_CLIENT, self.limits))
+        self.streams = (Stream(TO_SERVER, self.limits), Stream(TO_CLIENT, self.limits))
         self.streams[0].face(self.streams[1])
         self.told = Told()
         self.base = base
@@ -269,7 +269,7 @@ def test_out_of_order_bytes_are_bounded_in_total() -> None:
     pairs = [Pair() for _ in range(3)]
     for pair in pairs:
         pair.limits = limits
-        pair.streams = (Stream(None, 0, limits), Stream(None, 1, limits))
+        pair.streams = (Stream(0, limits), Stream(1, limits))
         pair.streams[0].face(pair.streams[1])
         pair.open().client(10, bytes(200))
     assert [pair.asked for pair in pairs] == [[], [], [-10, bytes(200)]]
