@@ -45,8 +45,8 @@ class Link:
     ) -> cython.int:
         """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid.
 
-        UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only addresses, ports, `is_tcp` and `seq`
-        are valid.
+        UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only addresses, ports, `is_tcp` and
+        `seq` are valid.
         """
         seg.origin = 0
         if end > len(buf) or start > end or start < 0:
