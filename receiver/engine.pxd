@@ -18,6 +18,7 @@ cdef int SYN
 cdef int RST
 cdef int ACK
 cdef long long SWEEP_NS
+cdef Py_ssize_t SPARE_MAX
 cdef int PORT_VXLAN
 cdef int PORT_GENEVE
 
@@ -33,6 +34,7 @@ cdef class Engine:
     cdef Segment segment
     cdef Cursor meta
     cdef list waiting
+    cdef list spare
     cdef readonly long long packets
     cdef readonly long long parsed
     cdef readonly long long bytes

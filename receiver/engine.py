@@ -32,6 +32,8 @@ RST = 0x04
 ACK = 0x10
 
 SWEEP_NS = 1_000_000_000
+# Conversations of datagrams that wait for another flow; as many as questions are under way at a time.
+SPARE_MAX = 256
 
 # RFC 7348 and RFC 8926; looked into when tunnels are to be opened.
 PORT_VXLAN = 4789
@@ -66,6 +68,7 @@ class Engine:
         self.segment = Segment()
         self.meta = Cursor(b"")
         self.waiting: list[Flow] = []
+        self.spare: list[Conversation] = []
         self.packets = 0
         self.parsed = 0
         self.bytes = 0
@@ -196,10 +199,16 @@ class Engine:
 
     def _datagram(self, flow: Flow, direction: cython.int, seg: Segment, buf: bytes) -> cython.int:
         consumer: Consumer = flow.consumer
+        conversation: Conversation
         if seg.end <= seg.start:
             return 0
         if consumer is None:
-            consumer = Conversation(self.reading, flow, False, True)
+            if self.spare:
+                conversation = self.spare.pop()
+                conversation.serve(flow)
+            else:
+                conversation = Conversation(self.reading, flow, False, True)
+            consumer = conversation
             flow.consumer = consumer
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:
@@ -208,6 +217,12 @@ class Engine:
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
         if self.table.direction_of(flow, seg) == TO_CLIENT:
             self.table.answer(flow)
+            conversation = consumer
+            if conversation.rest():
+                flow.consumer = None
+                if len(self.spare) < SPARE_MAX:
+                    self.spare.append(conversation)
+                return 0
         if not flow.listed:
             flow.listed = True
             self.waiting.append(flow)
@@ -253,7 +268,10 @@ class Engine:
             flow: Flow = entry
             if flow.table is None:
                 continue
-            consumer: Consumer = flow.consumer
+            consumer: Consumer | None = flow.consumer
+            if consumer is None:
+                flow.listed = False
+                continue
             held: cython.bint = False
             if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
                 flow.to_server.settle(consumer, now_ns, False)

@@ -103,6 +103,31 @@ class Conversation(Consumer):
         self.last_direction = -1
         self.waited: list[tuple[int, bytes, int]] | None = None
 
+    def rest(self) -> cython.bint:
+        """Whether it is free to serve another flow: of datagrams whose questions are all answered nothing has to be remembered.
+
+        Most clients ask each question from a new port. The flow that it leaves is given one again with its next datagram.
+        """
+        if (
+            not self.datagrams
+            or self.health != READING
+            or self.faults
+            or self.matcher.busy()
+            or self.to_server.resync
+            or self.to_client.resync
+        ):
+            return False
+        self.connection = None
+        self.matcher.meet(None)
+        self.health = DETECTING
+        return True
+
+    def serve(self, connection: Connection) -> cython.int:
+        """Begin anew, after `rest`, with another flow of datagrams."""
+        self.connection = connection
+        self.last_direction = -1
+        return 0
+
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
@@ -360,23 +385,31 @@ class Conversation(Consumer):
         return 0
 
     def _begin(self, protocol: Protocol) -> cython.int:
-        self.protocol = protocol
-        decoder: Decoder = protocol.decoder()
-        endpoints: Endpoints = self.connection.endpoints()
+        connection: Connection = self.connection
+        endpoints: Endpoints = connection.endpoints()
+        uncertain: cython.bint = not self.from_start and not self.datagrams
+        decoder: Decoder
+        if self.matcher is not None and self.protocol is protocol:
+            decoder = self.decoder  # it served another flow before
+            self.matcher.meet(endpoints)
+        else:
+            self.protocol = protocol
+            decoder = protocol.decoder()
+            self.decoder = decoder
+            self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         decoder.detail = self.reading.detail
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
         decoder.vantage = endpoints.vantage
         decoder.limits = self.reading.limits
         decoder.successor = None
-        self.decoder = decoder
-        uncertain: cython.bint = not self.from_start and not self.datagrams
         decoder.datagrams = self.datagrams
         decoder.meet(endpoints)
-        self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
         self.health = READING
-        detected = self.reading.detected
-        detected[protocol.name] = detected.get(protocol.name, 0) + 1
+        if not connection.detected:
+            connection.detected = True
+            detected = self.reading.detected
+            detected[protocol.name] = detected.get(protocol.name, 0) + 1
         if not self.from_start and not self.datagrams:
             self.to_server.resync = True
             self.to_client.resync = True

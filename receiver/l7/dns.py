@@ -240,6 +240,10 @@ class DnsDecoder(Decoder):
         self.texts: list[str] | None = None
 
     def meet(self, endpoints: Endpoints) -> cython.int:
+        self.recent_0 = -1
+        self.recent_1 = -1
+        self.recent_2 = -1
+        self.recent_3 = -1
         # Port 5353 on one side alone is no sign: cluster DNS servers listen there. On 5355 there is LLMNR and nothing else
         # (RFC 4795, 2): its answers come from the hosts themselves.
         self.multicast = endpoints.transport == "udp" and (

@@ -103,6 +103,13 @@ class Matcher:
         self.answering = False
         self.last_ns = 0
 
+    def meet(self, endpoints: Endpoints | None) -> cython.int:
+        """Nothing waits here: go on for another flow."""
+        self.endpoints = endpoints
+        self.recent = None
+        self.answered = None
+        return 0
+
     def offer(self, piece: Message) -> cython.int:
         """Take a message, or a piece of one; the matcher keeps it."""
         if piece.key >= 0:

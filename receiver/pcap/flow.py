@@ -65,6 +65,7 @@ class Flow(Connection):
         self.server_first = -1
         self.chained: Flow | None = None
         self.roles_known = False
+        self.detected = False
         self.from_start = False
         self.over = False
         self.listed = False
@@ -527,7 +528,7 @@ class FlowTable:
         while flow is not None and now_ns - flow.queued_ns >= LINGER_NS:
             if now_ns - flow.last_ns < LINGER_NS:
                 self._requeue(flow)
-            elif flow.consumer.expire(now_ns):
+            elif flow.consumer is not None and flow.consumer.expire(now_ns):
                 self.answered.take(flow)
                 self.datagrams.add(flow)  # something waits there
             else:

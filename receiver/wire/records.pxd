@@ -133,6 +133,7 @@ cdef class Sink:
 
 cdef class Connection:
     cdef public bint roles_known
+    cdef public bint detected
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1

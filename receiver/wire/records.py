@@ -236,10 +236,11 @@ class Sink:
 
 
 class Connection:
-    """What a decoder's side may know of the connection that it reads: who is who. Flow is one."""
+    """What a decoder's side may know of the connection that it reads: who is who, and whether its protocol was found. Flow is one."""
 
     def __init__(self) -> None:
         self.roles_known = False
+        self.detected = False
         self.client_port = 0
         self.server_port = 0
 
