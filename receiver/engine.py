@@ -68,7 +68,7 @@ class Engine:
         self.segment = Segment()
         self.meta = Cursor(b"")
         self.waiting: list[Flow] = []
-        self.spare: list[Conversation] = []
+        self.spare: list[Consumer] = []
         self.packets = 0
         self.parsed = 0
         self.bytes = 0
@@ -199,16 +199,14 @@ class Engine:
 
     def _datagram(self, flow: Flow, direction: cython.int, seg: Segment, buf: bytes) -> cython.int:
         consumer: Consumer = flow.consumer
-        conversation: Conversation
         if seg.end <= seg.start:
             return 0
         if consumer is None:
             if self.spare:
-                conversation = self.spare.pop()
-                conversation.serve(flow)
+                consumer = self.spare.pop()
+                consumer.serve(flow)
             else:
-                conversation = Conversation(self.reading, flow, False, True)
-            consumer = conversation
+                consumer = Conversation(self.reading, flow, False, True)
             flow.consumer = consumer
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:
@@ -217,11 +215,10 @@ class Engine:
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
         if self.table.direction_of(flow, seg) == TO_CLIENT:
             self.table.answer(flow)
-            conversation = consumer
-            if conversation.rest():
+            if consumer.rest():
                 flow.consumer = None
                 if len(self.spare) < SPARE_MAX:
-                    self.spare.append(conversation)
+                    self.spare.append(consumer)
                 return 0
         if not flow.listed:
             flow.listed = True

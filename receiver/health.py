@@ -26,7 +26,7 @@ from receiver.config import ConfigError, Fault, split_endpoint
 logger = logging.getLogger(__name__)
 
 ALIVE_S = 5.0
-"""A capture loop that polls for at most 200 ms has missed 25 turns when it was silent for so long."""
+"""A capture loop that polls for at most 500 ms has missed 10 turns when it was silent for so long."""
 
 REQUEST_BYTES_MAX = 8 * 1024  # a probe's head has 100 to 200 bytes, a browser's 1 KiB
 CONNECTIONS_MAX = 32  # probes and scrapers are a handful; 32 x 8 KiB = 256 KiB at most

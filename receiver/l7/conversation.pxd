@@ -57,8 +57,6 @@ cdef class Conversation(Consumer):
     cdef bint from_start
     cdef int last_direction
     cdef list waited
-    cdef bint rest(self) except -1
-    cdef int serve(self, Connection connection) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1
     cdef int _offer(self, Lane lane, Message piece) except -1

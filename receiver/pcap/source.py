@@ -9,7 +9,7 @@ One contract for live interfaces and for files:
 - `on_batch(packets, meta, link_type)`: the bytes of up to 256 packets joined, and for each of them 16 bytes in
   `meta`, native u32: seconds, microseconds, offset into `packets`, captured length (pcapy's `next_batch`). One link
   type (DLT) a batch. The bytes are ordinary `bytes` and stay valid.
-- `on_tick(now_ns)`: live, the wall clock, at least every 200 ms, traffic or not. Packets reach us up to the capture's
+- `on_tick(now_ns)`: live, the wall clock, every 200 ms where packets come, every 500 ms else. Packets reach us up to the capture's
   timeout (100 ms) after their own time stamps. Files: the last packet's time, after each batch.
 - `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal
   handler and from any thread; or give `wakeup_fd` to `signal.set_wakeup_fd`.
@@ -52,6 +52,8 @@ DEFAULT_BUFFER_BYTES = 8 * 1024 * 1024
 DEFAULT_TIMEOUT_MS = 100  # the kernel hands over a block that is not full after this long
 BATCH_PACKETS = 256
 TICK_NS = 200_000_000
+# Without traffic there is less to do; and with some, a tick should not need a wake-up of its own.
+TICK_MAX_NS = 500_000_000
 # With several interfaces, a busy one yields after so many batches: 16 x 256 packets, about 5 ms of decoding.
 _BATCHES_A_TURN = 16
 _PIPE_READ_BYTES = 256 * 1024
@@ -181,18 +183,17 @@ class LiveSource:
         by_fd = {capture.fd: capture for capture in self._captures}
         for fd in by_fd:
             poller.register(fd, select.POLLIN)
-        next_tick_ns = time.monotonic_ns() + TICK_NS
+        ticked_ns = time.monotonic_ns()
         pending = list(self._captures)  # what came in since open() is there already
         while not should_stop():
             for capture in pending:
                 if not self._drain(capture, on_batch, should_stop):
                     return
             now_ns = time.monotonic_ns()
-            if now_ns >= next_tick_ns:
+            if now_ns - ticked_ns >= TICK_NS:
                 on_tick(time.time_ns())
-                now_ns = time.monotonic_ns()
-                next_tick_ns = now_ns + TICK_NS
-            wait_ms = max(0, -((now_ns - next_tick_ns) // 1_000_000))  # rounded up: 0 would spin until the tick is due
+                now_ns = ticked_ns = time.monotonic_ns()
+            wait_ms = max(0, -((now_ns - ticked_ns - TICK_MAX_NS) // 1_000_000))  # rounded up: 0 would spin until the tick is due
             pending = []
             for fd, _ in poller.poll(wait_ms):
                 if fd in by_fd:
@@ -385,7 +386,7 @@ class FileSource:
         poller.register(fd, select.POLLIN)
         try:
             while not should_stop():
-                ready = [each for each, _ in poller.poll(TICK_NS // 1_000_000)]
+                ready = [each for each, _ in poller.poll(TICK_MAX_NS // 1_000_000)]
                 if self._wakeup.read_fd in ready:
                     self._wakeup.clear()
                 if fd not in ready:

@@ -145,3 +145,5 @@ cdef class Consumer:
     cpdef int close(self, int direction, long long ts_ns) except -1
     cpdef int end(self, int outcome, long long ts_ns) except -1
     cpdef int expire(self, long long now_ns) except -1
+    cpdef bint rest(self) except -1
+    cpdef int serve(self, Connection connection) except -1

@@ -236,7 +236,8 @@ class Sink:
 
 
 class Connection:
-    """What a decoder's side may know of the connection that it reads: who is who, and whether its protocol was found. Flow is one."""
+    """What a decoder's side may know of the connection that it reads: who is who, and whether its protocol was found. Flow is
+    one."""
 
     def __init__(self) -> None:
         self.roles_known = False
@@ -256,7 +257,8 @@ class Consumer:
     """Whoever takes the ordered bytes of one connection.
 
     `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
-    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then.
+    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `rest` asks whether it may
+    leave the connection, and `serve` gives it another one then.
     """
 
     def feed(
@@ -275,3 +277,9 @@ class Consumer:
 
     def expire(self, now_ns: cython.longlong) -> cython.int:
         raise NotImplementedError  # abstract: each kind has its own
+
+    def rest(self) -> cython.bint:
+        return False
+
+    def serve(self, connection: Connection) -> cython.int:
+        raise NotImplementedError  # abstract: only who rests is asked

@@ -463,7 +463,7 @@ def test_no_such_interface_names_those_that_are_there() -> None:
 
 
 def test_wake_ends_a_wait_whether_it_comes_before_or_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "TICK_NS", 60_000_000_000)  # a wake that does nothing shows
+    monkeypatch.setattr(source, "TICK_MAX_NS", 60_000_000_000)  # a wake that does nothing shows
     live = LiveSource([], everything)
     live.open()
     live.wake()
