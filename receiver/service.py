@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from receiver import __version__, privileges
+from receiver import __version__, memory, privileges
 from receiver.config import (
     Config,
     ConfigError,
@@ -262,6 +262,7 @@ class Service:
         self._stop = False
         self._reload = False
         self._turned_s: float | None = None
+        self._ended = threading.Event()
         self._page_wanted = threading.Event()
         self._page_made = threading.Event()
         self._page = ""
@@ -349,11 +350,14 @@ class Service:
     def run(self) -> int:
         status = EXIT_OK
         self._turned_s = time.monotonic()
+        if not self._files:
+            threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
         try:
             self._source.run(self.engine.process_batch, self._tick, self._should_stop)
         except CaptureError as error:
             log.error("%s", error)
             status = exit_status(error)
+        self._ended.set()
         self.engine.finish()
         self._source.close()
         self._flush_spans()

@@ -30,6 +30,7 @@ ROOMS = {
     "receiver.settings": "settings",
     "receiver.privileges": "source",
     "receiver.service": "service",
+    "receiver.memory": "service",
     "receiver.self_metrics": "service",
     "receiver.resource": "service",
     "receiver.interface": "service",
