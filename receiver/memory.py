@@ -1,4 +1,4 @@
-"""Gives back the memory that only the start needed.
+"""Gives back the memory that only the start needed, and keeps malloc's share small.
 
 Room: service. Knows nothing of the others.
 
@@ -9,12 +9,13 @@ Some 40 libraries are mapped, and what links, imports and connects touches most 
 
 It frees the first. The second stays in the page cache, which every process that maps the same file shares, and which the kernel
 shrinks by itself when it wants room: what a container is charged for falls only when that happens. What is needed again comes
-back with a minor fault, some microseconds for 64 KiB, or is read from the file if the cache has lost it meanwhile. Resident memory then
-tells what the process works with, not what it once looked at.
+back with a minor fault, some microseconds for 64 KiB, or is read from the file where the cache has lost it meanwhile. So resident
+memory tells what the process works with, not what it once looked at.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import re
@@ -27,12 +28,18 @@ import msgspec
 
 logger = logging.getLogger(__name__)
 
-RELEASE_AT_S = (2.0, 15.0, 75.0)
-"""After the start: the capture turns, the first spans have gone, the first metrics have (every 60 s unless configured)."""
+RELEASE_AT_S = (1.0, 5.0, 20.0, 75.0)
+"""After the start: the capture turns, the first spans have gone, the first metrics have by remote write (every 15 s unless
+configured) and by OTLP (60 s)."""
 
+ARENAS_MAX = 2
+"""Of malloc, for a dozen threads of which the capture's and one of gRPC's are busy at a time. Each is a heap of its own that keeps
+what was freed in it; glibc makes eight for each core."""
+
+M_ARENA_MAX = -8  # malloc.h of glibc
 MADV_DONTNEED = 4  # asm-generic/mman-common.h
 
-# [start]-[end] [permissions] [offset] [device] [inode] [path], then a line for each figure: [name]: [size] kB      proc_pid_smaps(5)
+# [start]-[end] [permissions] [offset] [device] [inode] [path], then a line for each figure: [name]: [size] kB    proc_pid_smaps(5)
 _HEAD = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)")
 _CAPITALS = range(ord("A"), ord("Z") + 1)
 
@@ -43,6 +50,12 @@ class Mapping(msgspec.Struct, frozen=True):
     start: int
     size: int
     resident: int  # bytes
+
+
+def limit_arenas() -> None:
+    """Of malloc, before threads are started. Never raises: only glibc has them."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS_MAX)
 
 
 def release_after_start(ended: threading.Event) -> None:
@@ -57,8 +70,8 @@ def release_after_start(ended: threading.Event) -> None:
 def release() -> int:
     """Let go of what can be had again; returns the bytes of file pages that were resident before.
 
-    Takes some milliseconds, most of them without the interpreter's lock. Never raises: where it is not permitted, or not Linux, or
-    not glibc, less is given back.
+    Takes 6 ms, half of them without the interpreter's lock, which the others can have in between. Never
+    raises: where it is not permitted, or not Linux, or not glibc, less is given back.
     """
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -81,7 +94,7 @@ def release() -> int:
 def clean_mappings(smaps: Iterable[bytes]) -> list[Mapping]:
     """Of the lines of `/proc/self/smaps`: the private mappings of libraries and programs whose every page is the file's own.
 
-    None that can be written, and none with a page that differs from the file, be it swapped out: relocations (RELRO), the breakpoints
+    None that can be written, and none with a page that differs from the file, be it swapped out: relocations (RELRO), breakpoints
     of a debugger or a uprobe. `MADV_DONTNEED` would lose those. And of no other files, which somebody may unmap at any moment:
     libraries stay where they are once Python has loaded them.
     """

@@ -325,6 +325,7 @@ class Service:
         """
         if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
+        memory.limit_arenas()
         self._source.open()
         if not self._files:
             privileges.drop_capabilities()
