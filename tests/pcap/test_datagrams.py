@@ -80,6 +80,26 @@ def test_question_behind_an_answer_waits_for_its_own_as_long_as_any() -> None:
     assert wire.engine.reading.pairing.paired == 2
 
 
+def test_questions_of_several_ports_at_once_are_answered_each_on_its_own() -> None:
+    """What reads one flow goes on to read others once all is answered there; a flow is still counted once, and never mixed up."""
+    wire = Wire()
+    first = {40000 + n: n + 1 for n in range(8)}
+    for port, ident in first.items():
+        wire.packet(ip(CLIENT, SERVER, 17, udp(port, 53, bytes((0, ident)) + QUESTION[2:]), ident))
+    for port, ident in reversed(first.items()):
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, port, bytes((0, ident)) + ANSWER[2:]), 100 + ident))
+    pairing, reading = wire.engine.reading.pairing, wire.engine.reading
+    assert (pairing.paired, pairing.unmatched, pairing.open) == (8, 0, 0)
+    for port, ident in first.items():  # a question again from each, and to each the answer of its neighbour first
+        wire.packet(ip(CLIENT, SERVER, 17, udp(port, 53, bytes((1, ident)) + QUESTION[2:]), 200 + ident))
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, port, bytes((1, ident + 1)) + ANSWER[2:]), 300 + ident))
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, port, bytes((1, ident)) + ANSWER[2:]), 400 + ident))
+    assert (pairing.paired, pairing.unmatched, pairing.open) == (16, 8, 0)
+    wire.packet(ip(SERVER, CLIENT, 17, udp(53, 40000, bytes((1, 1)) + ANSWER[2:]), 500))  # once more
+    assert (pairing.paired, pairing.unmatched, reading.detected) == (16, 9, {"dns": 8})
+    assert wire.engine.table.opened == 8
+
+
 @pytest.mark.parametrize("names", [(CLIENT, SERVER), ("fd00::1", "fd00::2")])
 def test_datagram_that_nobody_takes(names: tuple[str, str]) -> None:
     wire = Wire(engine((names[0],)))
