@@ -16,7 +16,8 @@ def packet(transport: str, source: tuple[str, int], target: tuple[str, int], ide
     if transport == "udp":
         return ip(source[0], target[0], 17, udp(source[1], target[1], b"x"), ident)
     ports = source[1].to_bytes(2, "big") + target[1].to_bytes(2, "big")
-    return ip(source[0], target[0], 6, ports + ident.to_bytes(4, "big") + bytes(4) + bytes((0x50, ACK, 1, 0, 0, 0, 0, 0)) + b"x", ident)
+    segment = ports + ident.to_bytes(4, "big") + bytes(4) + bytes((0x50, ACK, 1, 0, 0, 0, 0, 0)) + b"x"
+    return ip(source[0], target[0], 6, segment, ident)
 
 
 @pytest.mark.parametrize("seed", range(3))
