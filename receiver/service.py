@@ -314,9 +314,8 @@ class Service:
 
     def _exclude(self, endpoints: set[tuple[str, int]]) -> None:
         """Take no notice of what goes to these, and still none of what went to the earlier ones."""
-        self.engine.table.excluded |= {
-            (ipaddress.ip_address(address).packed, port) for address, port in endpoints
-        }
+        for address, port in endpoints:
+            self.engine.table.excluded.setdefault(port, set()).add(ipaddress.ip_address(address).packed)
 
     def open(self) -> None:
         """Open the capture, give up capabilities, open ports, start threads - in this order.

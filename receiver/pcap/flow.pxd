@@ -12,6 +12,8 @@ cimport cython
 cdef int SYN
 cdef int ACK
 cdef long long LINGER_NS
+cdef long long ANSWERED_NS
+cdef Py_ssize_t FORGET_STEPS
 cdef int EVICT_STEPS
 cdef long long HANDSHAKE_NS
 cdef long long UDP_IDLE_NS
@@ -88,7 +90,7 @@ cdef class FlowTable:
     cdef Queue old
     cdef Queue done
     cdef set local
-    cdef public set excluded
+    cdef public dict excluded
     cdef public Names names
     cdef set server_ports
     cdef readonly int vantage
@@ -103,10 +105,12 @@ cdef class FlowTable:
     cdef int _unchain(self, Flow flow) except -1
     cdef int _spread(self) except -1
     cdef bytes _address(self, bint is_ip6, long long high, long long low)
+    cdef bint _is_excluded(self, bint is_ip6, long long high, long long low, int port) except -1
     cdef int _vantage(self, bytes client, bytes server) except -1
     cdef int retell(self, Flow flow) except -1
     cdef int _requeue(self, Flow flow) except -1
     cdef Flow _resting(self, Queue queue)
+    cdef int _forget_answered(self, long long now_ns, Py_ssize_t steps) except -1
     cdef int _rest(self, Queue queue, long long now_ns, long long idle_ns) except -1
     cdef int _evict(self) except -1
     cdef int answer(self, Flow flow) except -1

@@ -29,6 +29,9 @@ ACK = 0x10
 
 # Late retransmissions and the last ACK of a finished connection still find it, and open nothing new.
 LINGER_NS = 2_000_000_000
+# The same of a question that has its answer: a second answer, from another server or to a question sent twice, comes as soon.
+ANSWERED_NS = 250_000_000
+FORGET_STEPS = 2
 # How far a full table looks for a flow that rests before it takes the next best.
 EVICT_STEPS = 32
 # A handshake that is not complete so long after its last packet has failed: of the tries of Linux (1, 2, 4 .. 32 s apart) only the
@@ -52,11 +55,11 @@ class Flow(Connection):
     there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its slot.
     """
 
-    def __init__(self, table: FlowTable, is_tcp: cython.bint, is_ip6: cython.bint, serial: cython.longlong) -> None:
-        self.table = table
-        self.is_tcp = is_tcp
-        self.is_ip6 = is_ip6
-        self.serial = serial
+    def __init__(self) -> None:
+        self.table: FlowTable | None = None
+        self.is_tcp = False
+        self.is_ip6 = False
+        self.serial = 0
         self.client_high = 0
         self.client_low = 0
         self.server_high = 0
@@ -207,7 +210,7 @@ class FlowTable:
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints (packed address, port)
+    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints, packed addresses by port,
     whose flows are ignored: what our own exporters talk to, else a capture that sees them feeds itself. `layer4` counts, None
     where nobody asked for it.
     """
@@ -246,7 +249,7 @@ class FlowTable:
         self.old = Queue()
         self.done = Queue()
         self.local = set(local)
-        self.excluded: set[tuple[bytes, int]] = set()
+        self.excluded: dict[int, set[bytes]] = {}
         self.names: Names | None = None
         self.server_ports = set(server_ports)
         self.vantage = vantage
@@ -354,7 +357,11 @@ class FlowTable:
             from_client = seg.source_port >= seg.target_port
         self.opened += 1
         self.open += 1
-        flow: Flow = Flow(self, seg.is_tcp, seg.is_ip6, self.opened)
+        flow: Flow = Flow()
+        flow.table = self
+        flow.is_tcp = seg.is_tcp
+        flow.is_ip6 = seg.is_ip6
+        flow.serial = self.opened
         if from_client:
             self.direction = TO_SERVER
             flow.client_high = seg.source_high
@@ -376,15 +383,13 @@ class FlowTable:
         flow.last_ns = seg.ts_ns
         flow.queued_ns = seg.ts_ns
         self._chain(flow)
-        client: bytes
-        server: bytes
         if self.excluded:
-            client = self._address(flow.is_ip6, flow.client_high, flow.client_low)
-            server = self._address(flow.is_ip6, flow.server_high, flow.server_low)
-            flow.ignored = (client, flow.client_port) in self.excluded or (server, flow.server_port) in self.excluded
+            flow.ignored = self._is_excluded(flow.is_ip6, flow.client_high, flow.client_low, flow.client_port) or (
+                self._is_excluded(flow.is_ip6, flow.server_high, flow.server_low, flow.server_port)
+            )
         if self.layer4 is not None and not flow.ignored:
-            client = self._address(flow.is_ip6, flow.client_high, flow.client_low)
-            server = self._address(flow.is_ip6, flow.server_high, flow.server_low)
+            client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
+            server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
             flow.tally = self.layer4.begin(
                 client,
                 server,
@@ -397,6 +402,8 @@ class FlowTable:
             )
         if not seg.is_tcp:
             self.datagrams.add(flow)
+            if self.answered.first is not None:
+                self._forget_answered(seg.ts_ns, FORGET_STEPS)
         elif handshake:
             flow.opening = True
             self.starting.add(flow)
@@ -414,6 +421,12 @@ class FlowTable:
         else:
             w.fixed32(low)
         return w.take()
+
+    def _is_excluded(
+        self, is_ip6: cython.bint, high: cython.longlong, low: cython.longlong, port: cython.int
+    ) -> cython.bint:
+        addresses: set[bytes] | None = self.excluded.get(port)
+        return addresses is not None and self._address(is_ip6, high, low) in addresses
 
     def _vantage(self, client: bytes, server: bytes) -> cython.int:
         if server in self.local:
@@ -524,17 +537,7 @@ class FlowTable:
         """Forget what is over, and what has been idle for too long. Cheap when there is nothing to do; call it each second."""
         while self.done.first is not None and now_ns - self.done.first.queued_ns >= LINGER_NS:
             self.remove(self.done.first)
-        flow: Flow | None = self.answered.first
-        while flow is not None and now_ns - flow.queued_ns >= LINGER_NS:
-            if now_ns - flow.last_ns < LINGER_NS:
-                self._requeue(flow)
-            elif flow.consumer is not None and flow.consumer.expire(now_ns):
-                self.answered.take(flow)
-                self.datagrams.add(flow)  # something waits there
-            else:
-                self.closed += 1
-                self.remove(flow)
-            flow = self.answered.first
+        self._forget_answered(now_ns, self.open)
         handshake_ns: cython.longlong = self.idle_ns
         if self.layer4 is not None and handshake_ns > HANDSHAKE_NS:
             handshake_ns = HANDSHAKE_NS
@@ -543,6 +546,23 @@ class FlowTable:
         self._rest(self.datagrams, now_ns, datagrams_ns)
         self._rest(self.young, now_ns, self.idle_ns)
         self._rest(self.old, now_ns, self.idle_ns)
+
+    def _forget_answered(self, now_ns: cython.longlong, steps: cython.Py_ssize_t) -> cython.int:
+        """Forget datagram flows that have their answers, of as many as `steps`. With each new one two old ones: then there are
+        few of them, and what one leaves the next one finds in the processor's cache."""
+        flow: Flow | None = self.answered.first
+        while flow is not None and steps > 0 and now_ns - flow.queued_ns >= ANSWERED_NS:
+            steps -= 1
+            if now_ns - flow.last_ns < ANSWERED_NS:
+                self._requeue(flow)
+            elif flow.consumer is not None and flow.consumer.expire(now_ns):
+                self.answered.take(flow)
+                self.datagrams.add(flow)  # something waits there
+            else:
+                self.closed += 1
+                self.remove(flow)
+            flow = self.answered.first
+        return 0
 
     def _rest(self, queue: Queue, now_ns: cython.longlong, idle_ns: cython.longlong) -> cython.int:
         # The queues are in the order of `queued_ns`: whoever was busy since goes to the end with its new time.

@@ -256,8 +256,8 @@ class Tally:
     `shared` is where that goes. `endpoints` is what is known of its ends, once somebody asked. `client` and `server`, packed, are
     kept while another `peer` may have to be found by them."""
 
-    def __init__(self, peer: Peer, server_port: cython.int, vantage: cython.int, is_tcp: cython.bint) -> None:
-        self.peer = peer
+    def __init__(self) -> None:
+        self.peer: Peer | None = None
         self.shared: Peer | None = None
         self.to_server: Half | None = None
         self.to_client: Half | None = None
@@ -265,9 +265,9 @@ class Tally:
         self.server: bytes | None = None
         self.name: str | None = None
         self.endpoints: Endpoints | None = None
-        self.server_port = server_port
-        self.vantage = vantage
-        self.is_tcp = is_tcp
+        self.server_port = 0
+        self.vantage = 0
+        self.is_tcp = False
         self.state = NEW
         self.seen = 0
         self.from_start = False
@@ -348,7 +348,11 @@ class Layer4:
         if not certain and port >= EPHEMERAL:
             port = 0
         peer: Peer = self._find(client, server, port, is_tcp, vantage, name, None, False, ts_ns)
-        tally: Tally = Tally(peer, port, vantage, is_tcp)
+        tally: Tally = Tally()
+        tally.peer = peer
+        tally.server_port = port
+        tally.vantage = vantage
+        tally.is_tcp = is_tcp
         tally.name = name
         tally.first_ns = ts_ns
         named: cython.bint = is_tcp and (self.by_server_name or self.by_alpn)
