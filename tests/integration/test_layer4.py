@@ -410,6 +410,7 @@ def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
     wait_for(lambda: receiver.own("flows_open") == 2 * MANY, f"{2 * MANY} flows")
     rss = receiver.own("process_memory_rss_bytes")
     print(f"RSS {before / (1 << 20):.1f} MiB, with {MANY} open and {MANY} half-open connections {rss / (1 << 20):.1f} MiB")
+    assert rss <= 60_000_000
 
     def figures() -> Figures | None:
         now = Figures(collector)
