@@ -73,6 +73,7 @@ class OtlpExporter:
             ("grpc.primary_user_agent", f"pcap-receiver/{version} OTel-OTLP-Exporter-Python/{version}"),
             ("grpc.max_send_message_length", -1),  # the limit is ours, above
             ("grpc.enable_retries", 0),  # retries are the queue's, where they are counted
+            ("grpc.http2.bdp_probe", 0),  # pings that measure what can be received: answers are a few bytes
         ]
         if config.tls.server_name_override:
             self._options.append(("grpc.ssl_target_name_override", config.tls.server_name_override))
