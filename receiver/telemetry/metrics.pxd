@@ -39,8 +39,7 @@ cdef class Series:
     cdef str server_address
     cdef int server_port
     cdef readonly Py_ssize_t row
-    cdef readonly bytes span_head
-    cdef readonly bytes span_attributes
+    cdef readonly bytes span
     cdef readonly tuple attributes
     cdef readonly long long start_ns
 

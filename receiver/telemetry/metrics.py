@@ -81,7 +81,6 @@ class Series:
         self.row = row
         self.attributes = attributes
         self.start_ns = start_ns
-        self.span_head = span_name(_name(form.shape, self.operation, self.target, self.summary), form.shape.kind)
         known = {
             "operation": self.operation,
             "target": self.target,
@@ -90,7 +89,8 @@ class Series:
             "version": self.version,
             "status": self.status,
         }
-        parts = [span_attribute(name, value) for name, value in form.shape.system]
+        parts = [span_name(_name(form.shape, self.operation, self.target, self.summary), form.shape.kind)]
+        parts += [span_attribute(name, value) for name, value in form.shape.system]
         for slot in form.shape.slots:
             value = known[slot.slot]
             if value is None or value == "":
@@ -100,7 +100,7 @@ class Series:
         if self.error_type is not None:
             parts.append(span_attribute(semconv.ERROR_TYPE, self.error_type))
             parts.append(span_status(2))
-        self.span_attributes = b"".join(parts)
+        self.span = b"".join(parts)
 
 
 def _name(shape: semconv.Shape, operation: str | None, target: str | None, summary: str | None) -> str:

@@ -98,6 +98,8 @@ class Redactor:
         if start < 0 or end > len(buf) or start > end:
             raise IndexError("text outside the buffer")
         if self._plain(buf, start, end) == end and end - start <= self.limit:
+            if end - start == len(buf):
+                return buf
             return self._c.take(start, end)
         self._path(buf, start, end, True)
         return self._take()

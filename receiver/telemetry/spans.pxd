@@ -8,8 +8,20 @@ from receiver.wire.writer cimport Writer
 cimport cython
 
 cdef Py_ssize_t TEXT_MAX
-cdef str CLIENT
+cdef Py_ssize_t NEAR
 cdef bytes KIND_INTERNAL
+cdef bytes HEAD
+cdef bytes SPAN_ID
+cdef bytes PARENT_ID
+cdef bytes FLAGS
+cdef bytes KEY_REPEATS
+cdef bytes KEY_OUTCOME
+cdef bytes KEY_CLIENT
+cdef bytes KEY_PEER_ADDRESS
+cdef bytes KEY_PEER_PORT
+cdef bytes KEY_TRANSPORT
+cdef bytes KEY_SERVER_ADDRESS
+cdef bytes KEY_SERVER_PORT
 cdef bytes KEY_PATH
 cdef bytes KEY_QUERY
 cdef bytes KEY_FULL
@@ -28,7 +40,9 @@ cdef class Encoded:
     cdef bytes client
     cdef str server_address
     cdef int server_port
-    cdef bytes server
+    cdef bytes ends
+    cdef str scheme
+    cdef bytes origin
 
 @cython.final
 cdef class Spans:
@@ -36,15 +50,19 @@ cdef class Spans:
     cdef readonly int count
     cdef readonly Redactor redactor
     cdef dict _keys
+    cdef list _near_names
+    cdef list _near_keys
+    cdef Writer _piece
     cdef readonly long long cut
     cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate, bytes link, bint internal) except -1
     cdef bytes link(self, bytes trace_id, bytes span_id, int flags, bytes tracestate)
-    cdef int _message(self, Message message, Form form) except -1
-    cdef int _attribute(self, str name, object value) except -1
-    cdef int _text(self, bytes key, bytes text) except -1
-    cdef int _number(self, bytes key, long long value) except -1
+    cdef int _attributes(self, list attributes, Form form) except -1
+    cdef int _attribute(self, bytes key, object value) except -1
+    cdef int _string(self, Writer w, bytes key, str words) except -1
+    cdef int _text(self, Writer w, bytes key, bytes text) except -1
     cdef bytes _key(self, str name)
     cdef Encoded _encoded(self, Endpoints endpoints, Form form)
-    cdef object _server(self, Encoded encoded, Message request, Endpoints endpoints, Form form)
+    cdef bytes _client(self, Encoded encoded, Endpoints endpoints)
+    cdef int _server(self, Encoded encoded, Message request, Endpoints endpoints, Form form) except -1
     cdef int _url(self, Message request, Endpoints endpoints, Form form) except -1
-    cdef bytes _clean(self, bytes text)
+    cdef bytes _origin(self, Encoded encoded, Message request, Endpoints endpoints)

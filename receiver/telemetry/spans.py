@@ -27,10 +27,26 @@ if not cython.compiled:
 # Longer text is cut: a header may have 64 KiB, and backends refuse or drop such attributes anyway.
 TEXT_MAX = 4096
 
+# Keys of attributes by the identity of their names, direct-mapped; a protocol has some ten of them. A power of two.
+NEAR = 64
+
 # Typed here once: an attribute of another module is looked up in a dict each time.
-CLIENT = semconv.CLIENT_ADDRESS
 # Field 6 once more: of a field that comes twice the last one counts (protobuf encoding, "Last One Wins").
 KIND_INTERNAL = bytes((0x30, semconv.KIND_INTERNAL))
+# ScopeSpans.spans = 2 with room for its length; Span.trace_id = 1, of 16 bytes.
+HEAD = b"\x12\x80\x80\x00\x0a\x10"
+# Span.span_id = 2 and parent_span_id = 4, of 8 bytes; flags = 16, fixed32.
+SPAN_ID = b"\x12\x08"
+PARENT_ID = b"\x22\x08"
+FLAGS = b"\x85\x01"
+KEY_REPEATS = otlp.key(semconv.REPEATS)
+KEY_OUTCOME = otlp.key(semconv.OUTCOME)
+KEY_CLIENT = otlp.key(semconv.CLIENT_ADDRESS)
+KEY_PEER_ADDRESS = otlp.key(semconv.NETWORK_PEER_ADDRESS)
+KEY_PEER_PORT = otlp.key(semconv.NETWORK_PEER_PORT)
+KEY_TRANSPORT = otlp.key(semconv.NETWORK_TRANSPORT)
+KEY_SERVER_ADDRESS = otlp.key(semconv.SERVER_ADDRESS)
+KEY_SERVER_PORT = otlp.key(semconv.SERVER_PORT)
 KEY_PATH = otlp.key(semconv.URL_PATH)
 KEY_QUERY = otlp.key(semconv.URL_QUERY)
 KEY_FULL = otlp.key(semconv.URL_FULL)
@@ -60,10 +76,12 @@ class Encoded:
 
     def __init__(self) -> None:
         self.peer = b""
-        self.client = b""
+        self.client: bytes | None = None
         self.server_address: str | None = None
         self.server_port = -1
-        self.server = b""
+        self.ends = b""  # the server's name, and `peer`
+        self.scheme: str | None = None
+        self.origin: bytes | None = None  # of `url.full`: up to the path, of `scheme`
 
 
 class Spans:
@@ -74,7 +92,10 @@ class Spans:
         self.redactor = redactor
         self.count = 0
         self.cut = 0
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str, bytes] = {semconv.CLIENT_ADDRESS: KEY_CLIENT}
+        self._near_names: list[str | None] = [None] * NEAR
+        self._near_keys: list[bytes] = [b""] * NEAR
+        self._piece = Writer(256)  # where what one flow fixes is made
 
     def write(
         self,
@@ -96,27 +117,26 @@ class Spans:
         endpoints: Endpoints = roundtrip.endpoints
         form: Form = series.form
         begin: cython.Py_ssize_t = w.size
-        w.put(b"\x12\x80\x80\x00\x0a\x10")
+        w.put(HEAD)
         w.put(trace_id)
-        w.put(b"\x12\x08")
+        w.put(SPAN_ID)
         w.put(span_id)
         if parent_id is not None:
-            w.put(b"\x22\x08")
+            w.put(PARENT_ID)
             w.put(parent_id)
         if tracestate is not None and len(tracestate) > 0:
             w.byte(0x1A)
             w.varint(len(tracestate))
             w.put(tracestate)
-        w.put(b"\x85\x01")
+        w.put(FLAGS)
         w.fixed32(flags)
-        w.put(series.span_head)
-        if internal:
-            w.put(KIND_INTERNAL)
         w.byte(0x39)
         w.fixed64(request.first_ns)
         w.byte(0x41)
         w.fixed64(roundtrip.end_ns)
-        w.put(series.span_attributes)
+        w.put(series.span)
+        if internal:
+            w.put(KIND_INTERNAL)
         if link is not None:
             w.put(link)
         encoded: Encoded = self._encoded(endpoints, form)
@@ -126,23 +146,24 @@ class Spans:
             or encoded.server_port < 0
         ):
             self._server(encoded, request, endpoints, form)
-        w.put(encoded.server)
-        w.put(encoded.peer)
-        client_known: cython.int = self._message(request, form)
-        if response is not None:
-            self._message(response, form)
+        w.put(encoded.ends)
+        client_known: cython.int = 0
+        if request.attributes is not None:
+            client_known = self._attributes(request.attributes, form)
+        if response is not None and response.attributes is not None:
+            self._attributes(response.attributes, form)
         if form.client_address and not client_known:
-            w.put(encoded.client)
+            w.put(self._client(encoded, endpoints))
         if request.path is not None:
             if form.path_original is None:
                 self._url(request, endpoints, form)
             elif request.operation == "_OTHER" and len(request.path) > 0:
                 first: cython.Py_ssize_t = 1 if request.path[0] == 0x2F else 0
-                self._text(self._key(form.path_original), self.redactor.path(request.path, first, len(request.path)))
+                self._text(self.writer, self._key(form.path_original), self.redactor.path(request.path, first, len(request.path)))
         if request.repeats > 0:
-            self._attribute(semconv.REPEATS, request.repeats)
+            self._attribute(KEY_REPEATS, request.repeats)
         if roundtrip.outcome > OUTCOME_ONE_WAY:
-            self._attribute(semconv.OUTCOME, OUTCOMES[roundtrip.outcome])
+            self._attribute(KEY_OUTCOME, OUTCOMES[roundtrip.outcome])
         size: cython.Py_ssize_t = w.size - begin - 4
         if size >= 0x20_0000:
             w.rewind(begin)  # 2 MiB of attributes: the caps above make it impossible, this makes it harmless
@@ -163,46 +184,49 @@ class Spans:
         encoded: Encoded | None = endpoints.encoded
         if encoded is None:
             encoded = Encoded()
-            parts: list[bytes] = []
             if form.peer:
-                address = endpoints.server_address if form.client else endpoints.client_address
-                port = endpoints.server_port if form.client else endpoints.client_port
-                parts.append(otlp.span_attribute(semconv.NETWORK_PEER_ADDRESS, address))
-                parts.append(otlp.span_attribute(semconv.NETWORK_PEER_PORT, port))
-                parts.append(otlp.span_attribute(semconv.NETWORK_TRANSPORT, endpoints.transport))
-            encoded.peer = b"".join(parts)
-            encoded.client = otlp.span_attribute(semconv.CLIENT_ADDRESS, endpoints.client_address)
+                w: Writer = self._piece
+                self._string(w, KEY_PEER_ADDRESS, endpoints.server_address if form.client else endpoints.client_address)
+                w.number(KEY_PEER_PORT, endpoints.server_port if form.client else endpoints.client_port)
+                self._string(w, KEY_TRANSPORT, endpoints.transport)
+                encoded.peer = w.take()
             endpoints.encoded = encoded
         return encoded
 
-    def _server(self, encoded: Encoded, request: Message, endpoints: Endpoints, form: Form) -> None:
+    def _client(self, encoded: Encoded, endpoints: Endpoints) -> bytes:
+        if encoded.client is None:
+            self._string(self._piece, KEY_CLIENT, endpoints.client_address)
+            encoded.client = self._piece.take()
+        return encoded.client
+
+    def _server(self, encoded: Encoded, request: Message, endpoints: Endpoints, form: Form) -> cython.int:
         encoded.server_address = request.server_address
         encoded.server_port = request.server_port
-        address = request.server_address
-        port = request.server_port
-        if address is None:
-            address = endpoints.server_name
+        w: Writer = self._piece
+        port: cython.int = request.server_port
+        if request.server_address is not None:
+            self._string(w, KEY_SERVER_ADDRESS, request.server_address)
+        else:
+            self._string(w, KEY_SERVER_ADDRESS, endpoints.server_name)
             port = endpoints.server_port
-        parts = [otlp.span_attribute(semconv.SERVER_ADDRESS, address)]
-        if port and port != form.default_port:
-            parts.append(otlp.span_attribute(semconv.SERVER_PORT, port))
-        encoded.server = b"".join(parts)
+        if port != 0 and port != form.default_port:
+            w.number(KEY_SERVER_PORT, port)
+        w.put(encoded.peer)
+        encoded.ends = w.take()
+        encoded.origin = None
+        return 0
 
-    def _message(self, message: Message, form: Form) -> cython.int:
-        """Write its attributes; returns 1 when client.address is among them."""
-        attributes: list[Any] = message.attributes
+    def _attributes(self, attributes: list[Any], form: Form) -> cython.int:
+        """Write a message's; returns 1 when client.address is among them."""
         found: cython.int = 0
-        if attributes is None:
-            return 0
         n: cython.Py_ssize_t = len(attributes)
         i: cython.Py_ssize_t = 0
         while i < n - 1:
-            name: str = attributes[i]
-            value: object = attributes[i + 1]
-            i += 2
-            if name is CLIENT or name == CLIENT:
+            key: bytes = self._key(attributes[i])
+            if key is KEY_CLIENT:
                 found = 1
-            self._attribute(name, value)
+            self._attribute(key, attributes[i + 1])
+            i += 2
         return found
 
     def _url(self, request: Message, endpoints: Endpoints, form: Form) -> cython.int:
@@ -211,10 +235,20 @@ class Spans:
         if request.query is not None:
             query = self.redactor.query(request.query, 0, len(request.query))
         if not form.url_full:
-            self._text(KEY_PATH, path)
+            self._text(self.writer, KEY_PATH, path)
             if query is not None:
-                self._text(KEY_QUERY, query)
+                self._text(self.writer, KEY_QUERY, query)
             return 0
+        whole: bytes = self._origin(endpoints.encoded, request, endpoints) + path
+        if query is not None:
+            whole = whole + b"?" + query
+        self._text(self.writer, KEY_FULL, whole)
+        return 0
+
+    def _origin(self, encoded: Encoded, request: Message, endpoints: Endpoints) -> bytes:
+        """Scheme, host and port of a URL; `encoded` knows the request's server already."""
+        if encoded.origin is not None and encoded.scheme is request.namespace:
+            return encoded.origin
         address = request.server_address
         port = request.server_port
         if address is None:
@@ -224,67 +258,49 @@ class Spans:
         host = f"[{address}]" if ":" in address else address
         if port and port != (443 if scheme == "https" else 80):
             host = f"{host}:{port}"
-        whole: bytes = f"{scheme}://{host}".encode() + path
-        if query is not None:
-            whole = whole + b"?" + query
-        self._text(KEY_FULL, whole)
-        return 0
+        encoded.scheme = request.namespace
+        encoded.origin = f"{scheme}://{host}".encode()
+        return encoded.origin
 
     def _key(self, name: str) -> bytes:
+        place: cython.Py_ssize_t
+        if cython.compiled:
+            place = cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, name)) >> 4
+        else:
+            place = id(name) >> 4
+        place &= NEAR - 1
+        if self._near_names[place] is name:
+            return self._near_keys[place]
         key: bytes | None = self._keys.get(name)
         if key is None:
             key = otlp.key(name)
             self._keys[name] = key
+        self._near_names[place] = name
+        self._near_keys[place] = key
         return key
 
-    def _attribute(self, name: str, value: Any) -> cython.int:
-        key: bytes = self._key(name)
+    def _attribute(self, key: bytes, value: Any) -> cython.int:
         if isinstance(value, bytes):
-            return self._text(key, value)
+            return self._text(self.writer, key, value)
         if isinstance(value, str):
-            return self._text(key, value.encode("utf-8", "replace"))
+            return self._string(self.writer, key, value)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.writer.put(otlp.span_attribute(name, value))
+            self.writer.put(otlp.field(0x4A, key + otlp.field(0x12, otlp.any_value(value))))
             return 0
-        return self._number(key, value)
+        number: cython.longlong = value
+        return self.writer.number(key, number if number > 0 else 0)
 
-    def _number(self, key: bytes, value: cython.longlong) -> cython.int:
-        w: Writer = self.writer
-        if value < 0:
-            value = 0
-        n: cython.int = 1 + Writer.varint_size(value)
-        w.byte(0x4A)
-        w.varint(len(key) + 2 + n)
-        w.put(key)
-        w.byte(0x12)
-        w.byte(n)
-        w.byte(0x18)
-        return w.varint(value)
+    def _string(self, w: Writer, key: bytes, words: str) -> cython.int:
+        return self._text(w, key, words.encode("utf-8", "replace"))
 
-    def _text(self, key: bytes, text: bytes) -> cython.int:
-        w: Writer = self.writer
-        text = self._clean(text)
-        n: cython.Py_ssize_t = len(text)
-        inner: cython.Py_ssize_t = 1 + Writer.varint_size(n) + n
-        w.byte(0x4A)
-        w.varint(len(key) + 1 + Writer.varint_size(inner) + inner)
-        w.put(key)
-        w.byte(0x12)
-        w.varint(inner)
-        w.byte(0x0A)
-        w.varint(n)
-        return w.put(text)
-
-    def _clean(self, text: bytes) -> bytes:
+    def _text(self, w: Writer, key: bytes, text: bytes) -> cython.int:
         """Valid UTF-8 of at most TEXT_MAX bytes: proto3 refuses a message with anything else in a string."""
         if len(text) > TEXT_MAX:
             text = text[:TEXT_MAX]
             self.cut += 1
-        i: cython.Py_ssize_t
-        for i in range(len(text)):
-            if text[i] >= 0x80:
-                return text.decode("utf-8", "replace").encode()
-        return text
+        if not w.text(key, text):
+            w.put(otlp.field(0x4A, key + otlp.field(0x12, otlp.field(0x0A, text.decode("utf-8", "replace").encode()))))
+        return 0
 
     def take(self) -> tuple[bytes, int]:
         """The batch and how many spans it has; a new one begins."""

@@ -1,5 +1,7 @@
 cimport cython
 
+cdef Py_ssize_t _varint(unsigned char *to, Py_ssize_t at, unsigned long long value) noexcept
+
 @cython.final
 cdef class Writer:
     cdef bytearray _buf
@@ -11,6 +13,11 @@ cdef class Writer:
     cpdef int varint(self, unsigned long long value) except -1
     cpdef int fixed32(self, unsigned long long value) except -1
     cpdef int fixed64(self, unsigned long long value) except -1
+    cpdef bint text(self, bytes key, bytes text) except -1
+    cpdef int number(self, bytes key, unsigned long long value) except -1
+    cdef int _key_value(self, bytes key, Py_ssize_t n) except -1
+    @staticmethod
+    cdef bint _is_ascii(bytes text) except -1
     cpdef int patch3(self, Py_ssize_t at, Py_ssize_t value) except -1
     cpdef bytes take(self)
     cpdef int rewind(self, Py_ssize_t size) except -1

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.internal import decoder, encoder  # type: ignore[import-untyped]  # no stubs of what is internal
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from receiver.wire.writer import Writer
 
@@ -72,3 +73,31 @@ def test_rewind_forgets_the_end() -> None:
     for wrong in (-1, 1):
         with pytest.raises(IndexError):
             writer.rewind(wrong)
+
+
+KEY = b"\x0a\x03a.b"
+
+
+@given(st.text(max_size=300), st.integers(1, 40))
+def test_text_attribute_is_what_protobuf_reads(words: str, room: int) -> None:
+    writer = Writer(room)
+    wrote = writer.text(KEY, words.encode())
+    assert wrote == words.isascii()
+    span = Span.FromString(writer.take())
+    assert [(each.key, each.value.string_value) for each in span.attributes] == ([("a.b", words)] if wrote else [])
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 16_379, 16_380, 16_384])
+def test_text_attribute_where_its_lengths_grow(size: int) -> None:
+    writer = Writer(1)
+    writer.text(KEY, b"x" * size)
+    (attribute,) = Span.FromString(writer.take()).attributes
+    assert attribute.value.string_value == "x" * size
+
+
+@given(st.integers(0, (1 << 63) - 1), st.integers(1, 40))
+def test_number_attribute_is_what_protobuf_reads(value: int, room: int) -> None:
+    writer = Writer(room)
+    writer.number(KEY, value)
+    (attribute,) = Span.FromString(writer.take()).attributes
+    assert (attribute.key, attribute.value.int_value) == ("a.b", value)
