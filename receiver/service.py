@@ -301,7 +301,10 @@ class Service:
     # -- setting up ------------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
-        self._traces = [cast(SpanExporter, self.exporters[name]) for name in self.config.exporters_of("traces")]
+        tracing = self.config.exporters_of("traces")
+        self._traces = [cast(SpanExporter, self.exporters[name]) for name in tracing]
+        waits = [float(item.sending_queue.batch.flush_timeout) for item in tracing.values() if isinstance(item, OtlpGrpcExporter)]
+        self._flush_s = min(waits, default=1.0)
         self._metrics = [
             (self.exporters[name], float(getattr(item, "interval", 60.0)))
             for name, item in self.config.exporters_of("metrics").items()
@@ -387,8 +390,7 @@ class Service:
         if not self._files and packet_ns - self._ticked_ns >= LAG_NS:
             self._ticked_ns = packet_ns
             self.engine.tick(packet_ns)
-        if now_s - self._flushed_s >= 1.0:
-            self._flushed_s = now_s
+        if now_s - self._flushed_s >= self._flush_s:
             self._flush_spans()
         if not self._files:
             self._export_metrics(force=False)
@@ -401,15 +403,18 @@ class Service:
             self._do_reload()
 
     def _flush_spans(self) -> None:
+        # A batch that was full counts as well: the next one has its whole time.
+        self._flushed_s = time.monotonic()
         spans = self.telemetry.spans
         if spans is None or spans.count == 0:
             return
-        blob, count = spans.take()
-        self.accounts.spans.taken += count
-        for exporter in self._traces:
-            if self._files:
-                self._wait_for_room(exporter)
-            exporter.export_spans(blob, count)
+        blob, count = spans.lend()
+        with blob:
+            self.accounts.spans.taken += count
+            for exporter in self._traces:
+                if self._files:
+                    self._wait_for_room(exporter)
+                exporter.export_spans(blob, count)
 
     def _wait_for_room(self, exporter: Exporter) -> None:
         """Hold the file back while the queue is more than half full, as long as it moves."""

@@ -29,12 +29,12 @@ class DebugExporter:
         if self._verbosity == "detailed":
             log.info("%s: resource %s", self.name, " ".join(f"{key}={value}" for key, value in self._resource.attributes))
 
-    def export_spans(self, blob: bytes, count: int) -> None:
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None:
         self._spans += count
         log.info("%s: %d spans, %d bytes", self.name, count, len(blob))
         if self._verbosity == "basic":
             return
-        for span in read_spans(blob):
+        for span in read_spans(bytes(blob)):
             log.info("%s", describe_span(span, full=self._verbosity == "detailed"))
 
     def export_metrics(self, snapshot: Snapshot) -> None:

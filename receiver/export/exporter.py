@@ -31,6 +31,6 @@ class Exporter(Protocol):
 
 
 class SpanExporter(Exporter, Protocol):
-    """One that takes spans too: `count` of them, each tagged as ScopeSpans.spans."""
+    """One that takes spans too: `count` of them, each tagged as ScopeSpans.spans. The blob is only lent."""
 
-    def export_spans(self, blob: bytes, count: int) -> None: ...
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None: ...

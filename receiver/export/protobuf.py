@@ -65,7 +65,7 @@ def double(field: int, value: float) -> bytes:
     return tag(field, WIRE_FIXED64) + _DOUBLE.pack(value)
 
 
-def read_varint(content: bytes, at: int) -> tuple[int, int]:
+def read_varint(content: bytes | memoryview, at: int) -> tuple[int, int]:
     """The number at `at`, and where it ends. Raises ValueError when it does not end, or runs over 64 bits."""
     number = shift = 0
     while at < len(content) and shift < 70:

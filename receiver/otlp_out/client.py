@@ -107,7 +107,7 @@ class OtlpExporter:
         self._spans.start()
         self._metrics.start()
 
-    def export_spans(self, blob: bytes, count: int) -> None:
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None:
         """Take over `count` spans, each tagged as `ScopeSpans.spans` (0x12, length, Span). Never blocks."""
         left = count
         try:

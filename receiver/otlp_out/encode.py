@@ -73,7 +73,7 @@ class SpanRequests:
         self._schema = text(3, resource.schema_url)
         self._room = max_size - len(self._resource) - len(self._scope) - 2 * len(self._schema) - _ENVELOPE
 
-    def wrap(self, blob: bytes) -> bytes:
+    def wrap(self, blob: bytes | memoryview) -> bytes:
         schema = self._schema
         scope_spans = len(self._scope) + len(blob) + len(schema)
         scope_head = b"\x12" + varint(scope_spans)  # ResourceSpans.scope_spans = 2
@@ -81,7 +81,7 @@ class SpanRequests:
         head = b"\x0a" + varint(resource_spans)  # ExportTraceServiceRequest.resource_spans = 1
         return b"".join((head, self._resource, scope_head, self._scope, blob, schema, schema))
 
-    def split(self, blob: bytes, count: int) -> Iterator[tuple[bytes, int]]:
+    def split(self, blob: bytes | memoryview, count: int) -> Iterator[tuple[bytes, int]]:
         """Requests with their numbers of spans. Spans that are too large alone are missing from the sum.
 
         Raises ValueError when the blob is not a row of `spans` fields.

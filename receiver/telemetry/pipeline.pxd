@@ -7,6 +7,7 @@ from receiver.wire.records cimport VANTAGE_SERVER
 cimport cython
 
 cdef Py_ssize_t INBOUND_MAX
+cdef Py_ssize_t BATCH_MAX
 cdef Py_ssize_t SENT_MAX
 cdef int HAS_IS_REMOTE
 cdef int IS_REMOTE

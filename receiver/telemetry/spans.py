@@ -302,6 +302,12 @@ class Spans:
             w.put(otlp.field(0x4A, key + otlp.field(0x12, otlp.field(0x0A, text.decode("utf-8", "replace").encode()))))
         return 0
 
+    def lend(self) -> tuple[memoryview, int]:
+        """As `take`, without a copy: to be released before the next span is written."""
+        count = self.count
+        self.count = 0
+        return self.writer.lend(), count
+
     def take(self) -> tuple[bytes, int]:
         """The batch and how many spans it has; a new one begins."""
         count = self.count

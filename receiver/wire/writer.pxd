@@ -20,6 +20,7 @@ cdef class Writer:
     cdef bint _is_ascii(bytes text) except -1
     cpdef int patch3(self, Py_ssize_t at, Py_ssize_t value) except -1
     cpdef bytes take(self)
+    cpdef object lend(self)
     cpdef int rewind(self, Py_ssize_t size) except -1
     @staticmethod
     cdef int varint_size(unsigned long long value) noexcept

@@ -178,6 +178,13 @@ class Writer:
             return whole
         return bytes(self._buf[:n])
 
+    def lend(self) -> memoryview:
+        """All that was written, in place; the writer is empty afterwards. To be released before anything else is written, which
+        would overwrite it."""
+        n: cython.Py_ssize_t = self.size
+        self.size = 0
+        return memoryview(self._buf)[:n]
+
     @staticmethod
     def varint_size(value: cython.ulonglong) -> cython.int:
         n: cython.int = 1

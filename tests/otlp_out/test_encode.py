@@ -101,9 +101,10 @@ def test_resource_without_anything_is_legal():
     assert ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans[0].name == "x"
 
 
-def test_blob_over_the_limit_is_split_between_spans():
+@pytest.mark.parametrize("lent", [bytes, memoryview])
+def test_blob_over_the_limit_is_split_between_spans(lent):
     spans = [Span(name="x" * (i * 97 % 3000)) for i in range(200)]
-    requests = list(SpanRequests(RESOURCE, 16_384).split(b"".join(map(tagged, spans)), 200))
+    requests = list(SpanRequests(RESOURCE, 16_384).split(lent(b"".join(map(tagged, spans))), 200))
     assert len(requests) > 1
     assert all(len(payload) <= 16_384 for payload, _ in requests)
     assert sum(count for _, count in requests) == 200

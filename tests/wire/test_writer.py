@@ -101,3 +101,22 @@ def test_number_attribute_is_what_protobuf_reads(value: int, room: int) -> None:
     writer.number(KEY, value)
     (attribute,) = Span.FromString(writer.take()).attributes
     assert (attribute.key, attribute.value.int_value) == ("a.b", value)
+
+
+def test_what_is_lent_is_what_was_written() -> None:
+    writer = Writer(4)
+    for words in (b"first one", b"another", b""):
+        writer.put(words)
+        with writer.lend() as lent:
+            assert (bytes(lent), writer.size) == (words, 0)
+
+
+def test_what_is_lent_cannot_be_moved() -> None:
+    writer = Writer(4)
+    writer.put(b"abcd")
+    with writer.lend() as lent:
+        with pytest.raises(BufferError):
+            writer.put(b"x" * 100)
+        assert bytes(lent) == b"abcd"
+    writer.put(b"x" * 100)
+    assert writer.take() == b"x" * 100

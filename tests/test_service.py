@@ -1,0 +1,60 @@
+"""When the service hands spans over: on a clock of the test's, with packets of the benchmarks' generator."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver import service as module
+from receiver.config import Batch, Config, Duration, OtlpGrpcExporter, PcapReceiver, Pipeline, Receivers, SendingQueue
+from receiver.config import Service as ServiceSettings
+from receiver.export.debug import read_spans
+from receiver.service import Service
+from tests.bench.generate import LINK_ETHERNET, Workload, batches, packets
+
+
+class Recorder:
+    """An exporter of spans that keeps what it got."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None:
+        assert len(list(read_spans(bytes(blob)))) == count
+        self.batches.append(count)
+
+
+@pytest.mark.parametrize("wait_s", [1.0, 5.0])
+def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
+    exporter = OtlpGrpcExporter(sending_queue=SendingQueue(batch=Batch(flush_timeout=Duration(wait_s))))
+    config = Config(
+        receivers=Receivers(pcap=PcapReceiver(interfaces=("lo",), local_addresses=("10.2.0.1",))),
+        exporters={"otlp_grpc": exporter},
+        service=ServiceSettings(pipelines={"traces": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}),
+    )
+    service = Service(config)
+    recorder = Recorder()
+    service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
+    workload = Workload(connections=1, roundtrips_each=3)
+    frames = list(packets(workload))
+
+    def see(some: slice) -> None:
+        for joined, records in batches(frames[some]):
+            service.engine.process_batch(joined, records, LINK_ETHERNET)
+
+    service._tick(frames[0][0])
+    see(slice(0, 5))
+    now_s += wait_s - 0.1
+    service._tick(frames[5][0])
+    assert recorder.batches == []
+    service._flush_spans()  # as a full batch does
+    see(slice(5, None))
+    now_s += wait_s - 0.1
+    service._tick(frames[-1][0])
+    assert recorder.batches == [1]
+    now_s += 0.2
+    service._tick(frames[-1][0])
+    assert recorder.batches == [1, 2]
