@@ -43,10 +43,11 @@ class Accounts:
         self.began_s = time.monotonic()
         self.spans = SpanCounts()
         self.exporters: dict[str, Exporter] = {}
+        self._known: dict[Attributes, Attributes] = {}
 
     def metrics(self, capture: CaptureStats) -> list[Metric]:
         """All self-metrics that have a value."""
-        out = _Collector(self.start_ns)
+        out = _Collector(self.start_ns, self._known)
         engine, table, reading = self.engine, self.engine.table, self.engine.reading
         pairing, limits = reading.pairing, table.limits
         out.add("pcap_receiver.capture.packets", engine.packets)
@@ -140,8 +141,11 @@ class Accounts:
 class _Collector:
     """Gathers points under their definitions, in the table's order of first use."""
 
-    def __init__(self, start_ns: int) -> None:
+    def __init__(self, start_ns: int, known: dict[Attributes, Attributes]) -> None:
+        """`known` is kept from one gathering to the next: exporters know a series again by the identity of its attributes. Here
+        they are words of our own, few, and strings all."""
         self._start_ns = start_ns
+        self._known = known
         self._points: dict[str, list[NumberPoint]] = {}
         self._extra: list[Metric] = []
 
@@ -166,6 +170,7 @@ class _Collector:
     def add(self, name: str, value: int | float, **labels: str) -> None:
         definition = semconv.SELF[name]
         attributes: Attributes = tuple(sorted(labels.items()))
+        attributes = self._known.setdefault(attributes, attributes)
         start_ns = 0 if definition.kind == "gauge" else self._start_ns
         self._points.setdefault(name, []).append(NumberPoint(attributes=attributes, start_ns=start_ns, value=value))
 

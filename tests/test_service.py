@@ -25,17 +25,21 @@ class Recorder:
         self.batches.append(count)
 
 
-@pytest.mark.parametrize("wait_s", [1.0, 5.0])
-def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
-    exporter = OtlpGrpcExporter(sending_queue=SendingQueue(batch=Batch(flush_timeout=Duration(wait_s))))
+def make_service(batch: Batch) -> Service:
+    exporter = OtlpGrpcExporter(sending_queue=SendingQueue(batch=batch))
     config = Config(
         receivers=Receivers(pcap=PcapReceiver(interfaces=("lo",), local_addresses=("10.2.0.1",))),
         exporters={"otlp_grpc": exporter},
         service=ServiceSettings(pipelines={"traces": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}),
     )
-    service = Service(config)
+    return Service(config)
+
+
+@pytest.mark.parametrize("wait_s", [1.0, 5.0])
+def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
+    service = make_service(Batch(flush_timeout=Duration(wait_s)))
     recorder = Recorder()
     service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
     workload = Workload(connections=1, roundtrips_each=3)
@@ -58,3 +62,16 @@ def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: flo
     now_s += 0.2
     service._tick(frames[-1][0])
     assert recorder.batches == [1, 2]
+
+
+def test_a_series_has_the_same_attributes_in_every_snapshot() -> None:
+    """Exporters keep what they encoded of a series under the identity of its attributes."""
+    service = make_service(Batch())
+    for joined, records in batches(packets(Workload(connections=2, roundtrips_each=3))):
+        service.engine.process_batch(joined, records, LINK_ETHERNET)
+    first, second = (
+        [(metric.name, point.attributes) for metric in service.snapshot().metrics for point in metric.points] for _ in range(2)
+    )
+    assert len(first) > 40
+    assert first == second
+    assert all(before[1] is after[1] for before, after in zip(first, second, strict=True))

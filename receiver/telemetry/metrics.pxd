@@ -53,6 +53,7 @@ cdef class Metrics:
     cdef readonly long long overflowed
     cdef long long[::1] outcomes
     cdef list protocols
+    cdef dict _told
     cdef Series observe(self, Roundtrip roundtrip)
     cdef Series _find(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)
     cdef Series _make(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)

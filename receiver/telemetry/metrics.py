@@ -165,6 +165,7 @@ class Metrics:
             self.forms.append(by_shape[f"{protocol.family}/client"])
         self.near: list[Series | None] = [None] * NEAR
         self.overflowed = 0
+        self._told: dict[Attributes, Attributes] = {}
         self.outcomes = array("q", bytes(8 * len(OUTCOMES) * len(protocols)))
 
     def observe(self, roundtrip: Roundtrip) -> Series | None:
@@ -353,6 +354,7 @@ class Metrics:
                 value = self.outcomes[protocol.number * 7 + i]
                 if value:
                     attributes: Attributes = (("outcome", outcome), ("protocol", protocol.name))
+                    attributes = self._told.setdefault(attributes, attributes)  # exporters know them again by identity
                     points.append(NumberPoint(attributes=attributes, start_ns=start_ns, value=value))
         return Metric(
             name=definition.name, unit=definition.unit, description=definition.description, kind="sum", points=tuple(points)
