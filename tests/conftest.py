@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 from importlib.machinery import ExtensionFileLoader
@@ -11,8 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-
-importlib.import_module("receiver.otlp_out")  # before any test loads gRPC: it works here as it does in the program
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
