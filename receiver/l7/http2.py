@@ -1055,7 +1055,9 @@ class Http2Decoder(Decoder):
         key: cython.Py_ssize_t = c.u32(at + 5)
         good: cython.bint = False
         if kind == H2_DATA:
+            # An empty one that does not end the stream says nothing, and is what the end of a WINDOW_UPDATE looks like.
             good = key != 0 and flags & ~(END_STREAM | PADDED) == 0 and length <= LIKELY_MAX
+            good = good and (length > 0 or flags & END_STREAM != 0)
         elif kind == H2_HEADERS:
             good = key != 0 and flags & ~(END_STREAM | END_HEADERS | PADDED | PRIORITY) == 0 and 0 < length <= BLOCK_MAX
         elif kind == H2_PRIORITY:

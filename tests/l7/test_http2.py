@@ -471,6 +471,18 @@ def test_hole_inside_a_body_does_no_harm() -> None:
     assert answered(seen) == [("ok", "/", 200)] and seen[0]["http.response.body.size"] == 1000
 
 
+def test_end_of_a_window_update_is_not_taken_for_a_frame() -> None:
+    """Cut behind its type it looks like the head of an empty DATA frame on the stream that its increment is the number of."""
+    talk = Talk().request(5, path="/first", method="POST")
+    talk.run.gap(TO_SERVER, 50)
+    block = talk.block(TO_SERVER, (":method", "GET"), (":scheme", "http"), (":path", "/second"), (":authority", "a.test"))
+    rest = frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\5")[4:]
+    talk.say(TO_SERVER, rest + frame(HEADERS, END_HEADERS, 43, block) + frame(DATA, END_STREAM, 43, b"x"))
+    seen = talk.answer(5, "200").answer(43, "200").end()
+    assert answered(seen) == [("ok", "/first", 200), ("ok", "/second", 200)]
+    assert talk.run.reading.bytes_set_aside == len(rest) == 9
+
+
 def test_stream_of_events_does_not_time_out_once_it_is_answered() -> None:
     talk = Talk().request(1, path="/events").request(3, path="/silent").answer(1, "200", ends=False)
     talk.run.conversation.expire(talk.run.ts_ns + 3_600_000_000_000)
