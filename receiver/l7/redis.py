@@ -197,6 +197,8 @@ class RedisDecoder(Decoder):
                 self._request(out)
         else:
             self._response(c, out)
+        if self.replication:
+            out.piece |= ENDS  # of what is replicated nothing is read, and the rest of this message is not told from it
         return 1
 
     def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:

@@ -508,6 +508,22 @@ def test_replication_stream_is_left_alone(first: bytes) -> None:
     assert run.pairing.unmatched == 0
 
 
+@pytest.mark.parametrize("said", [command("REPLCONF", "ACK", 1), command("SYNC", "more")])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_what_begins_replication_is_over_with_the_piece_that_says_so(said: bytes, size: int) -> None:
+    run = Run(ALONE)
+    for i in range(0, len(said), size):
+        run.feed(TO_SERVER, said[i : i + size])
+    assert [(one["operation"], one.outcome) for one in run.seen] == [(said.split(b"\r\n")[2].decode(), "one_way")]
+    assert len(run.end()) == 1
+
+
+def test_answer_that_begins_replication_may_come_in_pieces() -> None:
+    run = Run(ALONE).feed(TO_SERVER, command("PSYNC", "?", -1)).feed(TO_CLIENT, b"+FULLRESYNC " + b"0" * 2000)
+    assert told(run.seen) == [("PSYNC", "ok", None)]
+    assert len(run.feed(TO_CLIENT, b"0 1\r\n$5\r\nREDIS").end()) == 1
+
+
 def test_replication_joined_late_is_given_up_at_the_first_acknowledgement() -> None:
     run = Run(ALONE, from_start=False).feed(TO_CLIENT, command("SELECT", 0) + command("SET", "a", 1))
     run.feed(TO_SERVER, command("REPLCONF", "ACK", 1)).feed(TO_CLIENT, command("INCR", "a"))
@@ -889,9 +905,9 @@ def emitted(vector: Vector, vantage: int) -> tuple[bytes, list[Any]]:
         else:
             conversation.feed(event.direction, event.payload, 0, len(event.payload), event.ts_ns)
     conversation.end(5, event.ts_ns)
-    data, count = spans.take()
+    lent, count = spans.lend()
     assert count == len(vector.expected)
-    return data, metrics.durations()
+    return bytes(lent), metrics.durations()
 
 
 @pytest.mark.parametrize("vantage", [0, 1])
