@@ -24,7 +24,7 @@ from receiver.wire.sequence import Sequence
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
     from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT
 
 FIN = 0x01
 SYN = 0x02
@@ -188,7 +188,7 @@ class Engine:
             flow.consumer = consumer
             if flow.to_server is None:
                 flow.open_streams()
-        stream: Stream = flow.to_client if direction == TO_CLIENT else flow.to_server
+        stream: Stream = flow.stream(direction)
         stream.push(seg, buf, consumer)
         if not flow.listed:
             flow.listed = True
@@ -213,7 +213,7 @@ class Engine:
             self.table.limits.bytes_truncated += missing
             consumer.gap(direction, missing, seg.ts_ns)
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
-        if self.table.direction_of(flow, seg) == TO_CLIENT:
+        if flow.direction_of(seg) == TO_CLIENT:  # its roles may have changed by what it says
             self.table.answer(flow)
             if consumer.rest():
                 flow.consumer = None
@@ -235,10 +235,7 @@ class Engine:
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
         if flow.consumer is not None:
-            if direction == TO_SERVER:
-                flow.to_server.reset(seg)
-            else:
-                flow.to_client.reset(seg)
+            flow.stream(direction).reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
     def _over(self, flow: Flow, outcome: cython.int, now_ns: cython.longlong) -> cython.int:

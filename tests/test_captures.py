@@ -117,7 +117,7 @@ def test_twice_read_is_byte_for_byte_the_same(capture: Path) -> None:
             Metrics(protocols, 2000, False, (), RouteTable()), Spans(Redactor()), Sampler(), Identities(lambda n: b"\x07" * n)
         )
         read(capture, make_engine(Config(), telemetry, detail=True, local=()))
-        return telemetry.spans.take()[0]
+        return bytes(telemetry.spans.lend()[0])
 
     first = spans()
     assert first

@@ -410,7 +410,7 @@ class Conversation(Consumer):
             connection.detected = True
             detected = self.reading.detected
             detected[protocol.name] = detected.get(protocol.name, 0) + 1
-        if not self.from_start and not self.datagrams:
+        if uncertain:
             self.to_server.resync = True
             self.to_client.resync = True
         return 0

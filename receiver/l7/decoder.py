@@ -3,7 +3,8 @@
 Room: l7. A decoder is given one connection's bytes, both directions, in order, and says what messages they are. It knows
 nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 
-- `meet` is told who talks to whom, once, before the first frame.
+- `meet` is told who talks to whom, before the first frame. One that reads datagrams serves another flow once all its questions are
+  answered: it is told again then, and forgets what it knew of the flow before.
 - `frame` looks at what is there and says how many bytes it wants together: 0 when it cannot tell yet, -1 when this is not its
   protocol. It may ask for more than is there; it is asked again when that much has come. It allocates nothing.
 - `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report and `out`

@@ -104,10 +104,14 @@ class Matcher:
         self.last_ns = 0
 
     def meet(self, endpoints: Endpoints | None) -> cython.int:
-        """Nothing waits here: go on for another flow."""
+        """Nothing waits here: go on for another flow of datagrams, of which nothing is in doubt yet."""
         self.endpoints = endpoints
         self.recent = None
-        self.answered = None
+        self.uncertain = False
+        self.overlaps = False
+        self.several = False
+        self.answering = False
+        self.last_ns = 0
         return 0
 
     def offer(self, piece: Message) -> cython.int:

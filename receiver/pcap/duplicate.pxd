@@ -9,6 +9,7 @@ cdef long long BLIND_NS
 cdef unsigned long long FACTOR
 cdef unsigned long long LOW_64
 cdef int ORIGIN_BITS
+cdef long long ORIGIN
 
 @cython.final
 cdef class Duplicates:

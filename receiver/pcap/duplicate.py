@@ -31,6 +31,7 @@ BLIND_NS = 1_000_000
 FACTOR = 0x9E3779B97F4A7C15
 LOW_64 = 0xFFFFFFFFFFFFFFFF
 ORIGIN_BITS = 11
+ORIGIN = (1 << ORIGIN_BITS) - 1
 
 
 class Duplicates:
@@ -60,7 +61,7 @@ class Duplicates:
         else:
             digest = (digest ^ word ^ seg.check) * FACTOR & LOW_64
         at: cython.Py_ssize_t = digest >> 54
-        origin: cython.longlong = seg.origin & (1 << ORIGIN_BITS) - 1
+        origin: cython.longlong = seg.origin & ORIGIN
         if self.digests[at] == digest:
             before: cython.longlong = self.times[at]
             apart_ns: cython.longlong = seg.ts_ns - (before >> ORIGIN_BITS << 10)
@@ -69,7 +70,7 @@ class Duplicates:
             if seg.ident != 0:
                 if apart_ns < COPY_NS:
                     return True
-            elif apart_ns < BLIND_NS and (seg.is_tcp or before & (1 << ORIGIN_BITS) - 1 != origin):
+            elif apart_ns < BLIND_NS and (seg.is_tcp or before & ORIGIN != origin):
                 return True
         self.digests[at] = digest
         self.times[at] = (seg.ts_ns >> 10 << ORIGIN_BITS) + origin

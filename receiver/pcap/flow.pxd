@@ -11,6 +11,7 @@ cimport cython
 
 cdef int SYN
 cdef int ACK
+cdef int STRANGER
 cdef long long LINGER_NS
 cdef long long ANSWERED_NS
 cdef Py_ssize_t FORGET_STEPS
@@ -52,7 +53,11 @@ cdef class Flow(Connection):
     cdef long long last_ns
     cdef long long queued_ns
     cdef Endpoints known
+    cdef int direction_of(self, Segment seg) except -1
+    cdef bint _is_client(self, long long high, long long low, int port) except -1
+    cdef bint _is_server(self, long long high, long long low, int port) except -1
     cdef int open_streams(self) except -1
+    cdef Stream stream(self, int direction)
     cdef int greet(self, int direction, Segment seg) except -1
     cdef bint is_handshake(self, int direction, Segment seg) except -1
     cdef long long reached(self, int direction)
@@ -98,7 +103,6 @@ cdef class FlowTable:
     cdef dict texts
     cdef Flow find(self, Segment seg)
     cdef Flow open_flow(self, Segment seg)
-    cdef int direction_of(self, Flow flow, Segment seg) except -1
     cdef unsigned long long _end(self, long long high, long long low, int port)
     cdef Py_ssize_t _place(self, Flow flow) except -1
     cdef int _chain(self, Flow flow) except -1

@@ -27,6 +27,9 @@ if not cython.compiled:
 SYN = 0x02
 ACK = 0x10
 
+# The direction of a packet in a flow that is not its own.
+STRANGER = 2
+
 # Late retransmissions and the last ACK of a finished connection still find it, and open nothing new.
 LINGER_NS = 2_000_000_000
 # The same of a question that has its answer: a second answer, from another server or to a question sent twice, comes as soon.
@@ -89,6 +92,24 @@ class Flow(Connection):
         self.to_server: Stream | None = None
         self.to_client: Stream | None = None
 
+    def direction_of(self, seg: Segment) -> cython.int:
+        """A packet's direction; STRANGER when it is another flow's."""
+        if self.is_tcp != seg.is_tcp or self.is_ip6 != seg.is_ip6:
+            return STRANGER
+        if self._is_client(seg.source_high, seg.source_low, seg.source_port):
+            if self._is_server(seg.target_high, seg.target_low, seg.target_port):
+                return TO_SERVER
+        if self._is_server(seg.source_high, seg.source_low, seg.source_port):
+            if self._is_client(seg.target_high, seg.target_low, seg.target_port):
+                return TO_CLIENT
+        return STRANGER
+
+    def _is_client(self, high: cython.longlong, low: cython.longlong, port: cython.int) -> cython.bint:
+        return self.client_port == port and self.client_low == low and self.client_high == high
+
+    def _is_server(self, high: cython.longlong, low: cython.longlong, port: cython.int) -> cython.bint:
+        return self.server_port == port and self.server_low == low and self.server_high == high
+
     def open_streams(self) -> cython.int:
         """Something is carried: from here on the streams know where each direction is."""
         up: Stream = Stream(TO_SERVER, self.table.limits)
@@ -100,14 +121,15 @@ class Flow(Connection):
         self.to_client = down
         return 0
 
+    def stream(self, direction: cython.int) -> Stream | None:
+        return self.to_server if direction == TO_SERVER else self.to_client
+
     def greet(self, direction: cython.int, seg: Segment) -> cython.int:
         """Take a SYN that carries nothing."""
         if self.to_server is None and direction == TO_CLIENT and self.client_first < 0 and seg.flags & ACK:
             self.open_streams()  # what it acknowledges is past, be it a SYN alone or data with it
         if self.to_server is not None:
-            if direction == TO_SERVER:
-                return self.to_server.greet(seg)
-            return self.to_client.greet(seg)
+            return self.stream(direction).greet(seg)
         if direction == TO_SERVER:
             self.client_first = Sequence.add(seg.seq, 1)
         else:
@@ -117,17 +139,15 @@ class Flow(Connection):
     def is_handshake(self, direction: cython.int, seg: Segment) -> cython.bint:
         """Whether this SYN is the connection's own, once more or for the first time; otherwise the ports are used again."""
         if self.to_server is not None:
-            if direction == TO_SERVER:
-                return self.to_server.is_handshake(seg)
-            return self.to_client.is_handshake(seg)
-        first: cython.longlong = self.client_first if direction == TO_SERVER else self.server_first
+            return self.stream(direction).is_handshake(seg)
+        first: cython.longlong = self.reached(direction)
         return first < 0 or first == Sequence.add(seg.seq, 1)
 
     def reached(self, direction: cython.int) -> cython.longlong:
         """The next sequence number of a direction, -1 while it is unknown."""
         if self.to_server is None:
             return self.client_first if direction == TO_SERVER else self.server_first
-        return self.to_server.next_seq if direction == TO_SERVER else self.to_client.next_seq
+        return self.stream(direction).next_seq
 
     def swap_roles(self) -> cython.int:
         server: Stream | None = self.to_client
@@ -265,35 +285,12 @@ class FlowTable:
         place: cython.Py_ssize_t = ((source + target) >> 32) & self.mask
         flow: Flow | None = self.slots[place]
         while flow is not None:
-            if flow.is_tcp == seg.is_tcp and flow.is_ip6 == seg.is_ip6:
-                if (
-                    flow.client_port == seg.source_port
-                    and flow.server_port == seg.target_port
-                    and flow.client_low == seg.source_low
-                    and flow.server_low == seg.target_low
-                    and flow.client_high == seg.source_high
-                    and flow.server_high == seg.target_high
-                ):
-                    self.direction = TO_SERVER
-                    return flow
-                if (
-                    flow.server_port == seg.source_port
-                    and flow.client_port == seg.target_port
-                    and flow.server_low == seg.source_low
-                    and flow.client_low == seg.target_low
-                    and flow.server_high == seg.source_high
-                    and flow.client_high == seg.target_high
-                ):
-                    self.direction = TO_CLIENT
-                    return flow
+            direction: cython.int = flow.direction_of(seg)
+            if direction != STRANGER:
+                self.direction = direction
+                return flow
             flow = flow.chained
         return None
-
-    def direction_of(self, flow: Flow, seg: Segment) -> cython.int:
-        """A packet's direction in its flow, whose roles may have changed since it was found."""
-        if flow.client_port == seg.source_port and flow.client_low == seg.source_low and flow.client_high == seg.source_high:
-            return TO_SERVER
-        return TO_CLIENT
 
     def _end(self, high: cython.longlong, low: cython.longlong, port: cython.int) -> cython.ulonglong:
         if not cython.compiled:

@@ -303,13 +303,7 @@ class Spans:
         return 0
 
     def lend(self) -> tuple[memoryview, int]:
-        """As `take`, without a copy: to be released before the next span is written."""
+        """The batch and how many spans it has; a new one begins. To be released before the next span is written."""
         count = self.count
         self.count = 0
         return self.writer.lend(), count
-
-    def take(self) -> tuple[bytes, int]:
-        """The batch and how many spans it has; a new one begins."""
-        count = self.count
-        self.count = 0
-        return self.writer.take(), count

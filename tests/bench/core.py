@@ -82,7 +82,7 @@ def build_engine(part: str) -> tuple[Callable[[bytes, bytes, int], object], Call
 
     def drop() -> None:
         if batch:
-            batch.take()
+            batch.lend()[0].release()
 
     telemetry = Telemetry(metrics, batch, Sampler(), Identities(), on_full=drop)
     engine = make_engine(config, telemetry, detail=spans, local={SERVER})

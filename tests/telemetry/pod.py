@@ -58,5 +58,5 @@ class Pod:
 
     def written(self) -> list[Span]:
         scope = ScopeSpans()
-        scope.ParseFromString(self.spans.take()[0])
+        scope.ParseFromString(bytes(self.spans.lend()[0]))
         return list(scope.spans)

@@ -64,7 +64,7 @@ class Observed:
     def read_spans(self) -> list[Span]:
         assert self.spans is not None
         scope = ScopeSpans()
-        scope.ParseFromString(self.spans.take()[0])
+        scope.ParseFromString(bytes(self.spans.lend()[0]))
         return list(scope.spans)
 
     def points(self) -> dict[str, list[HistogramPoint]]:
