@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import time
 from dataclasses import dataclass, replace
@@ -198,18 +197,18 @@ class DnsQueries:
         DnsQueries(WARM_UP_REQUESTS).run(lab)
 
     def run(self, lab: Lab) -> Done:
-        script = Path(__file__).with_name("dns_client.py")
-        argv = [sys.executable, str(script), APP_ADDRESS, "53", str(self.requests), str(self.rate)]
+        program = client_program(lab.directory, "dns_client")
+        argv = [str(program), APP_ADDRESS, "53", str(self.requests), str(self.rate)]
         return Done(**json.loads(lab.run("client", argv)))
 
 
-def client_program(directory: Path) -> Path:
-    """The compiled client, in `directory`; compiled on first need. Raises RuntimeError where there is no C compiler."""
-    program = directory / "client"
+def client_program(directory: Path, name: str = "client") -> Path:
+    """A compiled client, in `directory`; compiled on first need. Raises RuntimeError where there is no C compiler."""
+    program = directory / name
     if not program.exists():
         compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) or shutil.which("cc")
         if compiler is None:
-            raise RuntimeError("the fixed-rate client needs a C compiler")
-        source = Path(__file__).with_name("client.c")
+            raise RuntimeError(f"the {name} needs a C compiler")
+        source = Path(__file__).with_name(f"{name}.c")
         subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
     return program

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -110,6 +112,30 @@ def test_client_at_full_speed_finishes_what_it_sent(client: str) -> None:
         argv = [client, "127.0.0.1", port, "/x", "8", "0", "0", "0.2", "0"]
         said = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout)
     assert len(answered) == said["requests"] == said["responses"] > 8
+
+
+def test_dns_client_asks_from_a_new_port_each_time_and_knows_its_answers(tmp_path: Path) -> None:
+    client = str(client_program(tmp_path, "dns_client"))
+    ports = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            for number in range(51):
+                question, asked = server.recvfrom(4096)
+                ports.append(asked)
+                rcode = b"\x81\x80" if number < 50 else b"\x81\x83"
+                server.sendto(question[:2] + rcode + question[4:6] + b"\0\1" + question[8:], asked)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        argv = [client, "127.0.0.1", str(server.getsockname()[1])]
+        said = json.loads(subprocess.run([*argv, "50", "1000"], capture_output=True, text=True, check=True, timeout=30).stdout)
+        assert (said["requests"], said["responses"], said["refused"]) == (50, 50, 0)
+        assert said["elapsed_ns"] >= 49_000_000
+        assert len(set(ports)) > 45  # the system gives a free one, now and then the same again
+        assert subprocess.run([*argv, "1", "0"], capture_output=True, timeout=30).returncode == 1  # NXDOMAIN
+        thread.join()
 
 
 def test_client_fails_when_the_server_closes(client: str) -> None:
