@@ -46,6 +46,8 @@ cdef class Engine:
     cdef int _unreachable(self, Segment seg) except -1
     cdef int _packet(self, Segment seg, bytes buf) except -1
     cdef int _segment(self, Flow flow, int direction, Segment seg, bytes buf) except -1
+    cdef int _list(self, Flow flow) except -1
+    cdef int _unlist(self, Flow flow) except -1
     cdef int _reset(self, Flow flow, int direction, Segment seg) except -1
     cdef int _over(self, Flow flow, int outcome, long long now_ns) except -1
     cdef int _datagram(self, Flow flow, int direction, Segment seg, bytes buf) except -1

@@ -190,9 +190,7 @@ class Engine:
                 flow.open_streams()
         stream: Stream = flow.stream(direction)
         stream.push(seg, buf, consumer)
-        if not flow.listed:
-            flow.listed = True
-            self.waiting.append(flow)
+        self._list(flow)
         if stream.closed and stream.peer.closed and not flow.over:
             self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
         return 0
@@ -213,16 +211,32 @@ class Engine:
             self.table.limits.bytes_truncated += missing
             consumer.gap(direction, missing, seg.ts_ns)
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
-        if flow.direction_of(seg) == TO_CLIENT:  # its roles may have changed by what it says
+        # Its roles may have changed by what it says.
+        if flow.direction_of(seg) == TO_CLIENT and consumer.rest():
             self.table.answer(flow)
-            if consumer.rest():
-                flow.consumer = None
-                if len(self.spare) < SPARE_MAX:
-                    self.spare.append(consumer)
-                return 0
-        if not flow.listed:
-            flow.listed = True
+            self._unlist(flow)
+            flow.consumer = None
+            if len(self.spare) < SPARE_MAX:
+                self.spare.append(consumer)
+            return 0
+        self._list(flow)
+        return 0
+
+    def _list(self, flow: Flow) -> cython.int:
+        """Something may wait there: `tick` looks after it."""
+        if flow.place < 0:
+            flow.place = len(self.waiting)
             self.waiting.append(flow)
+        return 0
+
+    def _unlist(self, flow: Flow) -> cython.int:
+        """Nothing waits there. Until the next tick the list would hold thousands of flows that are gone: no cache holds them."""
+        if flow.place >= 0:
+            last: Flow = self.waiting.pop()
+            if last is not flow:
+                self.waiting[flow.place] = last
+                last.place = flow.place
+            flow.place = -1
         return 0
 
     def _reset(self, flow: Flow, direction: cython.int, seg: Segment) -> cython.int:
@@ -262,18 +276,17 @@ class Engine:
             flow: Flow = entry
             if flow.table is None:
                 continue
+            flow.place = -1
             consumer: Consumer | None = flow.consumer
             if consumer is None:
-                flow.listed = False
                 continue
             held: cython.bint = False
             if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
                 flow.to_server.settle(consumer, now_ns, False)
                 held = flow.to_server.held is not None or flow.to_client.held is not None
             if consumer.expire(now_ns) or held:
+                flow.place = len(still)
                 still.append(flow)
-            else:
-                flow.listed = False
         self.waiting = still
         self.table.sweep(now_ns)
         if self.layer4 is not None:

@@ -22,11 +22,14 @@ cdef class Reading:
     cdef readonly Py_ssize_t head_max
     cdef readonly dict errors
     cdef readonly dict gaps
-    cdef readonly dict detected
+    cdef Protocol _last
+    cdef long long _times
+    cdef dict _before
     cdef readonly dict limits
     cdef readonly long long bytes_set_aside
     cdef Cursor cursor
     cdef set logged
+    cdef int detect(self, Protocol protocol) except -1
 
 @cython.final
 cdef class Lane:
@@ -57,6 +60,9 @@ cdef class Conversation(Consumer):
     cdef bint from_start
     cdef int last_direction
     cdef list waited
+    cdef str server_address
+    cdef int server_port
+    cdef bint _again(self) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1
     cdef int _offer(self, Lane lane, Message piece) except -1

@@ -50,11 +50,31 @@ class Reading:
         self.head_max = head_max
         self.errors: dict[tuple[str, str], int] = {}
         self.gaps: dict[str, int] = {}
-        self.detected: dict[str, int] = {}
+        # What was detected last, how often since it was something else, and all before that.
+        self._last: Protocol | None = None
+        self._times = 0
+        self._before: dict[str, int] = {}
         self.limits: dict[str, int] = {}
         self.bytes_set_aside = 0
         self.cursor = Cursor(b"")
         self.logged: set[str] = set()
+
+    def detect(self, protocol: Protocol) -> cython.int:
+        """Count a flow whose protocol is known now."""
+        if protocol is not self._last:
+            self._before = self.detected
+            self._last = protocol
+            self._times = 0
+        self._times += 1
+        return 0
+
+    @property
+    def detected(self) -> dict[str, int]:
+        """Flows by the name of their protocol."""
+        last: Protocol | None = self._last
+        if last is None:
+            return {}
+        return {**self._before, last.name: self._before.get(last.name, 0) + self._times}
 
 
 @cython.no_gc
@@ -102,6 +122,9 @@ class Conversation(Consumer):
         self.from_start = from_start
         self.last_direction = -1
         self.waited: list[tuple[int, bytes, int]] | None = None
+        # Of the flow before: the server, which is asked what it speaks no more.
+        self.server_address: str | None = None
+        self.server_port = -1
 
     def rest(self) -> cython.bint:
         """Whether it is free to serve another flow: of datagrams whose questions are all answered nothing has to be remembered.
@@ -117,6 +140,8 @@ class Conversation(Consumer):
             or self.to_client.resync
         ):
             return False
+        self.server_address = self.matcher.endpoints.server_address
+        self.server_port = self.matcher.endpoints.server_port
         self.connection = None
         self.matcher.meet(None)
         self.health = DETECTING
@@ -127,6 +152,12 @@ class Conversation(Consumer):
         self.connection = connection
         self.last_direction = -1
         return 0
+
+    def _again(self) -> cython.bint:
+        """Whether the server is the one of the flow before."""
+        if self.connection.server_port != self.server_port:
+            return False
+        return self.connection.endpoints().server_address is self.server_address
 
     def feed(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
@@ -316,6 +347,9 @@ class Conversation(Consumer):
         detector: Detector = self.reading.detector
         self.last_direction = direction
         self.health = DETECTING
+        if direction == TO_SERVER and self.server_address is not None and self._again():
+            self._begin(self.protocol)
+            return self.feed(direction, buf, start, end, ts_ns)
         # Most flows are known by their first bytes, which then need not be kept.
         first: cython.bint = self.waited is None
         if first:
@@ -408,8 +442,7 @@ class Conversation(Consumer):
         self.health = READING
         if not connection.detected:
             connection.detected = True
-            detected = self.reading.detected
-            detected[protocol.name] = detected.get(protocol.name, 0) + 1
+            self.reading.detect(protocol)
         if uncertain:
             self.to_server.resync = True
             self.to_client.resync = True
@@ -448,8 +481,7 @@ class Conversation(Consumer):
         if waiting is not None:
             decoder.take_over(waiting)
             self.matcher.adopt(waiting)
-        detected = self.reading.detected
-        detected[name] = detected.get(name, 0) + 1
+        self.reading.detect(protocol)
         return 0
 
     def _replay(self, swapped: cython.bint) -> cython.int:

@@ -13,8 +13,7 @@ cdef Py_ssize_t NAME_MAX
 cdef int ANSWERS_MAX
 cdef Py_ssize_t TEXT_MAX
 cdef int TRANSFERS_MAX
-cdef unsigned long long FNV_BASIS
-cdef unsigned long long FNV_PRIME
+cdef unsigned long long FACTOR
 cdef unsigned long long LOW_64
 cdef unsigned long long LOW_47
 cdef int SLOTS
@@ -56,7 +55,6 @@ cdef dict _RCODES
 cdef tuple _OPCODES
 cdef dict _CLASSES
 cdef dict _SVC_KEYS
-cdef bytes _PLAIN
 
 @cython.final
 cdef class Question:

@@ -31,6 +31,16 @@ cdef class Pairing:
     cdef readonly long long open
 
 @cython.final
+cdef class Keyed:
+    cdef int count
+    cdef Message latest
+    cdef dict several
+    cdef Message find(self, long long key)
+    cdef int add(self, Message request) except -1
+    cdef int remove(self, Message request) except -1
+    cdef list all(self)
+
+@cython.final
 cdef class Matcher:
     cdef Pairing pairing
     cdef Protocol protocol
@@ -38,8 +48,7 @@ cdef class Matcher:
     cdef Message head
     cdef Message tail
     cdef readonly int pending
-    cdef dict by_key
-    cdef Message recent
+    cdef Keyed keyed
     cdef Message open_request
     cdef Message open_response
     cdef Message answered
@@ -53,7 +62,7 @@ cdef class Matcher:
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1
-    cdef int _keyed(self, Message piece) except -1
+    cdef int _by_key(self, Message piece) except -1
     cdef int _give_up(self, Message request, int outcome, long long ts_ns) except -1
     cdef Message hand_over(self, Protocol protocol)
     cdef int adopt(self, Message request) except -1

@@ -80,6 +80,56 @@ class Pairing:
 
 @cython.no_gc
 @cython.cclass
+class Keyed:
+    """Requests that wait, each found by its key. Mostly one waits at a time, for which no dictionary is needed.
+
+    `latest` is the one that was added or found last: pieces of a message come one after the other.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.latest: Message | None = None
+        self.several: dict[int, Message] | None = None
+
+    def find(self, key: cython.longlong) -> Message | None:
+        request: Message | None = self.latest
+        if request is not None and request.key == key:
+            return request
+        if self.several is None:
+            return None
+        request = self.several.get(key)
+        if request is not None:
+            self.latest = request
+        return request
+
+    def add(self, request: Message) -> cython.int:
+        """`request`, whose key nobody else has."""
+        if self.count > 0:
+            if self.several is None:
+                only: Message = self.latest
+                self.several = {only.key: only}
+            self.several[request.key] = request
+        self.latest = request
+        self.count += 1
+        return 0
+
+    def remove(self, request: Message) -> cython.int:
+        self.latest = None
+        self.count -= 1
+        if self.several is not None:
+            del self.several[request.key]
+            if self.count == 0:
+                self.several = None
+        return 0
+
+    def all(self) -> list[Message]:
+        if self.several is not None:
+            return list(self.several.values())
+        return [] if self.latest is None else [self.latest]
+
+
+@cython.no_gc
+@cython.cclass
 class Matcher:
     """The requests of one connection that wait for an answer."""
 
@@ -90,8 +140,7 @@ class Matcher:
         self.head: Message | None = None
         self.tail: Message | None = None
         self.pending = 0
-        self.by_key: dict[int, Message] | None = None
-        self.recent: Message | None = None
+        self.keyed: Keyed | None = None
         self.open_request: Message | None = None
         self.open_response: Message | None = None
         self.answered: Message | None = None
@@ -106,7 +155,6 @@ class Matcher:
     def meet(self, endpoints: Endpoints | None) -> cython.int:
         """Nothing waits here: go on for another flow of datagrams, of which nothing is in doubt yet."""
         self.endpoints = endpoints
-        self.recent = None
         self.uncertain = False
         self.overlaps = False
         self.several = False
@@ -117,7 +165,7 @@ class Matcher:
     def offer(self, piece: Message) -> cython.int:
         """Take a message, or a piece of one; the matcher keeps it."""
         if piece.key >= 0:
-            return self._keyed(piece)
+            return self._by_key(piece)
         if piece.direction == TO_SERVER:
             return self._request(piece)
         return self._response(piece)
@@ -248,15 +296,10 @@ class Matcher:
             self.pairing.queued -= 1
         return first
 
-    def _keyed(self, piece: Message) -> cython.int:
-        if self.by_key is None:
-            self.by_key = {}
-        # Pieces of a message come one after the other: most need no look-up. A begun answer hangs at its request's `next`.
-        request: Message | None = self.recent
-        if request is None or request.key != piece.key:
-            request = self.by_key.get(piece.key)
-            if request is not None:
-                self.recent = request
+    def _by_key(self, piece: Message) -> cython.int:
+        if self.keyed is None:
+            self.keyed = Keyed()
+        request: Message | None = self.keyed.find(piece.key)  # a begun answer hangs at its `next`
         if piece.direction == TO_SERVER:
             if not piece.piece & BEGINS:
                 if request is not None:
@@ -278,12 +321,11 @@ class Matcher:
             if request is not None:
                 # The key is used again while its request waits: the older one can have no answer any more.
                 self._give_up(request, OUTCOME_LOST, piece.first_ns)
-            elif len(self.by_key) >= self.pairing.pending_max:
+            elif self.pending >= self.pairing.pending_max:
                 self.pairing.refused += 1
                 return self._unanswered(piece, None, OUTCOME_LOST, piece.last_ns)
-            self.by_key[piece.key] = piece
-            self.recent = piece
-            self.pending = len(self.by_key)
+            self.keyed.add(piece)
+            self.pending = self.keyed.count
             return 0
         answer: Message | None = None
         if request is not None:
@@ -301,9 +343,8 @@ class Matcher:
         else:
             self._merge(answer, piece)
         if piece.piece & ENDS:
-            del self.by_key[piece.key]
-            self.recent = None
-            self.pending = len(self.by_key)
+            self.keyed.remove(request)
+            self.pending = self.keyed.count
             request.next = None
             request.state = CERTAIN
             self._complete(request, answer)
@@ -311,9 +352,8 @@ class Matcher:
 
     def _give_up(self, request: Message, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
         """Report a request with a key, and what there is of its answer, as `outcome`."""
-        self.by_key.pop(request.key, None)
-        self.recent = None
-        self.pending = len(self.by_key)
+        self.keyed.remove(request)
+        self.pending = self.keyed.count
         answer: Message | None = request.next
         request.next = None
         if answer is not None:
@@ -342,10 +382,10 @@ class Matcher:
         request.state = CERTAIN
         if request.key < 0:
             return self._unanswered(request, None, OUTCOME_LOST, request.last_ns)
-        if self.by_key is None:
-            self.by_key = {}
-        self.by_key[request.key] = request
-        self.pending = len(self.by_key)
+        if self.keyed is None:
+            self.keyed = Keyed()
+        self.keyed.add(request)
+        self.pending = self.keyed.count
         return 0
 
     def _merge(self, whole: Message, piece: Message) -> cython.int:
@@ -458,10 +498,10 @@ class Matcher:
         all that wait now are lost. By key, those whose answer had begun are lost; of the others nothing is in doubt, unless no
         answer comes: it may have been among what was lost, or, among lost requests, the word that none is wanted any more.
         """
-        if self.by_key is not None:
+        if self.keyed is not None:
             if direction == TO_SERVER and self.protocol.repeats:
                 return 0
-            for each in list(self.by_key.values()):
+            for each in self.keyed.all():
                 request: Message = each
                 if request.next is not None and direction == TO_CLIENT:
                     self._give_up(request, OUTCOME_LOST, ts_ns)
@@ -497,15 +537,12 @@ class Matcher:
         expires that may wait for ever, nor, in order, what waits behind it.
         """
         limit: cython.longlong = now_ns - self.pairing.timeout_ns
-        if self.by_key is not None:
-            late: list[Message] = []
-            for request in self.by_key.values():
+        if self.keyed is not None:
+            for request in self.keyed.all():
                 waits: Message = request
                 # An answer that has begun may take its time: a stream of events rests for hours.
                 if waits.last_ns < limit and waits.next is None and not waits.patient:
-                    late.append(waits)
-            for request in late:
-                self._give_up(request, OUTCOME_TIMEOUT, now_ns)
+                    self._give_up(waits, OUTCOME_TIMEOUT, now_ns)
             return 0
         if self.held is not None:
             newest: Message = self.held[len(self.held) - 1]
@@ -532,9 +569,8 @@ class Matcher:
                 self._release()
             # An answer may have been taken for another's: what has none now is not known to have got none.
             outcome = OUTCOME_LOST
-        if self.by_key is not None:
-            waiting_by_key: list[Message] = list(self.by_key.values())
-            for request in waiting_by_key:
+        if self.keyed is not None:
+            for request in self.keyed.all():
                 self._give_up(request, outcome, ts_ns)
             return 0
         self._drop_waiting(outcome, ts_ns)

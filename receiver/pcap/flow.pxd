@@ -1,9 +1,9 @@
+from receiver.pcap.hosts cimport Host, Hosts
 from receiver.pcap.layer4 cimport Layer4, Tally
 from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.names cimport Names
 from receiver.wire.sequence cimport Sequence
-from receiver.wire.writer cimport Writer
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT, OUTCOME_LOST
 
@@ -15,9 +15,11 @@ cdef int STRANGER
 cdef long long LINGER_NS
 cdef long long ANSWERED_NS
 cdef Py_ssize_t FORGET_STEPS
+cdef Py_ssize_t ANSWERED_MAX
 cdef int EVICT_STEPS
 cdef long long HANDSHAKE_NS
 cdef long long UDP_IDLE_NS
+cdef int PORTS
 cdef Py_ssize_t SLOTS_MIN
 
 cdef class FlowTable
@@ -41,7 +43,7 @@ cdef class Flow(Connection):
     cdef readonly bint is_ip6
     cdef readonly bint from_start
     cdef readonly bint over
-    cdef bint listed
+    cdef Py_ssize_t place
     cdef readonly bint ignored
     cdef bint opening
     cdef int turn_direction
@@ -56,6 +58,8 @@ cdef class Flow(Connection):
     cdef int direction_of(self, Segment seg) except -1
     cdef bint _is_client(self, long long high, long long low, int port) except -1
     cdef bint _is_server(self, long long high, long long low, int port) except -1
+    cdef Host client(self)
+    cdef Host server(self)
     cdef int open_streams(self) except -1
     cdef Stream stream(self, int direction)
     cdef int greet(self, int direction, Segment seg) except -1
@@ -66,6 +70,7 @@ cdef class Flow(Connection):
 cdef class Queue:
     cdef Flow first
     cdef Flow last
+    cdef Py_ssize_t size
     cdef int add(self, Flow flow) except -1
     cdef int take(self, Flow flow) except -1
 
@@ -94,13 +99,11 @@ cdef class FlowTable:
     cdef Queue young
     cdef Queue old
     cdef Queue done
-    cdef set local
+    cdef Hosts hosts
     cdef public dict excluded
     cdef public Names names
-    cdef set server_ports
+    cdef bytes server_ports
     cdef readonly int vantage
-    cdef Writer writer
-    cdef dict texts
     cdef Flow find(self, Segment seg)
     cdef Flow open_flow(self, Segment seg)
     cdef unsigned long long _end(self, long long high, long long low, int port)
@@ -108,9 +111,10 @@ cdef class FlowTable:
     cdef int _chain(self, Flow flow) except -1
     cdef int _unchain(self, Flow flow) except -1
     cdef int _spread(self) except -1
-    cdef bytes _address(self, bint is_ip6, long long high, long long low)
-    cdef bint _is_excluded(self, bint is_ip6, long long high, long long low, int port) except -1
-    cdef int _vantage(self, bytes client, bytes server) except -1
+    cdef bint _serves(self, int port) except -1
+    cdef bint _is_excluded(self, Host host, int port) except -1
+    cdef int _vantage(self, Host client, Host server) except -1
+    cdef str _name(self, Host server, long long now_ns)
     cdef int retell(self, Flow flow) except -1
     cdef int _requeue(self, Flow flow) except -1
     cdef Flow _resting(self, Queue queue)
@@ -121,4 +125,3 @@ cdef class FlowTable:
     cdef int finish(self, Flow flow, long long now_ns) except -1
     cdef int remove(self, Flow flow) except -1
     cdef Endpoints describe(self, Flow flow)
-    cdef str _text(self, bytes address)

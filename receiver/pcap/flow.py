@@ -7,18 +7,17 @@ tells better. Time is the packets' own.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable
 
 import cython
 
+from receiver.pcap.hosts import Host, Hosts
 from receiver.pcap.layer4 import Layer4, Tally
 from receiver.pcap.stream import Limits, Stream
 from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Segment
 from receiver.wire.sequence import Sequence
-from receiver.wire.writer import Writer
 
 if not cython.compiled:
     from receiver.pcap.layer4 import END_EVICTED, END_IDLE
@@ -35,16 +34,18 @@ LINGER_NS = 2_000_000_000
 # The same of a question that has its answer: a second answer, from another server or to a question sent twice, comes as soon.
 ANSWERED_NS = 250_000_000
 FORGET_STEPS = 2
+# As many of these as stay in the processor's cache; of more than 4 096 a second each is kept for less long.
+ANSWERED_MAX = 1024
 # How far a full table looks for a flow that rests before it takes the next best.
 EVICT_STEPS = 32
 # A handshake that is not complete so long after its last packet has failed: of the tries of Linux (1, 2, 4 .. 32 s apart) only the
 # last waits longer. Without layer 4 pure ACKs are not captured, and nobody knows whether it is complete.
 HANDSHAKE_NS = 65_000_000_000
-# Addresses whose text is kept: making it anew costs more than all else of a flow. 4 096 x 200 bytes at most.
-TEXTS_MAX = 4096
 # RFC 4787, REQ-5: two minutes, which is what address translators keep.
 UDP_IDLE_NS = 120_000_000_000
-# Chains of flows, a power of two; there are as many as flows, or half as many.
+PORTS = 65536
+# Chains of flows, a power of two; there are twice to four times as many as flows: to look at one that is not it costs more than the
+# room.
 SLOTS_MIN = 256
 
 
@@ -55,11 +56,11 @@ class Flow(Connection):
 
     `opening`: only the handshake's SYNs were seen. `turn` counts how often the direction changed, of packets as captured.
     `client_first`, `server_first`: the sequence of the first byte, -1 where no SYN was seen; they are the streams' to know once
-    there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its slot.
+    there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its slot. `place` is
+    the engine's, where it lists what may wait: -1 while it does not.
     """
 
     def __init__(self) -> None:
-        self.table: FlowTable | None = None
         self.is_tcp = False
         self.is_ip6 = False
         self.serial = 0
@@ -69,28 +70,31 @@ class Flow(Connection):
         self.server_low = 0
         self.client_first = -1
         self.server_first = -1
-        self.chained: Flow | None = None
         self.roles_known = False
         self.detected = False
         self.from_start = False
         self.over = False
-        self.listed = False
+        self.place = -1
         self.ignored = False
         self.opening = False
         self.turn_direction = -1
         self.turn = 0
-        self.tally: Tally | None = None
-        self.queue: Queue | None = None
-        self.before: Flow | None = None
-        self.after: Flow | None = None
         self.client_port = 0
         self.server_port = 0
         self.last_ns = 0
         self.queued_ns = 0
-        self.known: Endpoints | None = None
-        self.consumer: Consumer | None = None
-        self.to_server: Stream | None = None
-        self.to_client: Stream | None = None
+        if not cython.compiled:
+            # Compiled, what holds an object is None from the start.
+            self.table: FlowTable | None = None
+            self.chained: Flow | None = None
+            self.tally: Tally | None = None
+            self.queue: Queue | None = None
+            self.before: Flow | None = None
+            self.after: Flow | None = None
+            self.known: Endpoints | None = None
+            self.consumer: Consumer | None = None
+            self.to_server: Stream | None = None
+            self.to_client: Stream | None = None
 
     def direction_of(self, seg: Segment) -> cython.int:
         """A packet's direction; STRANGER when it is another flow's."""
@@ -109,6 +113,12 @@ class Flow(Connection):
 
     def _is_server(self, high: cython.longlong, low: cython.longlong, port: cython.int) -> cython.bint:
         return self.server_port == port and self.server_low == low and self.server_high == high
+
+    def client(self) -> Host:
+        return self.table.hosts.find(self.is_ip6, self.client_high, self.client_low)
+
+    def server(self) -> Host:
+        return self.table.hosts.find(self.is_ip6, self.server_high, self.server_low)
 
     def open_streams(self) -> cython.int:
         """Something is carried: from here on the streams know where each direction is."""
@@ -191,8 +201,10 @@ class Queue:
     def __init__(self) -> None:
         self.first: Flow | None = None
         self.last: Flow | None = None
+        self.size = 0
 
     def add(self, flow: Flow) -> cython.int:
+        self.size += 1
         flow.queue = self
         flow.before = self.last
         if self.last is not None:
@@ -203,6 +215,7 @@ class Queue:
         return 0
 
     def take(self, flow: Flow) -> cython.int:
+        self.size -= 1
         if flow.before is not None:
             flow.before.after = flow.after
         else:
@@ -268,13 +281,14 @@ class FlowTable:
         self.young = Queue()  # TCP, never carried a payload
         self.old = Queue()
         self.done = Queue()
-        self.local = set(local)
+        self.hosts = Hosts(local)
         self.excluded: dict[int, set[bytes]] = {}
         self.names: Names | None = None
-        self.server_ports = set(server_ports)
+        bits = bytearray(PORTS // 8)
+        for port in server_ports:
+            bits[port >> 3] |= 1 << (port & 7)
+        self.server_ports = bytes(bits)
         self.vantage = vantage
-        self.writer = Writer(64)
-        self.texts: dict[bytes, str] = {}
 
     def find(self, seg: Segment) -> Flow | None:
         """The flow of a packet, None when there is none. `direction` is the packet's in it, `ends` a number that stands for where
@@ -342,16 +356,16 @@ class FlowTable:
         """A new flow for `seg`, which has none; `direction` is the packet's."""
         if self.open >= self.flow_max:
             self._evict()
-        if self.open > self.mask:
+        if 2 * self.open > self.mask:
             self._spread()
         from_client: cython.bint
         handshake: cython.bint = seg.is_tcp and seg.flags & SYN != 0
         if handshake:
             from_client = seg.flags & ACK == 0
-        elif (seg.source_port in self.server_ports) != (seg.target_port in self.server_ports):
-            from_client = seg.target_port in self.server_ports
         else:
-            from_client = seg.source_port >= seg.target_port
+            from_client = self._serves(seg.target_port)
+            if from_client == self._serves(seg.source_port):
+                from_client = seg.source_port >= seg.target_port
         self.opened += 1
         self.open += 1
         flow: Flow = Flow()
@@ -381,20 +395,18 @@ class FlowTable:
         flow.queued_ns = seg.ts_ns
         self._chain(flow)
         if self.excluded:
-            flow.ignored = self._is_excluded(flow.is_ip6, flow.client_high, flow.client_low, flow.client_port) or (
-                self._is_excluded(flow.is_ip6, flow.server_high, flow.server_low, flow.server_port)
-            )
+            flow.ignored = self._is_excluded(flow.client(), flow.client_port) or self._is_excluded(flow.server(), flow.server_port)
         if self.layer4 is not None and not flow.ignored:
-            client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
-            server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
+            client: Host = flow.client()
+            server: Host = flow.server()
             flow.tally = self.layer4.begin(
-                client,
-                server,
+                client.packed,
+                server.packed,
                 flow.server_port,
                 flow.is_tcp,
                 self._vantage(client, server),
-                self.names.name_of(server, seg.ts_ns) if self.names is not None else None,
-                handshake or flow.server_port in self.server_ports,
+                self._name(server, seg.ts_ns),
+                handshake or self._serves(flow.server_port),
                 seg.ts_ns,
             )
         if not seg.is_tcp:
@@ -408,37 +420,36 @@ class FlowTable:
             self.young.add(flow)
         return flow
 
-    def _address(self, is_ip6: cython.bint, high: cython.longlong, low: cython.longlong) -> bytes:
-        """The packed address."""
-        w: Writer = self.writer
-        w.rewind(0)
-        if is_ip6:
-            w.fixed64(high)
-            w.fixed64(low)
-        else:
-            w.fixed32(low)
-        return w.take()
+    def _serves(self, port: cython.int) -> cython.bint:
+        """Whether servers are known to listen there."""
+        return self.server_ports[port >> 3] >> (port & 7) & 1 != 0
 
-    def _is_excluded(
-        self, is_ip6: cython.bint, high: cython.longlong, low: cython.longlong, port: cython.int
-    ) -> cython.bint:
+    def _is_excluded(self, host: Host, port: cython.int) -> cython.bint:
         addresses: set[bytes] | None = self.excluded.get(port)
-        return addresses is not None and self._address(is_ip6, high, low) in addresses
+        return addresses is not None and host.packed in addresses
 
-    def _vantage(self, client: bytes, server: bytes) -> cython.int:
-        if server in self.local:
+    def _vantage(self, client: Host, server: Host) -> cython.int:
+        if server.local:
             return VANTAGE_SERVER
-        if client in self.local:
+        if client.local:
             return VANTAGE_CLIENT
         return self.vantage
 
+    def _name(self, server: Host, now_ns: cython.longlong) -> str | None:
+        return self.names.name_of(server.packed, now_ns) if self.names is not None else None
+
     def retell(self, flow: Flow) -> cython.int:
         """Client and server have changed places: tell layer 4."""
-        client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
-        server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
-        name: str | None = self.names.name_of(server, flow.last_ns) if self.names is not None else None
+        client: Host = flow.client()
+        server: Host = flow.server()
         return self.layer4.swap(
-            flow.tally, client, server, flow.server_port, self._vantage(client, server), name, flow.last_ns
+            flow.tally,
+            client.packed,
+            server.packed,
+            flow.server_port,
+            self._vantage(client, server),
+            self._name(server, flow.last_ns),
+            flow.last_ns,
         )
 
     def _evict(self) -> cython.int:
@@ -548,9 +559,12 @@ class FlowTable:
         """Forget datagram flows that have their answers, of as many as `steps`. With each new one two old ones: then there are
         few of them, and what one leaves the next one finds in the processor's cache."""
         flow: Flow | None = self.answered.first
-        while flow is not None and steps > 0 and now_ns - flow.queued_ns >= ANSWERED_NS:
+        while flow is not None and steps > 0:
+            rested_ns: cython.longlong = ANSWERED_NS if self.answered.size <= ANSWERED_MAX else 0
+            if now_ns - flow.queued_ns < rested_ns:
+                break
             steps -= 1
-            if now_ns - flow.last_ns < ANSWERED_NS:
+            if flow.last_ns > flow.queued_ns and now_ns - flow.last_ns < ANSWERED_NS:
                 self._requeue(flow)
             elif flow.consumer is not None and flow.consumer.expire(now_ns):
                 self.answered.take(flow)
@@ -574,28 +588,23 @@ class FlowTable:
         return 0
 
     def describe(self, flow: Flow) -> Endpoints:
-        client: bytes = self._address(flow.is_ip6, flow.client_high, flow.client_low)
-        server: bytes = self._address(flow.is_ip6, flow.server_high, flow.server_low)
-        return Endpoints(
-            self._text(client),
-            flow.client_port,
-            self._text(server),
-            flow.server_port,
-            "tcp" if flow.is_tcp else "udp",
-            self._vantage(client, server),
-            server not in self.local and client not in self.local,
-            self.names.name_of(server, flow.last_ns) if self.names is not None else None,
-        )
-
-    def _text(self, address: bytes) -> str:
-        """The address as text: the same object again and again, by which series are found."""
-        text: str | None = self.texts.get(address)
-        if text is None:
-            if len(self.texts) >= TEXTS_MAX:
-                self.texts.clear()
-            text = str(ipaddress.ip_address(address))
-            self.texts[address] = text
-        return text
+        client: Host = flow.client()
+        server: Host = flow.server()
+        name: str | None = self._name(server, flow.last_ns)
+        known: Endpoints = Endpoints.__new__(Endpoints)  # with `__init__` and its arguments it takes four times as long
+        known.client_address = client.text
+        known.client_port = flow.client_port
+        known.server_address = server.text
+        known.server_name = server.text if name is None else name
+        known.server_port = flow.server_port
+        known.transport = "tcp" if flow.is_tcp else "udp"
+        known.vantage = self._vantage(client, server)
+        known.between = not (client.local or server.local)
+        known.group = client.group or server.group
+        known.tls_server_name = None
+        known.tls_protocols = None
+        known.encoded = None
+        return known
 
     def clear(self) -> None:
         """Forget every flow. A table that is dropped with flows in it keeps them for ever: nothing here is known to the garbage

@@ -1,7 +1,8 @@
 """Checked reads of a window on `bytes`.
 
 Room: wire. Every other module reads the wire through this class, so no read can leave its window: a wrong offset
-raises IndexError, which the engine treats as our bug. `take` and `find` are the only places that touch a pointer.
+raises IndexError, which the engine treats as our bug. Each method checks its place once and reads through a pointer then: a
+compiled index would check it again for each byte. Besides it only `writer.py` has pointers.
 Offsets are absolute positions in the buffer, from `pos` to `end`; integers are big-endian unless the name says `le`.
 Integers of 32 bits and more are returned as Py_ssize_t, which has 64 bits on every machine that we run on (Cython 3.3 emits
 an invalid C literal for `long long` with an exception value).
@@ -10,7 +11,7 @@ an invalid C literal for `long long` with an exception value).
 import cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memchr, memcmp
 
 # Above 0x7FFFFFFF a literal would be a Python integer in compiled code.
@@ -52,31 +53,39 @@ class Cursor:
     def u8(self, at: cython.Py_ssize_t) -> cython.int:
         if at < self.pos or at >= self.end:
             raise IndexError("outside the cursor")
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.int = p[0]
+            return value
         return self.buf[at]
 
     def u16(self, at: cython.Py_ssize_t) -> cython.int:
         if at < self.pos or at > self.end - 2:
             raise IndexError("outside the cursor")
-        high: cython.int = self.buf[at]
-        low: cython.int = self.buf[at + 1]
-        return high << 8 | low
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.int = p[0] << 8 | p[1]
+            return value
+        return int.from_bytes(self.buf[at : at + 2], "big")
 
     def u24(self, at: cython.Py_ssize_t) -> cython.int:
         if at < self.pos or at > self.end - 3:
             raise IndexError("outside the cursor")
-        high: cython.int = self.buf[at]
-        middle: cython.int = self.buf[at + 1]
-        low: cython.int = self.buf[at + 2]
-        return high << 16 | middle << 8 | low
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.int = p[0] << 16 | p[1] << 8 | p[2]
+            return value
+        return int.from_bytes(self.buf[at : at + 3], "big")
 
     def u32(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         if at < self.pos or at > self.end - 4:
             raise IndexError("outside the cursor")
-        a: cython.longlong = self.buf[at]
-        b: cython.longlong = self.buf[at + 1]
-        c: cython.longlong = self.buf[at + 2]
-        d: cython.longlong = self.buf[at + 3]
-        return a << 24 | b << 16 | c << 8 | d
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.Py_ssize_t = p[0]
+            value = value << 24 | p[1] << 16 | p[2] << 8 | p[3]
+            return value
+        return int.from_bytes(self.buf[at : at + 4], "big")
 
     def i32(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         value: cython.longlong = self.u32(at)
@@ -93,26 +102,30 @@ class Cursor:
     def u16le(self, at: cython.Py_ssize_t) -> cython.int:
         if at < self.pos or at > self.end - 2:
             raise IndexError("outside the cursor")
-        low: cython.int = self.buf[at]
-        high: cython.int = self.buf[at + 1]
-        return high << 8 | low
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.int = p[1] << 8 | p[0]
+            return value
+        return int.from_bytes(self.buf[at : at + 2], "little")
 
     def u24le(self, at: cython.Py_ssize_t) -> cython.int:
         if at < self.pos or at > self.end - 3:
             raise IndexError("outside the cursor")
-        low: cython.int = self.buf[at]
-        middle: cython.int = self.buf[at + 1]
-        high: cython.int = self.buf[at + 2]
-        return high << 16 | middle << 8 | low
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.int = p[2] << 16 | p[1] << 8 | p[0]
+            return value
+        return int.from_bytes(self.buf[at : at + 3], "little")
 
     def u32le(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         if at < self.pos or at > self.end - 4:
             raise IndexError("outside the cursor")
-        a: cython.longlong = self.buf[at]
-        b: cython.longlong = self.buf[at + 1]
-        c: cython.longlong = self.buf[at + 2]
-        d: cython.longlong = self.buf[at + 3]
-        return d << 24 | c << 16 | b << 8 | a
+        if cython.compiled:
+            p: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf)) + at
+            value: cython.Py_ssize_t = p[3]
+            value = value << 24 | p[2] << 16 | p[1] << 8 | p[0]
+            return value
+        return int.from_bytes(self.buf[at : at + 4], "little")
 
     def i64le(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         low: cython.longlong = self.u32le(at)

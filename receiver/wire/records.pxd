@@ -64,6 +64,7 @@ cdef class Endpoints:
     cdef readonly str transport
     cdef public int vantage
     cdef readonly bint between
+    cdef readonly bint group
     cdef public str tls_server_name
     cdef public str tls_protocols
     cdef public object encoded

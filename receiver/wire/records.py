@@ -85,9 +85,10 @@ class Segment:
 @cython.no_gc
 @cython.cclass
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `server_name` is the server's as a DNS
-    answer told it, its address when none did. `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN,
-    joined with commas), None where it was not seen. `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `group`: one of the two addresses
+    stands for many (multicast, broadcast). `server_name` is the server's as a DNS answer told it, its address when none did.
+    `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN, joined with commas), None where it was not
+    seen. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class Endpoints:
         vantage: cython.int,
         between: cython.bint = False,
         server_name: str | None = None,
+        group: cython.bint = False,
     ) -> None:
         self.client_address = client_address
         self.client_port = client_port
@@ -108,6 +110,7 @@ class Endpoints:
         self.transport = transport
         self.vantage = vantage
         self.between = between
+        self.group = group
         self.tls_server_name: str | None = None
         self.tls_protocols: str | None = None
         self.encoded: Any = None

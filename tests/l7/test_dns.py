@@ -7,6 +7,7 @@ named in the test.
 from __future__ import annotations
 
 import gc
+import ipaddress
 import os
 import random
 import struct
@@ -553,7 +554,7 @@ def test_a_length_below_a_header_is_not_dns(length: int) -> None:
 
 def meeting(client: str, client_port: int, server: str, server_port: int, *datagrams: tuple[int, bytes]) -> Run:
     run = datagram_run()
-    endpoints = Endpoints(client, client_port, server, server_port, "udp", 0)
+    endpoints = Endpoints(client, client_port, server, server_port, "udp", 0, group=ipaddress.ip_address(server).is_multicast)
 
     class Given(Pair):
         def endpoints(self) -> Endpoints:

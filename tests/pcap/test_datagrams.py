@@ -100,6 +100,48 @@ def test_questions_of_several_ports_at_once_are_answered_each_on_its_own() -> No
     assert wire.engine.table.opened == 8
 
 
+def test_what_is_no_question_among_questions_harms_none() -> None:
+    """The server is not asked again what it speaks."""
+    wire = Wire()
+    said = [(QUESTION, ANSWER), (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 400 Bad\r\n\r\n"), (QUESTION, ANSWER)]
+    for n, (question, answer) in enumerate(said):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(40000 + n, 53, question), 2 * n + 1))
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, 40000 + n, answer), 2 * n + 2))
+    wire.packet(ip(SERVER, CLIENT, 17, udp(53, 40009, ANSWER), 99))  # its question went another way
+    pairing = wire.engine.reading.pairing
+    assert (pairing.paired, pairing.unmatched, pairing.open) == (2, 1, 0)
+    assert sum(wire.engine.reading.errors.values()) == 2  # both directions of what is not DNS
+    total(wire)
+
+
+def test_many_questions_at_a_time_are_remembered_for_less_long_but_all_answered() -> None:
+    wire = Wire()
+    ports = range(10000, 13000)
+    for port in ports:
+        wire.packet(ip(CLIENT, SERVER, 17, udp(port, 53, QUESTION), port % 65535), 0.01)
+    assert wire.engine.table.open == 3000
+    for port in ports:
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, port, ANSWER), port % 65535), 0.01)
+    assert wire.engine.reading.pairing.paired == 3000
+    for port in range(20000, 24000):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(port, 53, QUESTION), port % 65535), 0.01)
+        wire.packet(ip(SERVER, CLIENT, 17, udp(53, port, ANSWER), port % 65535), 0.01)
+    assert wire.engine.reading.pairing.paired == 7000
+    assert wire.engine.table.open <= 1026
+
+
+def test_flow_of_what_we_do_not_read_is_kept_when_it_is_answered() -> None:
+    """Forgotten, it would be looked at anew after each rest."""
+    wire = Wire()
+    for n in range(20):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(40000, 9999, b"x" * 40), 2 * n + 1))
+        wire.packet(ip(SERVER, CLIENT, 17, udp(9999, 40000, b"y" * 40), 2 * n + 2))
+        wire.wait(3)
+    assert (wire.engine.table.open, wire.engine.table.opened) == (1, 1)
+    wire.wait(130)
+    assert (wire.engine.table.open, wire.engine.table.expired) == (0, 1)
+
+
 @pytest.mark.parametrize("names", [(CLIENT, SERVER), ("fd00::1", "fd00::2")])
 def test_datagram_that_nobody_takes(names: tuple[str, str]) -> None:
     wire = Wire(engine((names[0],)))
