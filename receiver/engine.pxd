@@ -18,7 +18,7 @@ cdef int SYN
 cdef int RST
 cdef int ACK
 cdef long long SWEEP_NS
-cdef Py_ssize_t SPARE_MAX
+cdef long long REST_NS
 cdef int PORT_VXLAN
 cdef int PORT_GENEVE
 
@@ -34,13 +34,14 @@ cdef class Engine:
     cdef Segment segment
     cdef Cursor meta
     cdef list waiting
-    cdef list spare
     cdef readonly long long packets
     cdef readonly long long parsed
     cdef readonly long long bytes
     cdef long long[::1] skipped
     cdef readonly long long now_ns
     cdef long long swept_ns
+    cdef long long looked_ns
+    cdef public long long rest_ns
     cdef bint _is_tunnel(self, Segment seg) except -1
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
     cdef int _unreachable(self, Segment seg) except -1
@@ -48,6 +49,8 @@ cdef class Engine:
     cdef int _segment(self, Flow flow, int direction, Segment seg, bytes buf) except -1
     cdef int _list(self, Flow flow) except -1
     cdef int _unlist(self, Flow flow) except -1
+    cdef int _let_rest(self, long long now_ns) except -1
+    cdef bint _rests(self, Flow flow) except -1
     cdef int _reset(self, Flow flow, int direction, Segment seg) except -1
     cdef int _over(self, Flow flow, int outcome, long long now_ns) except -1
     cdef int _datagram(self, Flow flow, int direction, Segment seg, bytes buf) except -1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import cython
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Reading
 from receiver.pcap.duplicate import Duplicates
 from receiver.pcap.flow import Flow, FlowTable
 from receiver.pcap.layer4 import Layer4
@@ -32,8 +32,9 @@ RST = 0x04
 ACK = 0x10
 
 SWEEP_NS = 1_000_000_000
-# Conversations of datagrams that wait for another flow; as many as questions are under way at a time.
-SPARE_MAX = 256
+# A connection on which nothing was said for so long may lose its reader; one that speaks more often keeps it: to get one again
+# costs 0.1 to 0.25 us.
+REST_NS = 250_000_000
 
 # RFC 7348 and RFC 8926; looked into when tunnels are to be opened.
 PORT_VXLAN = 4789
@@ -46,7 +47,8 @@ class Engine:
     """Flows and conversations over batches of packets.
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
-    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing.
+    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing. A connection that was
+    silent for `rest_ns` when a tick comes loses its reader.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class Engine:
         self.segment = Segment()
         self.meta = Cursor(b"")
         self.waiting: list[Flow] = []
-        self.spare: list[Consumer] = []
         self.packets = 0
         self.parsed = 0
         self.bytes = 0
         self.skipped = array("q", bytes(8 * len(VERDICTS)))
         self.now_ns = 0
         self.swept_ns = 0
+        self.looked_ns = 0
+        self.rest_ns = REST_NS
 
     def process_batch(self, data: bytes, meta: bytes, link_type: cython.int) -> None:
         """Take the packets of one `next_batch`: `meta` has 16 bytes for each, native-endian seconds, microseconds, offset in
@@ -107,6 +110,8 @@ class Engine:
             else:
                 self.skipped[verdict] += 1
         self.packets += n
+        if self.now_ns - self.looked_ns >= self.rest_ns:
+            self._let_rest(self.now_ns)
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
         return seg.target_port == PORT_VXLAN or seg.target_port == PORT_GENEVE
@@ -181,30 +186,28 @@ class Engine:
         consumer: Consumer = flow.consumer
         if consumer is None:
             if seg.wire_length == 0 and not seg.flags & FIN:
-                if seg.flags & SYN:
-                    flow.greet(direction, seg)
-                return 0
-            consumer = Conversation(self.reading, flow, flow.from_start)
+                if flow.protocol is None:
+                    if seg.flags & SYN:
+                        flow.greet(direction, seg)
+                    return 0
+                if not flow.tells(direction, seg):
+                    return 0
+            consumer = self.reading.open(flow, flow.from_start, False)
             flow.consumer = consumer
             if flow.to_server is None:
                 flow.open_streams()
         stream: Stream = flow.stream(direction)
         stream.push(seg, buf, consumer)
-        self._list(flow)
-        if stream.closed and stream.peer.closed and not flow.over:
-            self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
-        return 0
+        if stream.closed and stream.peer.closed:
+            return self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
+        return self._list(flow)
 
     def _datagram(self, flow: Flow, direction: cython.int, seg: Segment, buf: bytes) -> cython.int:
         consumer: Consumer = flow.consumer
         if seg.end <= seg.start:
             return 0
         if consumer is None:
-            if self.spare:
-                consumer = self.spare.pop()
-                consumer.serve(flow)
-            else:
-                consumer = Conversation(self.reading, flow, False, True)
+            consumer = self.reading.open(flow, False, True)
             flow.consumer = consumer
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:
@@ -214,13 +217,9 @@ class Engine:
         # Its roles may have changed by what it says.
         if flow.direction_of(seg) == TO_CLIENT and consumer.rest():
             self.table.answer(flow)
-            self._unlist(flow)
             flow.consumer = None
-            if len(self.spare) < SPARE_MAX:
-                self.spare.append(consumer)
-            return 0
-        self._list(flow)
-        return 0
+            return self._unlist(flow)
+        return self._list(flow)
 
     def _list(self, flow: Flow) -> cython.int:
         """Something may wait there: `tick` looks after it."""
@@ -239,6 +238,29 @@ class Engine:
             flow.place = -1
         return 0
 
+    def _let_rest(self, now_ns: cython.longlong) -> cython.int:
+        """Take the readers of connections that have been silent for a while, for others that speak."""
+        self.looked_ns = now_ns
+        i: cython.Py_ssize_t = 0
+        while i < len(self.waiting):
+            flow: Flow = self.waiting[i]
+            if now_ns - flow.last_ns >= self.rest_ns and self._rests(flow):
+                self._unlist(flow)
+            else:
+                i += 1
+        return 0
+
+    def _rests(self, flow: Flow) -> cython.bint:
+        """Whether nothing reads the flow from here on, until more comes."""
+        if flow.consumer is None or flow.table is None:
+            return True
+        if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
+            return False
+        if not flow.consumer.rest():
+            return False
+        flow.consumer = None
+        return True
+
     def _reset(self, flow: Flow, direction: cython.int, seg: Segment) -> cython.int:
         # Only a reset at or near the place that was reached is believed (RFC 9293, 3.10.7.4; RFC 5961).
         reached: cython.longlong = flow.reached(direction)
@@ -248,7 +270,9 @@ class Engine:
                 return 0
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
-        if flow.consumer is not None:
+        if flow.to_server is not None:
+            if flow.consumer is None:
+                flow.consumer = self.reading.open(flow, flow.from_start, False)  # it may tell of bytes that passed unseen
             flow.stream(direction).reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 
@@ -260,6 +284,8 @@ class Engine:
             if flow.to_server is not None:
                 flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
+            consumer.rest()
+            flow.consumer = None
         if flow.tally is not None:
             # Another connection took its ports; of a FIN or RST it knows already.
             self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
@@ -284,9 +310,12 @@ class Engine:
             if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
                 flow.to_server.settle(consumer, now_ns, False)
                 held = flow.to_server.held is not None or flow.to_client.held is not None
-            if consumer.expire(now_ns) or held:
-                flow.place = len(still)
-                still.append(flow)
+            if not consumer.expire(now_ns) and not held:
+                if now_ns - flow.last_ns >= self.rest_ns:
+                    self._rests(flow)
+                    continue  # or it may never rest
+            flow.place = len(still)
+            still.append(flow)
         self.waiting = still
         self.table.sweep(now_ns)
         if self.layer4 is not None:

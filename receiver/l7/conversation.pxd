@@ -13,6 +13,9 @@ cdef int SET_ASIDE
 cdef Py_ssize_t REST_UNKNOWN
 cdef Py_ssize_t DETECT_BYTES
 cdef int DETECT_TRIES
+cdef Py_ssize_t SPARE_MAX
+
+cdef class Conversation
 
 @cython.final
 cdef class Reading:
@@ -28,7 +31,12 @@ cdef class Reading:
     cdef readonly dict limits
     cdef readonly long long bytes_set_aside
     cdef Cursor cursor
+    cdef list datagrams
+    cdef dict spare
+    cdef list latest
     cdef set logged
+    cdef Conversation open(self, Connection connection, bint from_start, bint datagrams)
+    cdef int keep(self, Conversation conversation) except -1
     cdef int detect(self, Protocol protocol) except -1
 
 @cython.final
@@ -43,6 +51,8 @@ cdef class Lane:
     cdef Message ending
     cdef bint resync
     cdef int tries
+    cdef int start(self) except -1
+    cdef bint rests(self) except -1
 
 @cython.final
 cdef class Conversation(Consumer):
@@ -62,6 +72,8 @@ cdef class Conversation(Consumer):
     cdef list waited
     cdef str server_address
     cdef int server_port
+    cdef int serve(self, Connection connection, bint from_start) except -1
+    cdef int go_on(self, Protocol protocol) except -1
     cdef bint _again(self) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1

@@ -36,6 +36,8 @@ FAULTS_MAX = 16
 # come, and how often a flow is looked at that is nothing: when it begins, and joined late when the direction turns.
 DETECT_BYTES = 4096
 DETECT_TRIES = 4
+# Conversations that wait for another connection, of each protocol: 4 MB, which were in use all at a time.
+SPARE_MAX = 4096
 
 
 class Reading:
@@ -57,7 +59,46 @@ class Reading:
         self.limits: dict[str, int] = {}
         self.bytes_set_aside = 0
         self.cursor = Cursor(b"")
+        # Those that rest: of datagrams, and of each protocol's connections.
+        self.datagrams: list[Conversation] = []
+        self.spare: dict[str, list[Conversation]] = {}
+        self.latest: list[Conversation] | None = None
         self.logged: set[str] = set()
+
+    def open(self, connection: Connection, from_start: cython.bint, datagrams: cython.bint) -> Conversation:
+        """Whoever reads the connection from here on: a new one, or one that rests. `from_start` as there.
+
+        Most connections rest most of the time, and datagrams come from a new port each. What has read one is still in the
+        processor's cache when the next one speaks, and of a connection that rests nothing is kept.
+        """
+        spare: list[Conversation] | None = self.datagrams
+        resumed: Protocol | None = None
+        if not datagrams:
+            resumed = connection.protocol
+            # A new connection speaks, as a rule, what others speak.
+            spare = self.spare.get(resumed.name) if resumed is not None else self.latest
+        found: Conversation
+        if spare:
+            found = spare.pop()
+            found.serve(connection, from_start)
+        else:
+            found = Conversation(self, connection, from_start, datagrams)
+        if resumed is not None:
+            found.go_on(resumed)
+        return found
+
+    def keep(self, conversation: Conversation) -> cython.int:
+        """It rests: remember it for `open`."""
+        spare: list[Conversation] | None = self.datagrams
+        if not conversation.datagrams:
+            spare = self.spare.get(conversation.protocol.name)
+            if spare is None:
+                spare = []
+                self.spare[conversation.protocol.name] = spare
+            self.latest = spare
+        if len(spare) < SPARE_MAX:
+            spare.append(conversation)
+        return 0
 
     def detect(self, protocol: Protocol) -> cython.int:
         """Count a flow whose protocol is known now."""
@@ -95,6 +136,17 @@ class Lane:
         self.resync = False
         self.tries = 0
 
+    def start(self) -> cython.int:
+        """After a rest: what is left is of the connection before."""
+        self.seen_ns = 0
+        self.hint = None
+        self.tries = 0
+        return 0
+
+    def rests(self) -> cython.bint:
+        """Whether it stands between two frames, and nothing is missing."""
+        return self.carry is None and self.skip == 0 and self.passed == 0 and self.ending is None and not self.resync
+
 
 @cython.no_gc
 @cython.cclass
@@ -127,30 +179,34 @@ class Conversation(Consumer):
         self.server_port = -1
 
     def rest(self) -> cython.bint:
-        """Whether it is free to serve another flow: of datagrams whose questions are all answered nothing has to be remembered.
-
-        Most clients ask each question from a new port. The flow that it leaves is given one again with its next datagram.
-        """
-        if (
-            not self.datagrams
-            or self.health != READING
-            or self.faults
-            or self.matcher.busy()
-            or self.to_server.resync
-            or self.to_client.resync
-        ):
+        if self.health != READING or self.faults or not self.matcher.rests():
             return False
-        self.server_address = self.matcher.endpoints.server_address
-        self.server_port = self.matcher.endpoints.server_port
+        if not self.to_client.rests() or not self.to_server.rests() or not self.decoder.rests():
+            return False
+        if self.datagrams:
+            self.server_address = self.matcher.endpoints.server_address
+            self.server_port = self.matcher.endpoints.server_port
+        self.connection.rested_ns = self.matcher.last_ns
         self.connection = None
-        self.matcher.meet(None)
+        self.matcher.meet(None, False)
         self.health = DETECTING
+        self.reading.keep(self)
         return True
 
-    def serve(self, connection: Connection) -> cython.int:
-        """Begin anew, after `rest`, with another flow of datagrams."""
+    def serve(self, connection: Connection, from_start: cython.bint) -> cython.int:
+        """Read another connection, after a rest."""
         self.connection = connection
+        self.from_start = from_start
         self.last_direction = -1
+        self.to_server.start()
+        self.to_client.start()
+        return 0
+
+    def go_on(self, protocol: Protocol) -> cython.int:
+        """The connection rested, and speaks again: both directions stand where a message may begin."""
+        self.from_start = True
+        self._begin(protocol)
+        self.matcher.last_ns = self.connection.rested_ns
         return 0
 
     def _again(self) -> cython.bint:
@@ -425,7 +481,7 @@ class Conversation(Consumer):
         decoder: Decoder
         if self.matcher is not None and self.protocol is protocol:
             decoder = self.decoder  # it served another flow before
-            self.matcher.meet(endpoints)
+            self.matcher.meet(endpoints, uncertain)
         else:
             self.protocol = protocol
             decoder = protocol.decoder()
@@ -438,10 +494,11 @@ class Conversation(Consumer):
         decoder.limits = self.reading.limits
         decoder.successor = None
         decoder.datagrams = self.datagrams
+        decoder.resumed = connection.protocol is not None
         decoder.meet(endpoints)
         self.health = READING
-        if not connection.detected:
-            connection.detected = True
+        if connection.protocol is None:
+            connection.protocol = protocol
             self.reading.detect(protocol)
         if uncertain:
             self.to_server.resync = True
@@ -477,6 +534,7 @@ class Conversation(Consumer):
         decoder.meet(self.matcher.endpoints)
         self.decoder = decoder
         self.protocol = protocol
+        self.connection.protocol = protocol
         waiting: Message | None = self.matcher.hand_over(protocol)
         if waiting is not None:
             decoder.take_over(waiting)

@@ -10,10 +10,12 @@ cdef class Decoder:
     cdef public Py_ssize_t skip
     cdef public int vantage
     cdef public bint datagrams
+    cdef public bint resumed
     cdef public Py_ssize_t cut_off
     cdef public str successor
     cdef public dict limits
     cdef int meet(self, Endpoints endpoints) except -1
+    cdef bint rests(self) except -1
     cdef Py_ssize_t frame(self, int direction, Cursor c) except -2
     cdef int parse(self, int direction, Cursor c, long long ts_ns, Message out) except -1
     cdef int more(self, int direction, long long ts_ns, Message out) except -1

@@ -3,8 +3,9 @@
 Room: l7. A decoder is given one connection's bytes, both directions, in order, and says what messages they are. It knows
 nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 
-- `meet` is told who talks to whom, before the first frame. One that reads datagrams serves another flow once all its questions are
-  answered: it is told again then, and forgets what it knew of the flow before.
+- `meet` is told who talks to whom, before the first frame.
+- `rests` is asked when all is answered: whether it knows nothing that one which `meet`s the connection now would not know. Then it
+  serves other connections until more comes of this one; `meet` is told again, and it forgets what it knew of the one before.
 - `frame` looks at what is there and says how many bytes it wants together: 0 when it cannot tell yet, -1 when this is not its
   protocol. It may ask for more than is there; it is asked again when that much has come. It allocates nothing.
 - `parse` gets exactly those bytes, fills `out`, and returns 1 when `out` is to be kept, 0 when there is nothing to report and `out`
@@ -38,20 +39,24 @@ DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 @cython.cclass
 class Decoder:
     """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
-    conventions differ. `datagrams`: every frame is a whole datagram. `limits`: where a decoder counts the limits of its own
-    that it reached, by name."""
+    conventions differ. `datagrams`: every frame is a whole datagram. `resumed`: messages of the connection were read before.
+    `limits`: where a decoder counts the limits of its own that it reached, by name."""
 
     def __init__(self) -> None:
         self.detail = True
         self.skip = 0
         self.vantage = VANTAGE_SERVER
         self.datagrams = False
+        self.resumed = False
         self.cut_off = 0
         self.successor: str | None = None
         self.limits: dict[str, int] = {}
 
     def meet(self, endpoints: Endpoints) -> cython.int:
         return 0
+
+    def rests(self) -> cython.bint:
+        return False
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         raise NotImplementedError  # abstract: each kind has its own

@@ -255,6 +255,9 @@ class DnsDecoder(Decoder):
         )
         return 0
 
+    def rests(self) -> cython.bint:
+        return self.datagrams
+
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         n: cython.Py_ssize_t = c.end - c.pos
         if self.datagrams:

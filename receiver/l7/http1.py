@@ -24,7 +24,7 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Malformed, Message
+from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
     from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
@@ -187,6 +187,20 @@ class Http1Decoder(Decoder):
         self.host_default = 0
 
     # --- the contract of decoder.py ---
+
+    def meet(self, endpoints: Endpoints) -> cython.int:
+        self.requests = 0
+        self.responses = 0
+        self.certain = 0
+        self.overlaps = False
+        self.last_direction = TO_SERVER
+        self.last_ns = 0
+        return 0
+
+    def rests(self) -> cython.bint:
+        if self.request.state != READ_HEAD or self.response.state != READ_HEAD or self.doubt:
+            return False
+        return self.requests == self.responses and self.request.at == 0 and self.response.at == 0 and self.specials is None
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
@@ -365,7 +379,7 @@ class Http1Decoder(Decoder):
         Only a line that says `HTTP/` or begins with a known method; anything else raises Malformed.
         """
         base: cython.Py_ssize_t = c.pos
-        if self.requests > 0 or self.doubt:
+        if self.requests > 0 or self.doubt or self.resumed:
             raise Malformed("http", what, 0)
         eol: cython.Py_ssize_t = c.find(0x0A, base, c.end)
         if eol < 0:

@@ -58,7 +58,8 @@ cdef class Matcher:
     cdef bint several
     cdef bint answering
     cdef long long last_ns
-    cdef int meet(self, Endpoints endpoints) except -1
+    cdef bint rests(self) except -1
+    cdef int meet(self, Endpoints endpoints, bint uncertain) except -1
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1

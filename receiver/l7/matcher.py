@@ -152,10 +152,14 @@ class Matcher:
         self.answering = False
         self.last_ns = 0
 
-    def meet(self, endpoints: Endpoints | None) -> cython.int:
-        """Nothing waits here: go on for another flow of datagrams, of which nothing is in doubt yet."""
+    def rests(self) -> cython.bint:
+        """Whether nothing waits, and nothing is in doubt."""
+        return not (self.uncertain or self.busy())
+
+    def meet(self, endpoints: Endpoints | None, uncertain: cython.bint) -> cython.int:
+        """Nothing waits here: go on for another connection."""
         self.endpoints = endpoints
-        self.uncertain = False
+        self.uncertain = uncertain
         self.overlaps = False
         self.several = False
         self.answering = False

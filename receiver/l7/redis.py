@@ -24,7 +24,7 @@ import cython
 from receiver.l7.decoder import Decoder
 from receiver.l7.redis_names import Command, Vocabulary
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Malformed, Message
+from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
     from receiver.l7.redis_names import (
@@ -175,6 +175,21 @@ class RedisDecoder(Decoder):
         self.confirmations_left = 0
 
     # --- the contract of decoder.py ---
+
+    def meet(self, endpoints: Endpoints) -> cython.int:
+        self.requests = 0
+        self.responses = 0
+        self.arrays_seen = self.resumed  # or it would not have rested
+        return 0
+
+    def rests(self) -> cython.bint:
+        if self.requests != self.responses or len(self.waiting) > 0 or self.arguments_left > 0 or self.inside:
+            return False
+        if self.replication or self.in_multi or self.replies_off or self.skip_next or self.confirmations_left > 0:
+            return False
+        if self.resp3 or self.subscriptions != 0 or self.database is not _DATABASES[0]:
+            return False
+        return self.arrays_seen and not self.inline_seen
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         if self.replication:

@@ -4,7 +4,7 @@ from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.names cimport Names
 from receiver.wire.sequence cimport Sequence
-from receiver.wire.records cimport Connection, Consumer, Endpoints, Segment
+from receiver.wire.records cimport Connection, Consumer, Endpoints, Protocol, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT, OUTCOME_LOST
 
 cimport cython
@@ -64,6 +64,7 @@ cdef class Flow(Connection):
     cdef Stream stream(self, int direction)
     cdef int greet(self, int direction, Segment seg) except -1
     cdef bint is_handshake(self, int direction, Segment seg) except -1
+    cdef bint tells(self, int direction, Segment seg) except -1
     cdef long long reached(self, int direction)
 
 @cython.final

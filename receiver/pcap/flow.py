@@ -16,7 +16,7 @@ from receiver.pcap.hosts import Host, Hosts
 from receiver.pcap.layer4 import Layer4, Tally
 from receiver.pcap.stream import Limits, Stream
 from receiver.wire.names import Names
-from receiver.wire.records import Connection, Consumer, Endpoints, Segment
+from receiver.wire.records import Connection, Consumer, Endpoints, Protocol, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
@@ -71,7 +71,7 @@ class Flow(Connection):
         self.client_first = -1
         self.server_first = -1
         self.roles_known = False
-        self.detected = False
+        self.rested_ns = 0
         self.from_start = False
         self.over = False
         self.place = -1
@@ -85,6 +85,7 @@ class Flow(Connection):
         self.queued_ns = 0
         if not cython.compiled:
             # Compiled, what holds an object is None from the start.
+            self.protocol: Protocol | None = None
             self.table: FlowTable | None = None
             self.chained: Flow | None = None
             self.tally: Tally | None = None
@@ -152,6 +153,12 @@ class Flow(Connection):
             return self.stream(direction).is_handshake(seg)
         first: cython.longlong = self.reached(direction)
         return first < 0 or first == Sequence.add(seg.seq, 1)
+
+    def tells(self, direction: cython.int, seg: Segment) -> cython.bint:
+        """Whether a segment without a payload says something that the streams do not know: a SYN, or bytes that passed unseen."""
+        if seg.flags & SYN:
+            return True
+        return seg.flags & ACK != 0 and Sequence.diff(seg.ack, self.stream(direction).peer.next_seq) > 0
 
     def reached(self, direction: cython.int) -> cython.longlong:
         """The next sequence number of a direction, -1 while it is unknown."""
@@ -459,7 +466,7 @@ class FlowTable:
             return self.remove(self.done.first)
         while self.starting.first is not None and not self.starting.first.opening:
             self._requeue(self.starting.first)
-        while self.starting.first is None and self.young.first is not None and self.young.first.consumer is not None:
+        while self.starting.first is None and self.young.first is not None and self.young.first.to_server is not None:
             self._requeue(self.young.first)
         flow: Flow | None = self.starting.first
         if flow is None:
@@ -495,7 +502,7 @@ class FlowTable:
             return queue.add(flow)
         if flow.opening:
             return self.starting.add(flow)
-        if flow.consumer is None:
+        if flow.to_server is None:
             return self.young.add(flow)
         return self.old.add(flow)
 

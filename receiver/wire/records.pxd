@@ -132,9 +132,11 @@ cdef class Sink:
     cpdef int roundtrip(self, Roundtrip roundtrip) except -1
     cpdef int begins(self, Endpoints endpoints, Message request) except -1
 
+@cython.no_gc
 cdef class Connection:
     cdef public bint roles_known
-    cdef public bint detected
+    cdef public Protocol protocol
+    cdef public long long rested_ns
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1
@@ -147,4 +149,3 @@ cdef class Consumer:
     cpdef int end(self, int outcome, long long ts_ns) except -1
     cpdef int expire(self, long long now_ns) except -1
     cpdef bint rest(self) except -1
-    cpdef int serve(self, Connection connection) except -1

@@ -238,13 +238,16 @@ class Sink:
         raise NotImplementedError  # abstract: each kind has its own
 
 
+@cython.no_gc
+@cython.cclass
 class Connection:
-    """What a decoder's side may know of the connection that it reads: who is who, and whether its protocol was found. Flow is
-    one."""
+    """What a decoder's side may know of the connection that it reads: who is who, and which protocol was found (None: not yet).
+    `rested_ns`: when it said something last before its reader left. Flow is one."""
 
     def __init__(self) -> None:
         self.roles_known = False
-        self.detected = False
+        self.protocol: Protocol | None = None
+        self.rested_ns = 0
         self.client_port = 0
         self.server_port = 0
 
@@ -260,8 +263,8 @@ class Consumer:
     """Whoever takes the ordered bytes of one connection.
 
     `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
-    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `rest` asks whether it may
-    leave the connection, and `serve` gives it another one then.
+    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `rest` asks whether
+    nothing of the connection has to be remembered here: after a yes it has no consumer, until more comes.
     """
 
     def feed(
@@ -283,6 +286,3 @@ class Consumer:
 
     def rest(self) -> cython.bint:
         return False
-
-    def serve(self, connection: Connection) -> cython.int:
-        raise NotImplementedError  # abstract: only who rests is asked

@@ -30,13 +30,19 @@ class Nobody(Sink):
         return 0
 
 
-def engine(local: Iterable[str] = (SERVER,), labels: tuple[Any, ...] = (), series_max: int = 2000, **pcap: Any) -> Engine:
+def engine(
+    local: Iterable[str] = (SERVER,),
+    labels: tuple[Any, ...] = (),
+    series_max: int = 2000,
+    sink: Sink | None = None,
+    **pcap: Any,
+) -> Engine:
     config = Config(
         receivers=Receivers(
             pcap=PcapReceiver(layer4=Layer4(labels=labels), limits=Limits(series_per_metric=series_max), **pcap)
         )
     )
-    return make_engine(config, Nobody(), detail=False, local=[ipaddress.ip_address(each).packed for each in local])
+    return make_engine(config, sink or Nobody(), detail=False, local=[ipaddress.ip_address(each).packed for each in local])
 
 
 def ip(source: str, target: str, protocol: int, body: bytes, ident: int = 0) -> bytes:

@@ -1,0 +1,157 @@
+"""Connections that rest: nothing reads them until they speak again, and nothing they say then is read otherwise."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import pytest
+
+from tests.l7.harness import COMPILED, Collector
+from tests.pcap.packets import ACK, FIN, RST, Line, Wire, engine
+
+REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Watched(Wire):
+    def __init__(self, rest: bool = True) -> None:
+        self.collector = Collector()
+        super().__init__(engine(sink=self.collector))
+        self.reading = self.engine.reading
+        self.pairing = self.reading.pairing
+        if not rest:
+            self.engine.rest_ns = 1 << 62
+
+    def told(self) -> list[tuple[str, str]]:
+        return [(str(one["path"]), one.outcome) for one in self.collector.seen]
+
+
+def ask(line: Line, number: int) -> None:
+    line.c(REQUEST % number).s(ANSWER).c()
+
+
+def test_resting_connection_goes_on_where_it_was() -> None:
+    wire = Watched()
+    lines = [Line(wire, ports=(40000 + n, 8080)).opened() for n in range(5)]
+    for turn in range(3):
+        for n, line in enumerate(lines):
+            ask(line, 10 * turn + n)
+        wire.wait(2)
+    for line in lines:
+        line.closed()
+    assert [path for path, _ in wire.told()] == [f"/{10 * turn + n}" for turn in range(3) for n in range(5)]
+    assert {outcome for _, outcome in wire.told()} == {"ok"}
+    assert wire.reading.detected == {"http": 5}
+    assert not wire.reading.errors and wire.pairing.unmatched == 0
+    wire.wait(3)
+    assert (wire.engine.table.open, wire.engine.table.closed) == (0, 5)
+
+
+@pytest.mark.skipif(not COMPILED, reason="plain objects have dictionaries of their own")
+def test_what_rests_keeps_little() -> None:
+    def blocks(rest: bool) -> float:
+        wire = Watched(rest)
+        for n in range(200):  # what they share is there, and their readers wait for others
+            ask(Line(wire, ports=(20000 + n, 8080)).opened(), n)
+        wire.wait(2)
+        gc.collect()  # of other tests nothing is freed in between
+        before = sys.getallocatedblocks()
+        for n in range(2000):
+            ask(Line(wire, ports=(30000 + n, 8080)).opened(), n)
+            if n % 100 == 99:
+                wire.wait(0.2)
+        wire.collector.seen.clear()
+        gc.collect()
+        kept = (sys.getallocatedblocks() - before) / 2000
+        wire.engine.table.clear()
+        return kept
+
+    assert blocks(True) < 0.6 * blocks(False)
+
+
+def command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def test_what_a_redis_connection_was_told_outlives_its_rest() -> None:
+    wire = Watched()
+    plain, chosen, told = (Line(wire, ports=(40000 + n, 6379)).opened() for n in range(3))
+    chosen.c(command(b"SELECT", b"3")).s(b"+OK\r\n")
+    told.c(command(b"SUBSCRIBE", b"news")).s(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
+    for _ in range(3):
+        plain.c(command(b"GET", b"a")).s(b"$-1\r\n")
+        chosen.c(command(b"GET", b"a")).s(b"$-1\r\n")
+        told.s(b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
+        wire.wait(2)
+    said = [(one["operation"], one["namespace"], one.outcome) for one in wire.collector.seen]
+    assert said == [("SELECT", "3", "ok"), ("SUBSCRIBE", "0", "ok"), *[("GET", "0", "ok"), ("GET", "3", "ok")] * 3]
+    assert wire.reading.detected == {"redis": 3}
+    assert wire.pairing.unmatched == 0 and not wire.reading.errors
+
+
+def test_request_that_waits_and_answer_that_has_begun_keep_their_reader() -> None:
+    wire = Watched()
+    waiting = Line(wire, ports=(40001, 8080)).opened().c(REQUEST % 1)
+    begun = Line(wire, ports=(40002, 8080)).opened().c(REQUEST % 2).s(ANSWER[:-3])
+    head = Line(wire, ports=(40003, 8080)).opened().c(REQUEST[:7])
+    wire.wait(10)
+    waiting.s(ANSWER)
+    begun.s(ANSWER[-3:])
+    head.c(REQUEST[7:] % ()).s(ANSWER)
+    assert wire.told() == [("/1", "ok"), ("/2", "ok"), ("/%d", "ok")]
+    assert not wire.reading.errors
+
+
+def test_what_follows_a_rest_is_no_first_request() -> None:
+    """A first line that breaks the grammar is answered with 400; later nobody knows what it is."""
+    wire = Watched()
+    line = Line(wire).opened()
+    ask(line, 1)
+    wire.wait(2)
+    line.c(b"GET /2 and more\r\n\r\n").s(ANSWER)
+    assert wire.told() == [("/1", "ok")]
+    assert list(wire.reading.errors) == [("http", "no version")]
+    line.c(REQUEST % 3).s(ANSWER)
+    wire.wait(2)
+    line.c(REQUEST % 4).s(ANSWER).closed()
+    assert ("/4", "ok") in wire.told()
+
+
+@pytest.mark.parametrize("rest", [True, False])
+def test_holes_around_a_rest_are_told_as_without_it(rest: bool) -> None:
+    wire = Watched(rest)
+    line = Line(wire).opened()
+    ask(line, 1)
+    wire.wait(2)
+    limits = wire.engine.table.limits
+    line.c(b"x", seq=line.seq[0] - 1)  # a keep-alive probe
+    assert (limits.retransmitted, limits.gaps) == (0, 0)
+    line.seq[0] += 100  # a request and its answer that nobody saw, but for the client's last word
+    line.seq[1] += 200
+    line.c(after_ms=50)
+    wire.wait(6)
+    assert (limits.bytes_missing, limits.bytes_unseen) == (300, 200)
+    ask(line, 2)
+    assert wire.told()[-1] == ("/2", "ok")
+    wire.wait(2)
+    line.seq[1] += 50
+    line.s(flags=RST | ACK)
+    assert limits.bytes_missing == 350
+    assert wire.engine.table.closed == 1
+
+
+def test_connection_that_rests_ends_by_fin_of_either_side() -> None:
+    wire = Watched()
+    lines = [Line(wire, ports=(40000 + n, 8080)).opened() for n in range(2)]
+    for line in lines:
+        ask(line, 1)
+    wire.wait(5)
+    lines[0].c(flags=FIN | ACK)
+    lines[1].s(flags=FIN | ACK)
+    wire.wait(5)
+    assert wire.engine.table.closed == 0
+    lines[0].s(ANSWER[:0], flags=FIN | ACK)
+    lines[1].c(flags=FIN | ACK)
+    assert wire.engine.table.closed == 2
+    assert wire.told() == [("/1", "ok"), ("/1", "ok")]
