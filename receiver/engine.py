@@ -47,8 +47,8 @@ class Engine:
     """Flows and conversations over batches of packets.
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
-    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing. A connection that was
-    silent for `rest_ns` when a tick comes loses its reader.
+    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing. A connection that
+    is silent for `rest_ns` loses its reader, if that has nothing to remember.
     """
 
     def __init__(
@@ -270,9 +270,9 @@ class Engine:
                 return 0
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
-        if flow.to_server is not None:
-            if flow.consumer is None:
-                flow.consumer = self.reading.open(flow, flow.from_start, False)  # it may tell of bytes that passed unseen
+        if flow.consumer is None and flow.protocol is not None:
+            flow.consumer = self.reading.open(flow, flow.from_start, False)  # it may tell of bytes that passed unseen
+        if flow.consumer is not None:
             flow.stream(direction).reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
 

@@ -158,7 +158,8 @@ class Flow(Connection):
         """Whether a segment without a payload says something that the streams do not know: a SYN, or bytes that passed unseen."""
         if seg.flags & SYN:
             return True
-        return seg.flags & ACK != 0 and Sequence.diff(seg.ack, self.stream(direction).peer.next_seq) > 0
+        reached: cython.longlong = self.reached(TO_SERVER if direction == TO_CLIENT else TO_CLIENT)
+        return seg.flags & ACK != 0 and (reached < 0 or Sequence.diff(seg.ack, reached) > 0)
 
     def reached(self, direction: cython.int) -> cython.longlong:
         """The next sequence number of a direction, -1 while it is unknown."""

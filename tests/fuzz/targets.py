@@ -103,7 +103,6 @@ class Session(Run):
             self.reading = Reading(self.pairing, detector, self.reading.detail, self.reading.head_max)
         self.connection = Kept(from_start)
         self.conversation = Conversation(self.reading, self.connection, from_start, datagrams)
-        self.datagrams = datagrams
         self.broke: list[Seen] | None = None
 
     def take(self, step: Step, size: int) -> None:
@@ -116,6 +115,7 @@ class Session(Run):
         elif step.kind == script.WAIT:
             self.ts_ns += step.number % 64 * SECOND_NS
             self.conversation.expire(self.ts_ns)
+            self.let_rest()
         for i in range(0, len(step.payload), size):
             self.feed(step.direction, step.payload[i : i + size])
             self.look()
