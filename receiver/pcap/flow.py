@@ -598,7 +598,7 @@ class FlowTable:
     def describe(self, flow: Flow) -> Endpoints:
         client: Host = flow.client()
         server: Host = flow.server()
-        name: str | None = self._name(server, flow.last_ns)
+        name: str | None = self._name(server, flow.last_ns) if flow.tally is None else flow.tally.name
         known: Endpoints = Endpoints.__new__(Endpoints)  # with `__init__` and its arguments it takes four times as long
         known.client_address = client.text
         known.client_port = flow.client_port

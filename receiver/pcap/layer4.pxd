@@ -156,6 +156,9 @@ cdef class Layer4:
     cdef readonly list peers
     cdef dict common
     cdef dict special
+    cdef Peer latest
+    cdef long long latest_word
+    cdef object latest_server
     cdef Peer rest
     cdef Py_ssize_t unanswered
     cdef readonly long long overflowed

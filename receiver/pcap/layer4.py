@@ -317,6 +317,10 @@ class Layer4:
         self.peers: list[Peer] = []
         self.common: dict[int, Peer] = {}
         self.special: dict[tuple[object, ...], Peer] = {}
+        # The row that was found last by its server alone; most flows of a client go where the one before went.
+        self.latest: Peer | None = None
+        self.latest_word = -1
+        self.latest_server: str | bytes | None = None
         self.rest: Peer | None = None
         self.unanswered = 0
         self.overflowed = 0
@@ -1008,7 +1012,15 @@ class Layer4:
                 by_peer = peer_address
             if self.by_client:
                 by_client = client
-            peer = self.special.get((word, by_server, by_peer, by_client, server_name, alpn))
+            alone: cython.bint = by_peer is None and by_client is None and server_name is None and alpn is None
+            if alone and word == self.latest_word and by_server is self.latest_server:
+                peer = self.latest
+            else:
+                peer = self.special.get((word, by_server, by_peer, by_client, server_name, alpn))
+                if alone and peer is not None:
+                    self.latest = peer
+                    self.latest_word = word
+                    self.latest_server = by_server
         if peer is not None:
             if answered and not peer.answered and not peer.overflow:
                 peer.answered = True
