@@ -9,18 +9,14 @@
  * not left out. HOLD 1 keeps the connections open until standard input ends. Prints one line of JSON when the last answer is
  * complete.
  */
-#define _GNU_SOURCE
+#include "client.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HEAD_MAX = 4096, STALL_S = 10 };
@@ -32,22 +28,6 @@ struct connection {
     long long body_left;
     char head[HEAD_MAX];
 };
-
-static long long now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-static void die(const char *what) {
-    fprintf(stderr, "client: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "client: %s\n", what);
-    exit(1);
-}
 
 /* Reads what has come. 1: the answer is complete, 0: more to come. Bodies are dropped in the kernel, not copied. */
 static int receive(struct connection *c, long long *bytes, long long *refused) {

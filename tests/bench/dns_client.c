@@ -6,16 +6,12 @@
  * RATE is questions a second, evenly spaced; 0 asks as fast as the answers come. At most 16 wait at a time; when all do, the next
  * one is late, not left out. Prints one line of JSON when the last answer is there.
  */
-#define _GNU_SOURCE
+#include "client.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WINDOW = 16, ANSWER_MAX = 4096, STALL_S = 2 };
@@ -23,22 +19,6 @@ enum { WINDOW = 16, ANSWER_MAX = 4096, STALL_S = 2 };
 /* [id][recursion desired][1 question] www.bench.test A IN      RFC 1035, 4.1 */
 static const unsigned char QUESTION[] = "\0\0\1\0\0\1\0\0\0\0\0\0\3www\5bench\4test\0\0\1\0";
 enum { QUESTION_LEN = sizeof QUESTION };  /* the last byte of the class is the string's own 0, set to 1 below */
-
-static long long now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-static void die(const char *what) {
-    fprintf(stderr, "dns_client: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "dns_client: %s\n", what);
-    exit(1);
-}
 
 int main(int argc, char **argv) {
     if (argc != 5) fail("usage: dns_client HOST PORT TOTAL RATE");
