@@ -496,13 +496,19 @@ def check_truncations(start: Start, vector: Vector, truth: Sequence[Seen]) -> No
 
 def check_gaps(start: Start, vector: Vector, truth: Sequence[Seen], resumes: Callable[[Seen], bool]) -> None:
     """A hole never makes a pair that was not there, and takes nothing that it did not touch."""
+    known: dict[int, list[Any]] = {}  # by the event that is damaged: what it cannot touch
     for damage in damages(vector):
         seen = feed_with_gap(start, vector, damage)
         check_true(seen, truth, damage)
         paired = identities(one for one in seen if one.paired)
-        for index, whole in enumerate(truth):
-            if whole.paired and not touched(vector, truth, index, damage.index, resumes):
-                assert identity(whole) in paired, (damage, index)
+        if damage.index not in known:
+            known[damage.index] = [
+                identity(whole)
+                for index, whole in enumerate(truth)
+                if whole.paired and not touched(vector, truth, index, damage.index, resumes)
+            ]
+        for one in known[damage.index]:
+            assert one in paired, (damage, one)
 
 
 def check_joined(start: Start, vector: Vector, truth: Sequence[Seen]) -> None:
