@@ -118,7 +118,9 @@ def coalesce(damaged: Damaged, rng: random.Random) -> None:
         before = last.get(packet.flow)
         last[packet.flow] = i
         if before is not None and joins(damaged.packets[before], packet):
-            choice.append((before, i))
+            # One that came late and was acknowledging less cannot be in one with what acknowledges what it came behind.
+            if packet.ack == damaged.packets[before].ack or not damaged.packets[before].origins & damaged.moved:
+                choice.append((before, i))
     if not choice:
         return
     i, j = rng.choice(choice)
