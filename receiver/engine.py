@@ -189,6 +189,8 @@ class Engine:
                 if flow.protocol is None:
                     if seg.flags & SYN:
                         flow.greet(direction, seg)
+                    elif seg.flags & ACK:
+                        flow.hear(direction, seg)
                     return 0
                 if not flow.tells(direction, seg):
                     return 0

@@ -63,6 +63,7 @@ cdef class Flow(Connection):
     cdef int open_streams(self) except -1
     cdef Stream stream(self, int direction)
     cdef int greet(self, int direction, Segment seg) except -1
+    cdef int hear(self, int direction, Segment seg) except -1
     cdef bint is_handshake(self, int direction, Segment seg) except -1
     cdef bint tells(self, int direction, Segment seg) except -1
     cdef long long reached(self, int direction)

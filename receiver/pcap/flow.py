@@ -147,6 +147,15 @@ class Flow(Connection):
             self.server_first = Sequence.add(seg.seq, 1)
         return 0
 
+    def hear(self, direction: cython.int, seg: Segment) -> cython.int:
+        """Take an acknowledgement that carries nothing, of what may have passed unseen: the next byte of the other direction."""
+        if self.from_start and self.to_server is None:
+            if direction == TO_SERVER and self.server_first < 0:
+                self.server_first = seg.ack
+            elif direction == TO_CLIENT and self.client_first < 0:
+                self.client_first = seg.ack
+        return 0
+
     def is_handshake(self, direction: cython.int, seg: Segment) -> cython.bint:
         """Whether this SYN is the connection's own, once more or for the first time; otherwise the ports are used again."""
         if self.to_server is not None:

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from receiver.config import Flows
-from tests.pcap.packets import ACK, SYN, Line, Wire, engine, ip, udp
+from tests.l7.harness import Collector
+from tests.pcap.packets import ACK, FIN, SYN, Line, Wire, engine, ip, udp
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "1.0.0.10", "fd00::1", "fd00::2", "::a00:1", "fd00:0:0:1::1")
 
@@ -70,3 +71,21 @@ def test_handshake_without_its_syn_and_what_follows_are_one_connection() -> None
     assert (pairing.requests, pairing.responses, pairing.paired) == (1, 1, 1)
     assert line.wire.engine.table.limits.gaps == 0
     assert line.wire.engine.table.opened == 1
+
+
+def test_answer_that_passed_unseen_before_its_late_request_is_lost_and_no_closed_connection() -> None:
+    """The SYN and ACK of the server, and its answer, are missing; the request was captured last."""
+    collector = Collector()
+    wire = Wire(engine(sink=collector))
+    line = Line(wire).c(flags=SYN)
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    begins = line.seq[0]
+    line.seq[0] += len(request)
+    line.seq[1] += 1
+    line.c()
+    line.seq[1] += 129
+    line.s(flags=FIN | ACK).c(flags=FIN | ACK).s()
+    line.c(request, seq=begins, ack=5001)
+    wire.engine.finish()
+    assert [one.outcome for one in collector.seen] == ["lost"]
+    assert wire.engine.table.limits.bytes_missing == 129
