@@ -41,7 +41,8 @@ SPARE_MAX = 4096
 
 
 class Reading:
-    """What all conversations share: matching, detection, limits, and the counts of what could not be read."""
+    """What all conversations share: matching, detection, limits, the counts of what could not be read, and those of them that
+    rest."""
 
     def __init__(
         self, pairing: Pairing, detector: Detector, detail: cython.bint = True, head_max: cython.Py_ssize_t = 65536

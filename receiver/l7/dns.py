@@ -170,7 +170,7 @@ class DnsSettings:
         return found
 
     def type_name(self, kind: cython.int) -> str:
-        if kind == TYPE_A:
+        if kind == TYPE_A:  # most questions need no look-up
             return "A"
         if kind == TYPE_AAAA:
             return "AAAA"
@@ -183,7 +183,7 @@ class DnsSettings:
         return name
 
     def rcode_name(self, rcode: cython.int) -> str:
-        if rcode == RCODE_NOERROR:
+        if rcode == RCODE_NOERROR:  # as most answers say
             return "NOERROR"
         name: str | None = self.rcodes.get(rcode)
         if name is None:

@@ -55,9 +55,9 @@ class Flow(Connection):
     """Both ends of a flow and, once something is carried, the two streams of a TCP connection and the consumer of what they carry.
 
     `opening`: only the handshake's SYNs were seen. `turn` counts how often the direction changed, of packets as captured.
-    `client_first`, `server_first`: the sequence of the first byte, -1 where no SYN was seen; they are the streams' to know once
-    there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its slot. `place` is
-    the engine's, where it lists what may wait: -1 while it does not.
+    `client_first`, `server_first`: the sequence of the first byte, -1 while neither a SYN nor what acknowledges it told; they
+    are the streams' to know once there are streams. `serial` is 1 for a table's first flow. `chained` is the next one of its
+    slot. `place` is the engine's, where it lists what may wait: -1 while it does not.
     """
 
     def __init__(self) -> None:
@@ -301,7 +301,7 @@ class FlowTable:
         self.hosts = Hosts(local)
         self.excluded: dict[int, set[bytes]] = {}
         self.names: Names | None = None
-        bits = bytearray(PORTS // 8)
+        bits = bytearray(PORTS // 8)  # a set would be asked with a Python integer, twice a flow
         for port in server_ports:
             bits[port >> 3] |= 1 << (port & 7)
         self.server_ports = bytes(bits)

@@ -17,8 +17,8 @@
 enum { WINDOW = 16, ANSWER_MAX = 4096, STALL_S = 2 };
 
 /* [id][recursion desired][1 question] www.bench.test A IN      RFC 1035, 4.1 */
-static const unsigned char QUESTION[] = "\0\0\1\0\0\1\0\0\0\0\0\0\3www\5bench\4test\0\0\1\0";
-enum { QUESTION_LEN = sizeof QUESTION };  /* the last byte of the class is the string's own 0, set to 1 below */
+static const unsigned char QUESTION[] = "\0\0\1\0\0\1\0\0\0\0\0\0\3www\5bench\4test\0\0\1\0\1";
+enum { QUESTION_LEN = sizeof QUESTION - 1 };
 
 int main(int argc, char **argv) {
     if (argc != 5) fail("usage: dns_client HOST PORT TOTAL RATE");
@@ -28,7 +28,6 @@ int main(int argc, char **argv) {
     if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1) fail("HOST is an IPv4 address");
     unsigned char question[QUESTION_LEN], answer[ANSWER_MAX];
     memcpy(question, QUESTION, QUESTION_LEN);
-    question[QUESTION_LEN - 1] = 1;
 
     int ep = epoll_create1(0);
     if (ep < 0) die("epoll_create1");

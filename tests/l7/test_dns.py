@@ -53,6 +53,7 @@ from tests.l7.harness import (
     check_expected,
     check_vector,
     contents,
+    feed_resting,
     load_all,
 )
 
@@ -130,6 +131,7 @@ def test_datagram_vectors_lost_doubled_and_swapped(vector: Vector) -> None:
     for event in vector.events:
         run.event(event)
     truth = contents(run.end())
+    assert contents(feed_resting(datagram_run, vector)) == truth
     for i in range(len(vector.events)):
         events = list(vector.events)
         lost = replay(events[:i] + events[i + 1 :])
