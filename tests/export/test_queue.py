@@ -23,7 +23,7 @@ def conserved(stats: QueueStats) -> bool:
     return stats.offered + stats.restored == stats.sent + stats.rejected + lost + stats.queued + stats.kept
 
 
-def wait_for(condition, timeout_s=10.0):
+def wait_for(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "did not happen"

@@ -17,7 +17,7 @@ def make(storage, send, size=1000, name="otlp_grpc/x traces"):
     return ExportQueue(name, send, 5.0, SendingQueue(queue_size=Size(size), storage=str(storage)), NEVER)
 
 
-def wait_for(condition, timeout_s=10.0):
+def wait_for(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "did not happen"

@@ -70,7 +70,7 @@ def need(*names: str) -> None:
         program(name)
 
 
-def wait_for(function: Callable[[], T], what: str, timeout_s: float = 30) -> T:
+def wait_for(function: Callable[[], T], what: str, timeout_s: float = 60) -> T:
     """The first true result of `function`. The time limit only ends what hangs; no test measures anything with it."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -497,13 +497,13 @@ class Site(Lab):
         return self.client.run(program("curl"), "-sS", "--max-time", "30", *options, url).stdout
 
     def wrk(self, seconds: int, connections: int = 16, pause_ms: int = 0, finish: bool = True) -> int:
-        """How many responses wrk counted. With `finish` no request is in flight at the end, and the count is exact."""
+        """How many responses wrk counted; each connection pauses before a request. With `finish` no request is in flight at the
+        end, and the count is exact."""
         url = f"http://{APPLICATION}:8080/"
-        wrk = [program("wrk"), "-t1", f"-c{connections}"]
-        if finish:
-            wrk += [f"-d{seconds + 2}s", "-s", str(HERE / "wrk-finish.lua"), url, "--", str(seconds), str(pause_ms)]
-        else:
-            wrk += [f"-d{seconds}s", url]
+        # Without `finish` wrk ends before it would send no more.
+        last_s, end_s = (seconds, seconds + 2) if finish else (2 * seconds, seconds)
+        script = ["-s", str(HERE / "wrk-finish.lua"), url, "--", str(last_s), str(pause_ms)]
+        wrk = [program("wrk"), "-t1", f"-c{connections}", f"-d{end_s}s", *script]
         output = self.client.run(*wrk, timeout_s=seconds + 60).stdout
         assert "Socket errors" not in output, output
         assert "Non-2xx" not in output, output

@@ -150,7 +150,7 @@ def test_pipelines_at_full_speed_are_counted_one_by_one(site: Site, tmp_path: Pa
 
     wait_for(lambda: "PONG" in site.application.run("redis-cli", "ping", check=False).stdout, "redis-server")
     # A ring that holds the whole load: what is tested is the count, not whether a busy machine gives us a turn in time.
-    receiver = site.receiver("receivers.pcap.interfaces=[eth0]", "receivers.pcap.buffer_size=64MiB")
+    receiver = site.receiver("receivers.pcap.interfaces=[eth0]", "receivers.pcap.buffer_size=128MiB")
     count = 100_000
     site.client.run(
         "redis-benchmark", "-h", APPLICATION, "-P", "16", "-c", "8", "-q", "-n", str(count), "-t", "set,get", timeout_s=120

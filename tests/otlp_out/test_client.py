@@ -119,7 +119,7 @@ def snapshot(points=3):
     return Snapshot(2, RESOURCE, (Metric("requests", "{request}", "", "sum", made),))
 
 
-def wait_for(condition, timeout_s=20.0):
+def wait_for(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "did not happen"

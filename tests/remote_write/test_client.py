@@ -101,7 +101,7 @@ def snapshot(value=1, points=1, time_s=1_790_000_000):
     return Snapshot(time_s * 10**9, RESOURCE, (Metric("requests", "{request}", "", "sum", made),))
 
 
-def wait_for(condition, timeout_s=20.0):
+def wait_for(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "did not happen"
