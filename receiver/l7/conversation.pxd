@@ -85,6 +85,7 @@ cdef class Conversation(Consumer):
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
     cdef int _hand_over(self) except -1
     cdef int _replay(self, bint swapped) except -1
+    cdef int _passing(self, int direction, Lane lane) except -1
     cdef int _fault(self, int direction, str what, long long ts_ns) except -1
     cdef int _pass_over(self, int direction, Py_ssize_t size, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1

@@ -571,7 +571,7 @@ class Conversation(Consumer):
             return 0
         gaps = self.reading.gaps
         gaps[self.protocol.name] = gaps.get(self.protocol.name, 0) + 1
-        if lane.skip < 0:
+        if lane.skip < 0 and missing > 0:
             return 0
         if missing > 0 and lane.skip >= missing:
             lane.passed += missing
@@ -580,7 +580,7 @@ class Conversation(Consumer):
                 self._ended(lane, lane.seen_ns)
             return 0
         try:
-            if lane.skip > 0:
+            if lane.skip > 0 and missing > 0:
                 # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
                 lane.passed += lane.skip
                 lane.skip = 0
@@ -593,6 +593,7 @@ class Conversation(Consumer):
 
     def _lose(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        self._passing(direction, lane)
         lane.carry = None
         lane.need = 0
         lane.skip = 0
@@ -636,7 +637,9 @@ class Conversation(Consumer):
         return 0
 
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
-        if self.matcher is not None:
+        if self.matcher is not None and self.matcher.busy():
+            self._passing(TO_SERVER, self.to_server)
+            self._passing(TO_CLIENT, self.to_client)
             self.matcher.end(outcome, ts_ns)
         return 0
 
@@ -644,11 +647,19 @@ class Conversation(Consumer):
         """1 while something waits here."""
         if self.matcher is None or not self.matcher.busy():
             return 0
-        lane: Lane = self.to_client
-        if lane.carry is not None and now_ns - lane.seen_ns <= self.reading.pairing.timeout_ns:
-            return 1  # an answer has begun, though nothing of it can be read yet
-        self.matcher.expire(now_ns)
+        self._passing(TO_SERVER, self.to_server)
+        self._passing(TO_CLIENT, self.to_client)
+        self.matcher.expire(now_ns, self.to_client.seen_ns if self.to_client.carry is not None else 0)
         return 1
+
+    def _passing(self, direction: cython.int, lane: Lane) -> cython.int:
+        """Tell the matcher what has come by now of a message whose rest is passed over: nobody else notices those bytes."""
+        key: cython.longlong = -1
+        if lane.ending is not None:
+            key = lane.ending.key
+        if self.matcher.passing(direction, key, lane.passed, lane.seen_ns):
+            lane.passed = 0
+        return 0
 
     def _fault(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
         """Bytes that break the rules are as good as missing: what they hide is unknown."""

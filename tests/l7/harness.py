@@ -154,6 +154,7 @@ class Seen:
     response: Said | None
     times: tuple[int, ...]
     sizes: tuple[int, ...]
+    end_ns: int
 
     @property
     def paired(self) -> bool:
@@ -196,7 +197,7 @@ class Collector(Sink):
             times += (response.first_ns, response.last_ns)
             sizes += (response.size,)
         said = Said.of(response) if response is not None else None
-        self.seen.append(Seen(protocol.name, OUTCOMES[roundtrip.outcome], Said.of(request), said, times, sizes))
+        self.seen.append(Seen(protocol.name, OUTCOMES[roundtrip.outcome], Said.of(request), said, times, sizes, roundtrip.end_ns))
         return 0
 
 
