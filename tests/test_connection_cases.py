@@ -69,3 +69,10 @@ def test_timeout_in_a_file_with_a_pause_of_a_day_took_the_timeout() -> None:
     assert rows.told("url.path", "outcome") == [("/a", "ok"), ("/never", "timeout"), ("/b", "ok")]
     assert rows.seconds[1] == 30.0
     assert engine.reading.pairing.unmatched == 0
+
+
+def test_joined_at_a_keep_alive_probe_the_first_request_is_read() -> None:
+    """RFC 9293, 3.8.4: the probe's byte is an old one."""
+    rows, engine = read("late_keepalive_probe")
+    assert all_ok(rows.seen) == ["/c0-0", "/c1-0", "/c1-1", "/c2-0", "/c2-1", "/c2-2"]
+    assert (engine.reading.pairing.unmatched, engine.reading.bytes_set_aside) == (0, 0)
