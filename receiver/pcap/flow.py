@@ -620,6 +620,8 @@ class FlowTable:
         known.group = client.group or server.group
         known.tls_server_name = None
         known.tls_protocols = None
+        known.announced_address = None
+        known.announced_port = 0
         known.encoded = None
         return known
 
