@@ -148,7 +148,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
-    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes)
+    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust)
     server_ports = set(pinned)
     for protocol in protocols:
         server_ports.update(protocol.ports)

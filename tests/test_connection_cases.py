@@ -6,12 +6,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
 from receiver.config import Config
 from receiver.engine import Engine
+from receiver.l7 import registry
 from receiver.pcap.source import FileSource
 from receiver.service import make_engine
 from receiver.settings.loader import load
-from receiver.wire.records import Roundtrip
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.records import Roundtrip, Sink
 from tests.l7.harness import Collector, Seen
 
 CASES = Path(__file__).resolve().parent / "cases"
@@ -38,8 +46,23 @@ class Rows(Collector):
 
 def read(name: str, settings: str = "{}") -> tuple[Rows, Engine]:
     rows = Rows()
+    return rows, run(name, settings, rows)
+
+
+def spans(name: str, settings: str = "{}") -> list[dict[str, Any]]:
+    """The attributes of each span."""
+    written = Spans(Redactor())
+    run(name, settings, Telemetry(Metrics(registry.PROTOCOLS), written, Sampler(), Identities()))
+    scope = ScopeSpans()
+    scope.ParseFromString(bytes(written.lend()[0]))
+    return [
+        {one.key: one.value.string_value or one.value.int_value for one in span.attributes} for span in scope.spans
+    ]
+
+
+def run(name: str, settings: str, sink: Sink) -> Engine:
     config: Config = load([f"yaml:{{receivers: {{pcap: {settings}}}}}"], environ={}).config
-    engine = make_engine(config, rows, detail=True, local=())
+    engine = make_engine(config, sink, detail=True, local=())
     source = FileSource([str(CASES / f"{name}.pcap")], lambda link_type: "")
     source.open()
     source.run(engine.process_batch, engine.tick, lambda: False)
@@ -47,7 +70,7 @@ def read(name: str, settings: str = "{}") -> tuple[Rows, Engine]:
     source.close()
     pairing = engine.reading.pairing
     assert pairing.open == 0
-    return rows, engine
+    return engine
 
 
 def all_ok(seen: list[Seen]) -> list[str]:
@@ -76,3 +99,25 @@ def test_joined_at_a_keep_alive_probe_the_first_request_is_read() -> None:
     rows, engine = read("late_keepalive_probe")
     assert all_ok(rows.seen) == ["/c0-0", "/c1-0", "/c1-1", "/c2-0", "/c2-1", "/c2-2"]
     assert (engine.reading.pairing.unmatched, engine.reading.bytes_set_aside) == (0, 0)
+
+
+def test_what_stands_behind_a_header_of_the_proxy_protocol_is_read() -> None:
+    """v1, v2 and v1 UNKNOWN (proxy-protocol.txt, 2), in the request's segment and in one of its own."""
+    paths = ["/v1-same", "/v1-own", "/v2-same", "/v2-own", "/v1u-same", "/v1u-own"]
+    ours = ("10.0.0.1", None)
+    for settings, client in (("{}", ours), ("{trusted_proxies: [10.0.0.1]}", ("198.51.100.7", 51111))):
+        rows, engine = read("proxy_protocol", settings)
+        assert all_ok(rows.seen) == paths
+        assert engine.reading.pairing.unmatched == 0 and engine.reading.errors == {}
+        assert engine.reading.bytes_set_aside == 0
+        told = spans("proxy_protocol", settings)
+        assert [(span["client.address"], span.get("client.port")) for span in told] == [client] * 4 + [ours] * 2
+        assert {span["network.peer.address"] for span in told} == {"10.0.0.1"}
+
+
+def test_what_stands_behind_socks_is_read() -> None:
+    """RFC 1928: a greeting, a request by name, then HTTP."""
+    rows, engine = read("socks5_http")
+    assert all_ok(rows.seen) == ["/s0", "/s1", "/s2"]
+    assert engine.reading.preambles == {"socks5": 1}
+    assert (engine.reading.bytes_set_aside, engine.reading.undetected) == (0, {})

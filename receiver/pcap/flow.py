@@ -545,6 +545,8 @@ class FlowTable:
         flow.queue.take(flow)
         consumer: Consumer | None = flow.consumer
         if consumer is not None:
+            if flow.to_server is not None and not flow.over:
+                flow.to_server.settle(consumer, flow.last_ns, True)
             consumer.end(OUTCOME_LOST, flow.last_ns)
         # Nothing here is known to the garbage collector (no pause at a million flows), so circles are cut by hand.
         if flow.to_server is not None:

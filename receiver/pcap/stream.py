@@ -497,8 +497,12 @@ class Stream:
         return 0
 
     def drop(self) -> cython.Py_ssize_t:
-        """Forget what is held; returns how many bytes that were."""
+        """Forget what is held, as good as missing; returns how many bytes of memory that were."""
         dropped: cython.Py_ssize_t = self.held_bytes
+        if self.held is not None:
+            for entry in self.held:
+                held: Held = entry
+                self.limits.bytes_missing += held.wire_length
         self.limits.held_bytes -= dropped
         self.held_bytes = 0
         self.held = None

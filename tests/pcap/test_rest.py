@@ -199,3 +199,16 @@ def test_joined_at_a_repetition_whose_answer_went_by_pairs_the_next_with_its_own
     wire.wait(40)
     assert wire.told()[1:] == [("/1", "ok"), ("/2", "ok"), ("/3", "ok")]
     assert wire.pairing.unmatched == 0
+
+
+def test_what_is_held_when_its_flow_is_given_up_is_read_behind_its_hole() -> None:
+    wire = Watched()
+    line = Line(wire).opened()
+    ask(line, 1)
+    line.seq[0] += 50
+    line.c(REQUEST % 2)
+    assert wire.told() == [("/1", "ok")]
+    wire.engine.table.clear()
+    assert wire.told() == [("/1", "ok"), ("/2", "lost")]
+    limits = wire.engine.table.limits
+    assert (limits.gaps, limits.bytes_missing, limits.held_bytes) == (1, 50, 0)

@@ -408,6 +408,12 @@ def test_numbers_of_another_connection_in_both_directions_begin_anew() -> None:
         assert pair.limits.restarted == 1
 
 
+def test_what_was_held_when_another_connection_begins_is_counted_as_missing() -> None:
+    pair = Pair().open().client(0, b"abc", ack=0).client(9, b"held", ack=0)
+    pair.client(900_000_000, b"new", ack=900_000_007)
+    assert (pair.asked, pair.limits.bytes_missing, pair.limits.held_bytes) == ([b"abc", 0, b"new"], 4, 0)
+
+
 def test_acknowledgement_from_far_away_is_not_believed() -> None:
     pair = Pair().open().client(0, b"abc", ack=0).client(3, b"", ack=900_000_000).settle(all_of_it=True).server(0, b"x", ack=3)
     assert pair.answered == [b"x"]
