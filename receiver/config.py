@@ -212,9 +212,12 @@ class PcapReceiver(Section, frozen=True):
     unwrap: bool = False  # look into VXLAN, GENEVE, GRE and IP in IP: a microsecond or ten for each of their packets
     exclude: Exclude = Exclude()
     local_addresses: Literal["auto"] | tuple[str, ...] = "auto"  # which side is ours; auto: the interfaces' addresses
+    # Addresses or networks of proxies that are believed in what they say of their clients: Forwarded, X-Forwarded-*, the PROXY
+    # protocol. None unless named, for everybody can write such a header.
+    trusted_proxies: tuple[str, ...] = ()
     names: dict[str, str] = {}  # address -> name, for peers whose name no DNS answer told
     flows: Flows = Flows()
-    request_timeout: Wait = Duration(30)  # until a request counts as unanswered; most clients give up by then
+    request_timeout: Wait = Duration(30)  # after its last byte, until a request counts as unanswered; most clients give up by then
     http: Http = Http()
     dns: Dns = Dns()
     db: Db = Db()

@@ -64,6 +64,8 @@ class Accounts:
         ended = {"closed": table.closed, "evicted": table.evicted, "idle": table.expired}
         out.add_each("pcap_receiver.flows.ended", "reason", ended)
         out.add_each("pcap_receiver.flows.detected", "protocol", reading.detected)
+        out.add_each("pcap_receiver.flows.undetected", "reason", {"undecided": 0, "unknown": 0, **reading.undetected})
+        out.add_each("pcap_receiver.flows.preambles", "kind", reading.preambles)
         out.add("pcap_receiver.stream.gaps", limits.gaps)
         missing = {
             "unseen": limits.bytes_unseen,

@@ -44,6 +44,7 @@ from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.trace_context import PROPAGATORS
+from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
@@ -136,12 +137,18 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     """The engine by the configuration, with every roundtrip going to `sink`."""
     pcap = config.receivers.pcap
     names = make_names(config)
+    trust = Trust(pcap.trusted_proxies)
     protocols = registry.protocols(
-        pcap.http.known_methods, pcap.http.headers, propagators(), names=names, question_names=pcap.dns.lookup_duration
+        pcap.http.known_methods,
+        pcap.http.headers,
+        propagators(),
+        names=names,
+        question_names=pcap.dns.lookup_duration,
+        trust=trust,
     )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
-    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes)
+    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust)
     server_ports = set(pinned)
     for protocol in protocols:
         server_ports.update(protocol.ports)
@@ -548,7 +555,7 @@ def _fixed(config: Config) -> object:
     pcap = config.receivers.pcap
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
             pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
-            pcap.local_addresses, pcap.traces.context, pcap.traces.when_instrumented)
+            pcap.local_addresses, pcap.trusted_proxies, pcap.traces.context, pcap.traces.when_instrumented)
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:

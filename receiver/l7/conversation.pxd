@@ -13,6 +13,7 @@ cdef int SET_ASIDE
 cdef Py_ssize_t REST_UNKNOWN
 cdef Py_ssize_t DETECT_BYTES
 cdef int DETECT_TRIES
+cdef int PREAMBLES_MAX
 cdef Py_ssize_t SPARE_MAX
 
 cdef class Conversation
@@ -30,6 +31,10 @@ cdef class Reading:
     cdef dict _before
     cdef readonly dict limits
     cdef readonly long long bytes_set_aside
+    cdef readonly dict undetected
+    cdef readonly dict preambles
+    cdef object trust
+    cdef bytes first
     cdef Cursor cursor
     cdef list datagrams
     cdef dict spare
@@ -70,6 +75,11 @@ cdef class Conversation(Consumer):
     cdef bint from_start
     cdef int last_direction
     cdef list waited
+    cdef bint fresh
+    cdef object preamble
+    cdef int preambles_left
+    cdef Py_ssize_t unread
+    cdef bint ended
     cdef str server_address
     cdef int server_port
     cdef int serve(self, Connection connection, bint from_start) except -1
@@ -80,11 +90,19 @@ cdef class Conversation(Consumer):
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef bint _may_begin(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int _before(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int _swap(self) except -1
+    cdef int _drop_waited(self) except -1
+    cdef int _drop_carry(self, Lane lane) except -1
+    cdef int _account(self) except -1
+    cdef int _count(self, str protocol, str what) except -1
     cdef int _wait(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
     cdef int _hand_over(self) except -1
     cdef int _replay(self, bint swapped) except -1
+    cdef int _passing(self, int direction, Lane lane) except -1
     cdef int _fault(self, int direction, str what, long long ts_ns) except -1
     cdef int _pass_over(self, int direction, Py_ssize_t size, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1

@@ -15,6 +15,8 @@ import cython
 from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
+from receiver.l7.preamble import BROKEN, FIRST, MORE, NONE, Preamble, may_begin
+from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
@@ -36,16 +38,27 @@ FAULTS_MAX = 16
 # come, and how often a flow is looked at that is nothing: when it begins, and joined late when the direction turns.
 DETECT_BYTES = 4096
 DETECT_TRIES = 4
+# One behind the other, before a connection's own protocol: a balancer before a proxy, twice.
+PREAMBLES_MAX = 4
 # Conversations that wait for another connection, of each protocol: 4 MB, which were in use all at a time.
 SPARE_MAX = 4096
 
 
 class Reading:
-    """What all conversations share: matching, detection, limits, the counts of what could not be read, and those of them that
-    rest."""
+    """What all conversations share: matching, detection, limits, whom to believe, the counts of what could not be read, and those
+    of them that rest.
+
+    `bytes_set_aside`: of flows that are no known protocol, and what decoders did not get or could not read. `undetected`: flows
+    that ended before their protocol was known, by why. `preambles`: what stood before connections' own protocols, by its kind.
+    """
 
     def __init__(
-        self, pairing: Pairing, detector: Detector, detail: cython.bint = True, head_max: cython.Py_ssize_t = 65536
+        self,
+        pairing: Pairing,
+        detector: Detector,
+        detail: cython.bint = True,
+        head_max: cython.Py_ssize_t = 65536,
+        trust: Trust | None = None,
     ) -> None:
         self.pairing = pairing
         self.detector = detector
@@ -59,6 +72,10 @@ class Reading:
         self._before: dict[str, int] = {}
         self.limits: dict[str, int] = {}
         self.bytes_set_aside = 0
+        self.undetected: dict[str, int] = {}
+        self.preambles: dict[str, int] = {}
+        self.trust = Trust() if trust is None else trust
+        self.first = FIRST
         self.cursor = Cursor(b"")
         # Those that rest: of datagrams, and of each protocol's connections.
         self.datagrams: list[Conversation] = []
@@ -175,6 +192,12 @@ class Conversation(Consumer):
         self.from_start = from_start
         self.last_direction = -1
         self.waited: list[tuple[int, bytes, int]] | None = None
+        # Nothing was said yet; what stands before the protocol, while it is read; and how many such there may still be.
+        self.fresh = not datagrams
+        self.preamble: Preamble | None = None
+        self.preambles_left = PREAMBLES_MAX
+        self.unread = 0
+        self.ended = False
         # Of the flow before: the server, which is asked what it speaks no more.
         self.server_address: str | None = None
         self.server_port = -1
@@ -199,6 +222,9 @@ class Conversation(Consumer):
         self.connection = connection
         self.from_start = from_start
         self.last_direction = -1
+        self.fresh = not self.datagrams
+        self.preambles_left = PREAMBLES_MAX
+        self.ended = False
         self.to_server.start()
         self.to_client.start()
         return 0
@@ -206,6 +232,7 @@ class Conversation(Consumer):
     def go_on(self, protocol: Protocol) -> cython.int:
         """The connection rested, and speaks again: both directions stand where a message may begin."""
         self.from_start = True
+        self.fresh = False
         self._begin(protocol)
         self.matcher.last_ns = self.connection.rested_ns
         return 0
@@ -231,16 +258,17 @@ class Conversation(Consumer):
                 return self._detect(direction, buf, start, end, ts_ns)
             except Exception as bug:
                 self._report(bug)
-                key = ("unknown", "internal")
-                self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
+                self._count("unknown", "internal")
                 self._set_aside(ts_ns)
                 return 0
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         try:
             self._read(direction, lane, buf, start, end, ts_ns)
         except Malformed as malformed:
+            self.reading.bytes_set_aside += self.unread
             self._fault(direction, malformed.what, ts_ns)
         except Exception as bug:
+            self.reading.bytes_set_aside += self.unread
             self._report(bug)
             self._fault(direction, "internal", ts_ns)
             self._set_aside(ts_ns)
@@ -287,8 +315,10 @@ class Conversation(Consumer):
                 end = len(joined)
                 first_ns = lane.carry_ns
                 lane.carry = None
+                self.unread = end
                 if end < lane.need:
                     return self._keep(lane, buf, start, end, first_ns, lane.need)
+            self.unread = end - start
             c.set(buf, start, end)
             if lane.resync:
                 if not decoder.sync(direction, c):
@@ -297,6 +327,7 @@ class Conversation(Consumer):
                 if c.pos > start:
                     self._pass_over(direction, c.pos - start, ts_ns)
                     start = c.pos
+                    self.unread = end - start
             n = decoder.frame(direction, c)
             if n < 0:
                 raise Malformed(self.protocol.name, "not this protocol", 0)
@@ -404,6 +435,12 @@ class Conversation(Consumer):
         detector: Detector = self.reading.detector
         self.last_direction = direction
         self.health = DETECTING
+        if self.preamble is not None:
+            return self._before(direction, buf, start, end, ts_ns)
+        if self.fresh:
+            self.fresh = False
+            if self.reading.first[buf[start]] and self._may_begin(direction, buf, start, end):
+                return self._before(direction, buf, start, end, ts_ns)
         if direction == TO_SERVER and self.server_address is not None and self._again():
             self._begin(self.protocol)
             return self.feed(direction, buf, start, end, ts_ns)
@@ -421,10 +458,7 @@ class Conversation(Consumer):
             found = lane.hint  # both sides could be what the port says
         if found is not None:
             if detector.swapped:
-                self.connection.swap_roles()
-                server: Lane = self.to_server
-                self.to_server = self.to_client
-                self.to_client = server
+                self._swap()
             self._begin(found)
             if first:
                 if detector.swapped:
@@ -444,18 +478,86 @@ class Conversation(Consumer):
             return 0  # a request that breaks every rule may still get an answer that tells the protocol
         if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
-            self.reading.bytes_set_aside += len(lane.carry)
-            lane.carry = None
-            if other.carry is not None:
-                self.reading.bytes_set_aside += len(other.carry)
-                other.carry = None
-            self.waited = None
+            self._drop_waited()
             lane.tries += 1
             self.health = SET_ASIDE
             if detector.expected:
                 self.from_start = False  # a port that is pinned is worth another look, whatever came first
             elif lane.tries + other.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
+        return 0
+
+    def _may_begin(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.bint:
+        """Whether something may stand before the protocol; then `preamble` reads it."""
+        if self.preambles_left == 0 or (direction == TO_CLIENT and self.connection.roles_known):
+            return False
+        if not may_begin(buf[start : min(end, start + 16)], self.from_start and direction == TO_SERVER):
+            return False
+        self.preamble = Preamble()
+        return True
+
+    def _before(
+        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        """Read what stands before the protocol; what follows it is as good as the connection's first bytes."""
+        preamble: Preamble = self.preamble
+        verdict: cython.int = preamble.take(direction, buf[start:end], ts_ns)
+        if verdict == MORE:
+            return 0
+        if verdict == BROKEN:
+            self._count(preamble.kind, preamble.what)
+            self._drop_waited()
+            self.health = SET_ASIDE
+            self.from_start = True  # whoever listens there closes the connection, and nobody else knows what follows
+            return 0
+        self.preamble = None
+        swapped: cython.bint = False
+        if verdict != NONE:
+            preambles = self.reading.preambles
+            preambles[preamble.kind] = preambles.get(preamble.kind, 0) + 1
+            self.preambles_left -= 1
+            self.fresh = True
+            self.from_start = True
+            swapped = preamble.client == TO_CLIENT
+            if swapped:
+                self._swap()
+            self.connection.roles_known = True
+            endpoints: Endpoints = self.connection.endpoints()
+            if preamble.address is not None and self.reading.trust.covers(endpoints.caller()):
+                endpoints.announced_address = preamble.address
+                endpoints.announced_port = preamble.port
+        for came, piece, piece_ns in preamble.waited:
+            direction = came
+            if swapped:
+                direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+            self.feed(direction, piece, 0, len(piece), piece_ns)
+        return 0
+
+    def _swap(self) -> cython.int:
+        """Client and server are the other way round."""
+        self.connection.swap_roles()
+        server: Lane = self.to_server
+        self.to_server = self.to_client
+        self.to_client = server
+        return 0
+
+    def _drop_waited(self) -> cython.int:
+        """What waited to be read is not."""
+        self._drop_carry(self.to_server)
+        self._drop_carry(self.to_client)
+        if self.preamble is not None:
+            for _, piece, _ in self.preamble.waited:
+                self.reading.bytes_set_aside += len(piece)
+            self.preamble = None
+        self.waited = None
+        return 0
+
+    def _drop_carry(self, lane: Lane) -> cython.int:
+        if lane.carry is not None:
+            self.reading.bytes_set_aside += len(lane.carry)
+            lane.carry = None
         return 0
 
     def _wait(
@@ -564,14 +666,13 @@ class Conversation(Consumer):
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
             # What the other direction kept belongs to what is missing: it could only be paired with something else.
-            self.to_server.carry = None
-            self.to_client.carry = None
-            self.waited = None
+            self._drop_waited()
             self.from_start = False
+            self.fresh = False
             return 0
         gaps = self.reading.gaps
         gaps[self.protocol.name] = gaps.get(self.protocol.name, 0) + 1
-        if lane.skip < 0:
+        if lane.skip < 0 and missing > 0:
             return 0
         if missing > 0 and lane.skip >= missing:
             lane.passed += missing
@@ -580,7 +681,7 @@ class Conversation(Consumer):
                 self._ended(lane, lane.seen_ns)
             return 0
         try:
-            if lane.skip > 0:
+            if lane.skip > 0 and missing > 0:
                 # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
                 lane.passed += lane.skip
                 lane.skip = 0
@@ -593,7 +694,8 @@ class Conversation(Consumer):
 
     def _lose(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
-        lane.carry = None
+        self._passing(direction, lane)
+        self._drop_carry(lane)
         lane.need = 0
         lane.skip = 0
         lane.passed = 0
@@ -636,36 +738,66 @@ class Conversation(Consumer):
         return 0
 
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
-        if self.matcher is not None:
+        if self.matcher is not None and self.matcher.busy():
+            self._passing(TO_SERVER, self.to_server)
+            self._passing(TO_CLIENT, self.to_client)
             self.matcher.end(outcome, ts_ns)
+        if not self.ended:
+            self.ended = True
+            self._account()
         return 0
+
+    def _account(self) -> cython.int:
+        """The connection is over: count what waited for more, and whether it was known what it is."""
+        reading: Reading = self.reading
+        if self.health == READING:
+            # A decoder that has begun with it still knows of it, so it stays where it is.
+            if self.to_server.carry is not None:
+                reading.bytes_set_aside += len(self.to_server.carry)
+            if self.to_client.carry is not None:
+                reading.bytes_set_aside += len(self.to_client.carry)
+            return 0
+        why: str = "undecided" if self.health == DETECTING else "unknown"
+        if self.connection.protocol is None and (self.health == SET_ASIDE or self.waited is not None or self.preamble is not None):
+            reading.undetected[why] = reading.undetected.get(why, 0) + 1
+        return self._drop_waited()
 
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """1 while something waits here."""
         if self.matcher is None or not self.matcher.busy():
             return 0
-        lane: Lane = self.to_client
-        if lane.carry is not None and now_ns - lane.seen_ns <= self.reading.pairing.timeout_ns:
-            return 1  # an answer has begun, though nothing of it can be read yet
-        self.matcher.expire(now_ns)
+        self._passing(TO_SERVER, self.to_server)
+        self._passing(TO_CLIENT, self.to_client)
+        self.matcher.expire(now_ns, self.to_client.seen_ns if self.to_client.carry is not None else 0)
         return 1
+
+    def _passing(self, direction: cython.int, lane: Lane) -> cython.int:
+        """Tell the matcher what has come by now of a message whose rest is passed over: nobody else notices those bytes."""
+        key: cython.longlong = -1
+        if lane.ending is not None:
+            key = lane.ending.key
+        if self.matcher.passing(direction, key, lane.passed, lane.seen_ns):
+            lane.passed = 0
+        return 0
 
     def _fault(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
         """Bytes that break the rules are as good as missing: what they hide is unknown."""
-        key = (self.protocol.name, what)
-        errors = self.reading.errors
-        errors[key] = errors.get(key, 0) + 1
+        self._count(self.protocol.name, what)
         self.faults += 1
         if self.faults >= FAULTS_MAX:
             return self._set_aside(ts_ns)
         return self._lose(direction, 0, ts_ns)
 
+    def _count(self, protocol: str, what: str) -> cython.int:
+        key = (protocol, what)
+        errors = self.reading.errors
+        errors[key] = errors.get(key, 0) + 1
+        return 0
+
     def _set_aside(self, ts_ns: cython.longlong) -> cython.int:
         self.health = SET_ASIDE
         self.faults += 1
-        self.to_server.carry = None
-        self.to_client.carry = None
-        self.waited = None
+        self._drop_waited()
         if self.matcher is not None:
             self.matcher.end(OUTCOME_LOST, ts_ns)
         return 0

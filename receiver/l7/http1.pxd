@@ -42,6 +42,8 @@ cdef class Http1Settings:
     cdef readonly dict request_headers
     cdef readonly dict response_headers
     cdef readonly TraceContext context
+    cdef readonly object trust
+    cdef readonly bint trusting
 
 cdef Http1Settings _DEFAULT
 
@@ -85,6 +87,7 @@ cdef class Http1Decoder(Decoder):
     cdef str host_name
     cdef int host_port
     cdef int host_default
+    cdef bint trusting
     cdef Py_ssize_t _read_head(self, Lines lines, int direction, Cursor c) except -2
     cdef Py_ssize_t _read_request_line(self, Lines lines, Cursor c) except -2
     cdef Py_ssize_t _unreadable(self, Lines lines, Cursor c, str what) except -2

@@ -21,8 +21,9 @@ from collections.abc import Iterable
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.origin import AUTHORITY_MAX, Origin, split_authority
+from receiver.l7.origin import AUTHORITY_MAX, Origin, listed, split_authority
 from receiver.l7.trace_context import TraceContext
+from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
@@ -96,7 +97,8 @@ class Http1Settings:
 
     `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
     `response_headers`: names
-    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty.
+    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty. `trust`: the
+    proxies that are believed in what they say of their clients.
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
 
@@ -106,7 +108,10 @@ class Http1Settings:
         request_headers: Iterable[str] = (),
         response_headers: Iterable[str] = (),
         propagators: Iterable[str] = ("tracecontext",),
+        trust: Trust | None = None,
     ) -> None:
+        self.trust = Trust() if trust is None else trust
+        self.trusting = bool(self.trust)
         self.methods: tuple[str, ...] = tuple(methods)
         self.tokens: tuple[bytes, ...] = tuple(name.encode() + b" " for name in self.methods)
         wanted: dict[bytes, str] = {}
@@ -185,6 +190,7 @@ class Http1Decoder(Decoder):
         self.host_name: str | None = None
         self.host_port = 0
         self.host_default = 0
+        self.trusting = False
 
     # --- the contract of decoder.py ---
 
@@ -195,6 +201,9 @@ class Http1Decoder(Decoder):
         self.overlaps = False
         self.last_direction = TO_SERVER
         self.last_ns = 0
+        self.trusting = (
+            self.settings.trusting and self.vantage == VANTAGE_SERVER and self.settings.trust.covers(endpoints.caller())
+        )
         return 0
 
     def rests(self) -> cython.bint:
@@ -790,17 +799,16 @@ class Http1Decoder(Decoder):
                     pass
                 elif b == 0x75 and n == 10 and _same(c, at, b"user-agent"):
                     out.add("user_agent.original", _value(c, value, end))
-                elif self.vantage == VANTAGE_SERVER:
+                elif self.trusting:
                     if b == 0x66 and n == 9 and _same(c, at, b"forwarded"):
-                        if forwarded is None:
-                            forwarded = _value(c, value, end)
+                        forwarded = listed(forwarded, _value(c, value, end))
                     elif b == 0x78 and n >= 15 and _same(c, at, b"x-forwarded-"):
-                        if n == 15 and forwarded_for is None and _same(c, at, b"x-forwarded-for"):
-                            forwarded_for = _value(c, value, end)
-                        elif n == 16 and forwarded_host is None and _same(c, at, b"x-forwarded-host"):
-                            forwarded_host = _value(c, value, end)
-                        elif n == 17 and forwarded_proto is None and _same(c, at, b"x-forwarded-proto"):
-                            forwarded_proto = _value(c, value, end)
+                        if n == 15 and _same(c, at, b"x-forwarded-for"):
+                            forwarded_for = listed(forwarded_for, _value(c, value, end))
+                        elif n == 16 and _same(c, at, b"x-forwarded-host"):
+                            forwarded_host = listed(forwarded_host, _value(c, value, end))
+                        elif n == 17 and _same(c, at, b"x-forwarded-proto"):
+                            forwarded_proto = listed(forwarded_proto, _value(c, value, end))
             at = end + 1
         if (
             forwarded is not None
@@ -808,7 +816,7 @@ class Http1Decoder(Decoder):
             or forwarded_host is not None
             or forwarded_proto is not None
         ):
-            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto)
+            origin = Origin(forwarded, forwarded_for, forwarded_host, forwarded_proto, settings.trust)
             origin.tell(out)
         if context is not None:
             context.tell(out)

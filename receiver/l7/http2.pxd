@@ -4,7 +4,7 @@ from receiver.l7.hpack cimport HeaderSink, HpackDecoder
 from receiver.l7.http1 cimport Http1Settings
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport Message, Protocol
+from receiver.wire.records cimport Endpoints, Message, Protocol
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
 
 cimport cython
@@ -57,6 +57,8 @@ cdef class Http2Settings:
     cdef readonly dict request_metadata
     cdef readonly dict response_metadata
     cdef readonly TraceContext context
+    cdef readonly object trust
+    cdef readonly bint trusting
     cdef Fields fields
     cdef readonly Protocol plain
     cdef readonly Grpc grpc
@@ -152,6 +154,7 @@ cdef class Http2Decoder(Decoder):
     cdef int authority_default
     cdef str host
     cdef int port
+    cdef bint trusting
     cdef Py_ssize_t _opening(self, int direction, Cursor c) except -2
     cdef int _data(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
     cdef int _prefix(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1

@@ -29,10 +29,10 @@ from receiver.l7.decoder import Decoder
 from receiver.l7.grpc import Grpc
 from receiver.l7.hpack import HeaderSink, HpackDecoder
 from receiver.l7.http1 import Http1Settings
-from receiver.l7.origin import Origin, split_authority
+from receiver.l7.origin import Origin, listed, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Malformed, Message, Protocol
+from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
@@ -125,6 +125,8 @@ class Http2Settings:
         self.request_metadata = {name: "rpc.request.metadata." + name.decode() for name in http.request_headers}
         self.response_metadata = {name: "rpc.response.metadata." + name.decode() for name in http.response_headers}
         self.context: TraceContext | None = http.context
+        self.trust = http.trust
+        self.trusting = http.trusting
         self.fields = Fields()
         self.plain: Protocol | None = None
         self.grpc: Grpc | None = None
@@ -239,17 +241,15 @@ class Fields(HeaderSink):
                 if name == b"user-agent":
                     self.user_agent = value
             elif n == 9:
-                if name == b"forwarded" and self.forwarded is None:
-                    self.forwarded = value
+                if name == b"forwarded":
+                    self.forwarded = listed(self.forwarded, value)
             elif n >= 15 and name[0] == 0x78:
                 if name == b"x-forwarded-for":
-                    if self.forwarded_for is None:
-                        self.forwarded_for = value
+                    self.forwarded_for = listed(self.forwarded_for, value)
                 elif name == b"x-forwarded-host":
-                    if self.forwarded_host is None:
-                        self.forwarded_host = value
-                elif name == b"x-forwarded-proto" and self.forwarded_proto is None:
-                    self.forwarded_proto = value
+                    self.forwarded_host = listed(self.forwarded_host, value)
+                elif name == b"x-forwarded-proto":
+                    self.forwarded_proto = listed(self.forwarded_proto, value)
         if len(self.wanted) > 0 and not never_indexed and name in self.wanted:
             # Never indexed: whoever sent it says that it is a secret (RFC 7541, 7.1.3).
             if self.kept is None:
@@ -345,8 +345,15 @@ class Http2Decoder(Decoder):
         self.authority_default = 0
         self.host: str | None = None
         self.port = 0
+        self.trusting = False
 
     # --- the contract of decoder.py ---
+
+    def meet(self, endpoints: Endpoints) -> cython.int:
+        self.trusting = (
+            self.settings.trusting and self.vantage == VANTAGE_SERVER and self.settings.trust.covers(endpoints.caller())
+        )
+        return 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         side: Side = self.server if direction == TO_CLIENT else self.client
@@ -942,7 +949,7 @@ class Http2Decoder(Decoder):
         if exchange.grpc != GRPC_YES:
             if fields.user_agent is not None:
                 out.add("user_agent.original", fields.user_agent)
-            if self.vantage == VANTAGE_SERVER:
+            if self.trusting:
                 if (
                     fields.forwarded is not None
                     or fields.forwarded_for is not None
@@ -950,7 +957,11 @@ class Http2Decoder(Decoder):
                     or fields.forwarded_proto is not None
                 ):
                     origin = Origin(
-                        fields.forwarded, fields.forwarded_for, fields.forwarded_host, fields.forwarded_proto
+                        fields.forwarded,
+                        fields.forwarded_for,
+                        fields.forwarded_host,
+                        fields.forwarded_proto,
+                        settings.trust,
                     )
                     origin.tell(out)
         context: TraceContext | None = settings.context

@@ -58,6 +58,7 @@ cdef class Matcher:
     cdef bint several
     cdef bint answering
     cdef long long last_ns
+    cdef long long heard_ns
     cdef bint rests(self) except -1
     cdef int meet(self, Endpoints endpoints, bint uncertain) except -1
     cdef int offer(self, Message piece) except -1
@@ -79,5 +80,6 @@ cdef class Matcher:
     cdef bint busy(self) except -1
     cdef int lost(self, int direction, long long ts_ns) except -1
     cdef int _drop_waiting(self, int outcome, long long ts_ns) except -1
-    cdef int expire(self, long long now_ns) except -1
+    cdef bint passing(self, int direction, long long key, long long size, long long seen_ns) except -1
+    cdef int expire(self, long long now_ns, long long heard_ns) except -1
     cdef int end(self, int outcome, long long ts_ns) except -1

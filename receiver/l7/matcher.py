@@ -151,6 +151,7 @@ class Matcher:
         self.several = False
         self.answering = False
         self.last_ns = 0
+        self.heard_ns = 0
 
     def rests(self) -> cython.bint:
         """Whether nothing waits, and nothing is in doubt."""
@@ -164,6 +165,7 @@ class Matcher:
         self.several = False
         self.answering = False
         self.last_ns = 0
+        self.heard_ns = 0
         return 0
 
     def offer(self, piece: Message) -> cython.int:
@@ -256,6 +258,7 @@ class Matcher:
     def _response(self, piece: Message) -> cython.int:
         self.answering = True
         self.last_ns = piece.last_ns
+        self.heard_ns = piece.last_ns
         if not piece.piece & BEGINS:
             if self.open_response is not None:
                 self._merge(self.open_response, piece)
@@ -534,32 +537,61 @@ class Matcher:
             waiting = self._pop()
         return 0
 
-    def expire(self, now_ns: cython.longlong) -> cython.int:
-        """Give up what has waited for longer than the timeout.
+    def passing(
+        self, direction: cython.int, key: cython.longlong, size: cython.longlong, seen_ns: cython.longlong
+    ) -> cython.bint:
+        """`size` bytes more have come, the last at `seen_ns`, of a message that is under way; False where none is."""
+        whole: Message | None = self.open_request if direction == TO_SERVER else self.open_response
+        if key >= 0:
+            whole = None if self.keyed is None else self.keyed.find(key)
+            if whole is not None and direction == TO_CLIENT:
+                whole = whole.next
+        if whole is None:
+            return False
+        whole.size += size
+        if seen_ns > whole.last_ns:
+            whole.last_ns = seen_ns
+        return True
 
-        In order, the place of an expired request is kept: its answer may still come, and must not go to the next one. Nothing
-        expires that may wait for ever, nor, in order, what waits behind it.
+    def expire(self, now_ns: cython.longlong, heard_ns: cython.longlong) -> cython.int:
+        """Give up what has waited for longer than the timeout, which began with its last byte; it ends when its time was up,
+        however much later that is noticed.
+
+        In order a request cannot be answered before those in front of it, so its time begins anew with each byte of their
+        answers; `heard_ns` is when one came of an answer that nobody can read yet, 0 where there is none. The place of an expired
+        request is kept: its answer may still come, and must not go to the next one. Nothing expires that may wait for ever, nor,
+        in order, what waits behind it.
         """
-        limit: cython.longlong = now_ns - self.pairing.timeout_ns
+        timeout_ns: cython.longlong = self.pairing.timeout_ns
+        limit: cython.longlong = now_ns - timeout_ns
         if self.keyed is not None:
+            if heard_ns > 0 and heard_ns >= limit:
+                return 0  # whose it is will be known soon
             for request in self.keyed.all():
                 waits: Message = request
                 # An answer that has begun may take its time: a stream of events rests for hours.
                 if waits.last_ns < limit and waits.next is None and not waits.patient:
-                    self._give_up(waits, OUTCOME_TIMEOUT, now_ns)
+                    self._give_up(waits, OUTCOME_TIMEOUT, waits.last_ns + timeout_ns)
             return 0
         if self.held is not None:
             newest: Message = self.held[len(self.held) - 1]
             if self.pending == 0 and newest.last_ns < limit:
                 self._release()
                 self.uncertain = True  # rest shows that nothing was left over, not that the next order is right
+        if self.heard_ns > heard_ns:
+            heard_ns = self.heard_ns
+        if self.open_response is not None and self.open_response.last_ns > heard_ns:
+            heard_ns = self.open_response.last_ns
         waiting: Message = self.head
-        while waiting is not None and waiting.last_ns < limit and not waiting.patient:
+        while waiting is not None and not waiting.patient:
+            since_ns: cython.longlong = waiting.last_ns if waiting.last_ns > heard_ns else heard_ns
+            if since_ns >= limit:
+                break
             if waiting.state != GONE:
                 # In doubt its answer may have been taken for another's.
                 doubtful: cython.bint = waiting.state == TENTATIVE and self.held is not None
                 waiting.state = GONE
-                self._unanswered(waiting, None, OUTCOME_LOST if doubtful else OUTCOME_TIMEOUT, now_ns)
+                self._unanswered(waiting, None, OUTCOME_LOST if doubtful else OUTCOME_TIMEOUT, since_ns + timeout_ns)
             waiting = waiting.next
         return 0
 

@@ -15,6 +15,7 @@ from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.tls import TlsDecoder
+from receiver.l7.trust import Trust
 from receiver.wire.names import Names
 from receiver.wire.records import Protocol
 
@@ -25,14 +26,16 @@ def protocols(
     propagators: Iterable[str] = ("tracecontext",),
     names: Names | None = None,
     question_names: bool = False,
+    trust: Trust | None = None,
 ) -> tuple[Protocol, ...]:
     """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry. `names`
-    learns addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration`).
+    learns addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration`). `trust`: the proxies
+    that are believed in what they say of their clients.
 
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
     wanted = tuple(headers)
-    http1 = Http1Settings(tuple(methods) or KNOWN_METHODS, wanted, wanted, propagators)
+    http1 = Http1Settings(tuple(methods) or KNOWN_METHODS, wanted, wanted, propagators, trust)
     dns = DnsSettings(names, question_names)
     http2 = Http2Settings(http1)
     plain = Protocol("http2", 3, "http", partial(Http2Decoder, http2))

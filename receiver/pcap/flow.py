@@ -545,6 +545,8 @@ class FlowTable:
         flow.queue.take(flow)
         consumer: Consumer | None = flow.consumer
         if consumer is not None:
+            if flow.to_server is not None and not flow.over:
+                flow.to_server.settle(consumer, flow.last_ns, True)
             consumer.end(OUTCOME_LOST, flow.last_ns)
         # Nothing here is known to the garbage collector (no pause at a million flows), so circles are cut by hand.
         if flow.to_server is not None:
@@ -620,6 +622,8 @@ class FlowTable:
         known.group = client.group or server.group
         known.tls_server_name = None
         known.tls_protocols = None
+        known.announced_address = None
+        known.announced_port = 0
         known.encoded = None
         return known
 

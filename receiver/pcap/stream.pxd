@@ -8,6 +8,7 @@ cimport cython
 cdef int FIN
 cdef int SYN
 cdef int RST
+cdef int PSH
 cdef int ACK
 cdef long long FAR
 cdef long long OFF
@@ -62,6 +63,7 @@ cdef class Stream:
     cpdef int greet(self, Segment seg) except -1
     cpdef bint is_handshake(self, Segment seg) except -1
     cpdef int push(self, Segment seg, bytes buf, Consumer consumer) except -1
+    cdef int _probe(self, Segment seg) except -1
     cpdef int reset(self, Segment seg) except -1
     cdef bint _restarts(self, Segment seg, long long seq, long long ahead, Consumer consumer) except -1
     cdef int _start_again(self, long long seq) except -1

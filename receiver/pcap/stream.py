@@ -17,8 +17,8 @@ is told do not go back in a direction: bytes that waited for others came, for wh
 Which direction a connection starts at, and where:
 
 - with a SYN, at the byte after it (data may come with it: RFC 7413);
-- without one, at the first segment that is seen; the other direction at what that acknowledges. Of a direction that is never seen
-  nothing comes but holes, as large as what is acknowledged: it is known what the capture lacks.
+- without one, at the first segment that is seen and is no probe; the other direction at what that acknowledges. Of a direction that
+  is never seen nothing comes but holes, as large as what is acknowledged: it is known what the capture lacks.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from receiver.wire.sequence import Sequence
 FIN = 0x01
 SYN = 0x02
 RST = 0x04
+PSH = 0x08
 ACK = 0x10
 
 # Capture rings hand packets of two directions over swapped by a few places at most, within the time of a softirq run.
@@ -152,6 +153,8 @@ class Stream:
             seq = Sequence.add(seq, 1)
             self.first_seq = seq
         if self.next_seq < 0:
+            if seg.wire_length <= 1 and not flags & (SYN | FIN | PSH):
+                return self._probe(seg)
             self.next_seq = seq
         ahead: cython.longlong = 0
         if flags & ACK:
@@ -193,6 +196,14 @@ class Stream:
             if start > seg.end:
                 start = seg.end
         return self._deliver(buf, start, seg.end, wire_length, flags & FIN != 0, seg.ts_ns, consumer)
+
+    def _probe(self, seg: Segment) -> cython.int:
+        """Take an empty segment or a single byte that nothing is known before, and that nobody was to be given at once (PSH): it
+        may ask whether the peer is there. Its byte is old (RFC 9293, 3.8.4) or the next one, into a shut window, and then comes
+        again (3.8.6.1); so the first byte is the one that follows, wherever that stands."""
+        if seg.flags & ACK and self.peer.next_seq < 0:
+            self.peer.next_seq = seg.ack
+        return 0
 
     def reset(self, seg: Segment) -> cython.int:
         """Take what a RST that is believed tells of both directions: where they had got to, seen or not."""
@@ -486,8 +497,12 @@ class Stream:
         return 0
 
     def drop(self) -> cython.Py_ssize_t:
-        """Forget what is held; returns how many bytes that were."""
+        """Forget what is held, as good as missing; returns how many bytes of memory that were."""
         dropped: cython.Py_ssize_t = self.held_bytes
+        if self.held is not None:
+            for entry in self.held:
+                held: Held = entry
+                self.limits.bytes_missing += held.wire_length
         self.limits.held_bytes -= dropped
         self.held_bytes = 0
         self.held = None

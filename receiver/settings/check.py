@@ -72,6 +72,7 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
     if not pcap.detect and not pcap.ports:
         yield Fault(f"{at}.detect", "is false and no ports are pinned: nothing would be decoded")
     yield from _check_networks(f"{at}.exclude.addresses", pcap.exclude.addresses)
+    yield from _check_networks(f"{at}.trusted_proxies", pcap.trusted_proxies)
     if pcap.local_addresses != "auto":
         yield from _check_networks(f"{at}.local_addresses", pcap.local_addresses)
     for address, name in pcap.names.items():

@@ -29,6 +29,7 @@ NETWORK_TRANSPORT = "network.transport"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 CLIENT_ADDRESS = "client.address"
+CLIENT_PORT = "client.port"
 TLS_SERVER_NAME = "tls.client.server_name"
 TLS_ALPN = "pcap_receiver.tls.client.alpn"
 URL_PATH = "url.path"
@@ -264,6 +265,7 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "pcap_receiver.rpc.request.messages",
         "pcap_receiver.rpc.response.messages",
         CLIENT_ADDRESS,
+        CLIENT_PORT,
         "db.query.text",
         "db.operation.batch.size",
         "db.stored_procedure.name",
@@ -378,6 +380,8 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.flows.opened", "{flow}", "Flows that were opened."),
         _sum("pcap_receiver.flows.ended", "{flow}", "Flows forgotten, by reason.", "reason"),
         _sum("pcap_receiver.flows.detected", "{flow}", "Flows whose protocol became known.", "protocol"),
+        _sum("pcap_receiver.flows.undetected", "{flow}", "Flows that ended and whose protocol never became known.", "reason"),
+        _sum("pcap_receiver.flows.preambles", "{flow}", "PROXY headers and SOCKS negotiations before a flow's protocol.", "kind"),
         _sum("pcap_receiver.stream.gaps", "{gap}", "Holes in the bytes of a direction."),
         _sum(
             "pcap_receiver.stream.bytes_missing",
@@ -387,7 +391,7 @@ SELF: dict[str, MetricDef] = {
         ),
         _sum("pcap_receiver.stream.segments", "{segment}", "Segments with bytes that were not simply the next, by kind.", "kind"),
         _sum("pcap_receiver.stream.restarts", "{connection}", "Connections that went on with other numbers, no handshake seen."),
-        _sum("pcap_receiver.stream.bytes_unread", "By", "Bytes of flows that are no known protocol, or could not be read."),
+        _sum("pcap_receiver.stream.bytes_unread", "By", "Bytes whose protocol is not known, or that could not be read."),
         _sum("pcap_receiver.decode.gaps", "{gap}", "Holes that a decoder was told of.", "protocol"),
         _sum("pcap_receiver.decode.errors", "{error}", "Bytes that broke a protocol's rules.", "protocol", "reason"),
         _sum("pcap_receiver.decode.messages", "{message}", "Requests and responses that decoders have read.", "direction"),

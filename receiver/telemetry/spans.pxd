@@ -17,6 +17,7 @@ cdef bytes FLAGS
 cdef bytes KEY_REPEATS
 cdef bytes KEY_OUTCOME
 cdef bytes KEY_CLIENT
+cdef bytes KEY_CLIENT_PORT
 cdef bytes KEY_PEER_ADDRESS
 cdef bytes KEY_PEER_PORT
 cdef bytes KEY_TRANSPORT

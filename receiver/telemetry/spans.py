@@ -42,6 +42,7 @@ FLAGS = b"\x85\x01"
 KEY_REPEATS = otlp.key(semconv.REPEATS)
 KEY_OUTCOME = otlp.key(semconv.OUTCOME)
 KEY_CLIENT = otlp.key(semconv.CLIENT_ADDRESS)
+KEY_CLIENT_PORT = otlp.key(semconv.CLIENT_PORT)
 KEY_PEER_ADDRESS = otlp.key(semconv.NETWORK_PEER_ADDRESS)
 KEY_PEER_PORT = otlp.key(semconv.NETWORK_PEER_PORT)
 KEY_TRANSPORT = otlp.key(semconv.NETWORK_TRANSPORT)
@@ -195,7 +196,11 @@ class Spans:
 
     def _client(self, encoded: Encoded, endpoints: Endpoints) -> bytes:
         if encoded.client is None:
-            self._string(self._piece, KEY_CLIENT, endpoints.client_address)
+            if endpoints.announced_address is None:
+                self._string(self._piece, KEY_CLIENT, endpoints.client_address)
+            else:
+                self._string(self._piece, KEY_CLIENT, endpoints.announced_address)
+                self._piece.number(KEY_CLIENT_PORT, endpoints.announced_port)
             encoded.client = self._piece.take()
         return encoded.client
 

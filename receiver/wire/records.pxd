@@ -67,7 +67,10 @@ cdef class Endpoints:
     cdef readonly bint group
     cdef public str tls_server_name
     cdef public str tls_protocols
+    cdef public str announced_address
+    cdef public int announced_port
     cdef public object encoded
+    cdef str caller(self)
 
 cdef class Protocol
 

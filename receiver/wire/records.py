@@ -88,7 +88,8 @@ class Endpoints:
     """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `group`: one of the two addresses
     stands for many (multicast, broadcast). `server_name` is the server's as a DNS answer told it, its address when none did.
     `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN, joined with commas), None where it was not
-    seen. `encoded` is telemetry's to cache in."""
+    seen. `announced_address`, `announced_port`: the client's own, as a proxy that is trusted said before anything else; None and 0
+    where none did. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -113,7 +114,13 @@ class Endpoints:
         self.group = group
         self.tls_server_name: str | None = None
         self.tls_protocols: str | None = None
+        self.announced_address: str | None = None
+        self.announced_port = 0
         self.encoded: Any = None
+
+    def caller(self) -> str:
+        """The address of whoever makes the requests, as far as it is known before they are read."""
+        return self.client_address if self.announced_address is None else self.announced_address
 
 
 @cython.freelist(64)

@@ -37,6 +37,7 @@ PACKAGES = {
     "nginx": "Debian package nginx-light",
     "wrk": "Debian package wrk",
     "curl": "Debian package curl",
+    "haproxy": "Debian package haproxy",
     "tcpdump": "Debian package tcpdump",
     "nft": "Debian package nftables",
     "ethtool": "Debian package ethtool",

@@ -22,6 +22,7 @@ from receiver.l7 import conversation
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.trust import Trust
 from receiver.wire.records import OUTCOMES, Connection, Endpoints, Message, Protocol, Roundtrip, Sink
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -154,6 +155,7 @@ class Seen:
     response: Said | None
     times: tuple[int, ...]
     sizes: tuple[int, ...]
+    end_ns: int
 
     @property
     def paired(self) -> bool:
@@ -196,7 +198,7 @@ class Collector(Sink):
             times += (response.first_ns, response.last_ns)
             sizes += (response.size,)
         said = Said.of(response) if response is not None else None
-        self.seen.append(Seen(protocol.name, OUTCOMES[roundtrip.outcome], Said.of(request), said, times, sizes))
+        self.seen.append(Seen(protocol.name, OUTCOMES[roundtrip.outcome], Said.of(request), said, times, sizes, roundtrip.end_ns))
         return 0
 
 
@@ -208,13 +210,14 @@ class Pair(Connection):
         self.roles_known = roles_known
         self.vantage = vantage
         self.swapped = False
+        self.known = Endpoints("192.0.2.1", 40000, "192.0.2.2", 80, "tcp", vantage)
 
     def swap_roles(self) -> int:
         self.swapped = not self.swapped
         return 0
 
     def endpoints(self) -> Endpoints:
-        return Endpoints("192.0.2.1", 40000, "192.0.2.2", 80, "tcp", self.vantage)
+        return self.known
 
 
 class Run:
@@ -229,10 +232,11 @@ class Run:
         head_max: int = 65536,
         pending_max: int = 1024,
         datagrams: bool = False,
+        trusted: Sequence[str] = (),
     ) -> None:
         self.collector = Collector()
         self.pairing = Pairing(self.collector, pending_max)
-        self.reading = Reading(self.pairing, Detector(protocols), detail, head_max)
+        self.reading = Reading(self.pairing, Detector(protocols), detail, head_max, Trust(trusted))
         self.connection = Pair(from_start, vantage)
         self.conversation = Conversation(self.reading, self.connection, from_start, datagrams)
         self.from_start = from_start

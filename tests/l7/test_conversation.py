@@ -32,7 +32,7 @@ def test_size_is_what_passed_not_what_was_announced() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     run.feed(TO_CLIENT, head + b"x" * 10).feed(TO_CLIENT, b"x" * 10)
     seen = run.end(RESET)
-    assert [(one.outcome, one.sizes) for one in seen] == [("reset", (len(GET), len(head)))]
+    assert [(one.outcome, one.sizes) for one in seen] == [("reset", (len(GET), len(head) + 20))]
 
 
 def test_size_counts_all_pieces_and_bytes_lost_inside_a_body() -> None:
@@ -193,3 +193,77 @@ def test_datagram_that_is_nothing_does_not_hide_the_next() -> None:
     question = bytes((0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1)) + b"a" + bytes((0, 0, 1, 0, 1))
     run.feed(TO_SERVER, question[:7]).feed(TO_SERVER, question)
     assert run.reading.detected == {"dns": 1}
+
+
+def test_hole_of_unknown_size_ends_no_body() -> None:
+    """Another connection on the same ports, its handshake unseen: what the one before had announced did not come."""
+    for length in (b"Content-Length: 100\r\n", b""):
+        run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + b"x" * 10)
+        run.gap(TO_SERVER, 0).gap(TO_CLIENT, 0)
+        assert [(one.outcome, one.sizes[1]) for one in run.seen] == [("lost", len(length) + 29)]
+        run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+        run.end()
+        assert statuses(run)[1:] == [("ok", 200)]
+
+
+# --- no byte is lost in silence ---
+
+
+def test_flow_that_ends_undecided_is_counted_with_its_bytes() -> None:
+    for datagrams in (False, True):
+        for end in (True, False):
+            run = Run(PROTOCOLS, datagrams=datagrams).feed(TO_SERVER, b"\x16\x03")
+            run.feed(TO_CLIENT, b"\x16\x03\x03" if end and not datagrams else b"")
+            run.end()
+            run.conversation.end(RESET, run.ts_ns)  # once is enough
+            assert run.reading.bytes_set_aside == (5 if end and not datagrams else 2)
+            assert list(run.reading.undetected.values()) == [1]
+
+
+def test_flow_that_is_nothing_known_is_counted() -> None:
+    run = Run(PROTOCOLS).feed(TO_CLIENT, b"\x00" * 10)
+    run.end()
+    assert (run.reading.undetected, run.reading.bytes_set_aside) == ({"unknown": 1}, 10)
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
+    run.end()
+    assert (run.reading.undetected, run.reading.bytes_set_aside) == ({}, 0)
+
+
+def test_what_waited_for_detection_before_a_hole_is_counted() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET[:2]).feed(TO_CLIENT, OK[:3]).gap(TO_SERVER, 10)
+    assert run.reading.bytes_set_aside == 5
+    run.end()
+    assert run.reading.bytes_set_aside == 5
+
+
+def test_head_that_a_hole_or_the_end_cuts_off_is_counted() -> None:
+    for cut in (lambda run: run.gap(TO_CLIENT, 10), lambda run: run.end()):
+        run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, OK[:10])
+        cut(run)
+        assert run.reading.bytes_set_aside == 10
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, OK + OK[:10])
+    run.end()
+    assert run.reading.bytes_set_aside == 10
+
+
+def test_bytes_that_break_the_rules_are_counted_and_those_before_them_are_not() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_SERVER, GET + b"garbage\r\n" + GET)
+    assert list(run.reading.errors) == [("http", "no method")] or list(run.reading.errors) == [("http", "no version")]
+    assert run.reading.bytes_set_aside == len(b"garbage\r\n" + GET)
+    run.feed(TO_SERVER, b"xx" + GET)
+    assert run.reading.bytes_set_aside == 2 * len(GET) + len(b"garbage\r\nxx")
+
+
+def test_rule_broken_by_a_head_in_two_pieces_counts_both() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_SERVER, b"garb").feed(TO_SERVER, b"age\r\nmore")
+    assert run.reading.bytes_set_aside == len(b"garbage\r\nmore")
+
+
+def test_connection_that_breaks_the_rules_too_often_is_counted_to_its_end() -> None:
+    run = Run(PROTOCOLS)
+    bad = b"GET /a b HTTP/9\r\n\r\n"
+    for _ in range(40):
+        run.feed(TO_SERVER, GET + bad)
+    run.end()
+    assert run.conversation.health == 2
+    assert run.reading.bytes_set_aside == 16 * len(bad) + 24 * len(GET + bad)  # sixteen faults are enough

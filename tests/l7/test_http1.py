@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
 from receiver.l7.registry import PROTOCOLS
+from receiver.l7.trust import Trust
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
     CLIENT_SIDE,
@@ -416,15 +417,19 @@ def test_propagators_are_a_setting() -> None:
     assert seen.request.trace_id == b"\x11" * 16
 
 
+TRUSTING = Http1Settings(trust=Trust(["192.0.2.1", "10.0.0.0/8", "fd00::/8"]))  # the harness's client is a proxy then
+
+
 @pytest.mark.parametrize(
     ("headers", "client", "scheme", "server"),
     [
         (["X-Forwarded-For: 192.0.2.7, 10.0.0.1"], "192.0.2.7", None, ("a.test", 80)),
         (["x-forwarded-for: [2001:db8::7]:4711"], "2001:db8::7", None, ("a.test", 80)),
+        (["X-Forwarded-For: 2001:db8::7, fd00::9"], "2001:db8::7", None, ("a.test", 80)),
         (["X-Forwarded-Proto: HTTPS", "X-Forwarded-Host: w.test"], None, "https", ("w.test", 443)),
-        (["X-Forwarded-Host: w.test:8443, b.test"], None, None, ("w.test", 8443)),
+        (["X-Forwarded-Host: w.test:8443, b.test"], None, None, ("b.test", 80)),
         (
-            ['Forwarded: for="[2001:db8::7]:4711";proto=https;host="w.test:99", for=x'],
+            ['Forwarded: for="[2001:db8::7]:4711";proto=https;host="w.test:99", for=10.0.0.1;host=x'],
             "2001:db8::7",
             "https",
             ("w.test", 99),
@@ -433,17 +438,42 @@ def test_propagators_are_a_setting() -> None:
         (['Forwarded: for="_hid;den, x";host=w.test'], None, None, ("w.test", 80)),
         (["Forwarded: for=unknown"], None, None, ("a.test", 80)),
         (["X-Forwarded-Proto: gopher", "X-Forwarded-For: "], None, None, ("a.test", 80)),
+        # What the client made up stands first, what the proxies know last (RFC 7239, 8.1), in one line or in several.
+        (["X-Forwarded-For: 203.0.113.1, 192.0.2.7, 10.0.0.1"], "192.0.2.7", None, ("a.test", 80)),
+        (["X-Forwarded-For: 203.0.113.1", "Accept: */*", "X-Forwarded-For: 192.0.2.7"], "192.0.2.7", None, ("a.test", 80)),
+        (["Forwarded: for=203.0.113.1", "Forwarded: for=192.0.2.7;proto=https"], "192.0.2.7", "https", ("a.test", 80)),
+        (["X-Forwarded-For: 203.0.113.1, unknown, 10.0.0.1"], None, None, ("a.test", 80)),
+        (["X-Forwarded-For: 10.0.0.9, 10.0.0.1"], "10.0.0.9", None, ("a.test", 80)),  # trusted to the end: the first is the client
+        (["X-Forwarded-For: ::ffff:10.0.0.1"], "::ffff:10.0.0.1", None, ("a.test", 80)),
+        (["X-Forwarded-For: 192.0.2.7, ::ffff:10.0.0.1"], "192.0.2.7", None, ("a.test", 80)),
+        (["X-Forwarded-For: 192.0.2.7, 10.0.0.1", "X-Forwarded-Proto: https, http"], "192.0.2.7", "https", ("a.test", 80)),
+        (["X-Forwarded-For: 192.0.2.7, 10.0.0.1", "X-Forwarded-Proto: https"], "192.0.2.7", "https", ("a.test", 80)),
+        (["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http, https"], "192.0.2.7", "https", ("a.test", 80)),
     ],
 )
 def test_forwarded_facts(headers: list[str], client: str | None, scheme: str | None, server: tuple[str, int]) -> None:
-    seen = one(get("/", *headers))
+    seen = one(get("/", *headers), run=with_settings(TRUSTING))
     assert (seen["client.address"], seen["url.scheme"]) == (client, scheme)
     assert (seen["server_address"], seen["server_port"]) == server
 
 
+@pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"], ["192.0.2.2"], ["::/0"]])
+def test_forwarded_facts_of_whom_nobody_trusts_are_none(trusted: list[str]) -> None:
+    headers = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: w.test", "Forwarded: for=192.0.2.8;proto=https"]
+    seen = one(get("/", *headers), run=with_settings(Http1Settings(trust=Trust(trusted))))
+    assert (seen["client.address"], seen["url.scheme"], seen["server_address"]) == (None, None, "a.test")
+
+
+def test_list_of_proxies_without_an_end_is_not_followed() -> None:
+    many = ", ".join(["192.0.2.7", *["10.0.0.1"] * 40])
+    assert one(get("/", f"X-Forwarded-For: {many}"), run=with_settings(TRUSTING))["client.address"] == "10.0.0.1"
+    lines = ["X-Forwarded-For: 192.0.2.7"] * 2000
+    assert one(get("/", *lines), run=with_settings(TRUSTING))["client.address"] == "192.0.2.7"
+
+
 def test_forwarded_facts_are_not_the_clients_own() -> None:
     seen = one(
-        get("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: w.test"), run=Run(PROTOCOLS, vantage=CLIENT_SIDE)
+        get("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: w.test"), run=with_settings(TRUSTING, vantage=CLIENT_SIDE)
     )
     assert (seen["client.address"], seen["server_address"]) == (None, "a.test")
 

@@ -10,6 +10,7 @@ from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.http1 import Http1Settings
 from receiver.l7.matcher import Pairing
+from receiver.l7.trust import Trust
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.sampling import Sampler
@@ -208,9 +209,14 @@ def test_host_stands_in_for_a_missing_authority() -> None:
     assert Talk().request(1, ("host", "b.test:81"), authority="").answer(1, "200").one()["server_port"] == 81
 
 
-def test_forwarded_headers_name_the_first_hop() -> None:
-    seen = Talk().request(1, ("x-forwarded-for", "198.51.100.7, 10.0.0.1"), ("x-forwarded-proto", "https")).answer(1, "200").one()
-    assert (seen["client.address"], seen["url.scheme"]) == ("198.51.100.7", "https")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_forwarded_headers_of_trusted_proxies_name_the_client(trusted: bool) -> None:
+    proxies = Trust(["192.0.2.1", "10.0.0.1"] if trusted else ["10.0.0.1"])  # the harness's client is the first
+    talk = Talk(Run(rows_with(Http1Settings(trust=proxies))))
+    fields = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-for", "198.51.100.7, 10.0.0.1"), ("x-forwarded-proto", "https")]
+    seen = talk.request(1, *fields, ("x-forwarded-host", "w.test")).answer(1, "200").one()
+    told = (seen["client.address"], seen["url.scheme"], seen["server_address"])
+    assert told == (("198.51.100.7", "https", "w.test") if trusted else (None, None, "a.test"))
 
 
 def test_wanted_header_is_kept_unless_its_sender_calls_it_secret() -> None:

@@ -155,3 +155,60 @@ def test_connection_that_rests_ends_by_fin_of_either_side() -> None:
     lines[1].c(flags=FIN | ACK)
     assert wire.engine.table.closed == 2
     assert wire.told() == [("/1", "ok"), ("/1", "ok")]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("names", [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")])
+@pytest.mark.parametrize("probe", [b"\x00", b""])
+def test_probe_is_no_part_of_what_is_said(side: int, names: tuple[str, str], probe: bytes) -> None:
+    """RFC 9293, 3.8.4: joined at it, while the connection rests, and between two messages; of either side, answered each time."""
+    wire = Watched()
+    line = Line(wire, *names, isn=(70_000, 90_000))
+
+    def asks() -> None:
+        line.send(side, probe, seq=line.seq[side] - 1)
+        line.send(1 - side)
+
+    asks()
+    ask(line, 1)
+    asks()
+    ask(line, 2)
+    wire.wait(100)
+    asks()
+    wire.wait(100)
+    asks()
+    ask(line, 3)
+    assert wire.told() == [("/1", "ok"), ("/2", "ok"), ("/3", "ok")]
+    limits = wire.engine.table.limits
+    assert (limits.retransmitted, limits.overlapped, limits.gaps, wire.pairing.unmatched) == (0, 0, 0, 0)
+    assert not [name for name in wire.tcp() if "retransmits" in name or "duplicate" in name]
+    assert wire.reading.bytes_set_aside == 0
+
+
+def test_joined_at_a_repetition_whose_answer_went_by_pairs_the_next_with_its_own() -> None:
+    """What the repetition acknowledges is from before its answer: the answer is a hole, not the next one's."""
+    wire = Watched()
+    line = Line(wire)
+    line.c(REQUEST % 0)
+    line.seq[1] += len(ANSWER)
+    line.s()
+    for number in (1, 2, 3):
+        wire.wait(1)
+        ask(line, number)
+    assert wire.told()[:1] == [("/0", "lost")]
+    wire.wait(40)
+    assert wire.told()[1:] == [("/1", "ok"), ("/2", "ok"), ("/3", "ok")]
+    assert wire.pairing.unmatched == 0
+
+
+def test_what_is_held_when_its_flow_is_given_up_is_read_behind_its_hole() -> None:
+    wire = Watched()
+    line = Line(wire).opened()
+    ask(line, 1)
+    line.seq[0] += 50
+    line.c(REQUEST % 2)
+    assert wire.told() == [("/1", "ok")]
+    wire.engine.table.clear()
+    assert wire.told() == [("/1", "ok"), ("/2", "lost")]
+    limits = wire.engine.table.limits
+    assert (limits.gaps, limits.bytes_missing, limits.held_bytes) == (1, 50, 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from receiver.pcap.stream import Limits, Stream
 from receiver.wire.records import Consumer, Segment
 
-FIN, SYN, RST, ACK = 1, 2, 4, 16
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 TO_SERVER, TO_CLIENT = 0, 1
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -332,10 +332,44 @@ def test_joined_in_the_middle_begins_at_the_first_segment_and_what_it_acknowledg
 
 
 def test_one_side_alone_tells_how_much_of_the_other_is_lacking() -> None:
-    pair = Pair().client(0, b"a", ack=0, ms=1).client(1, b"b", ack=100, ms=50).client(2, b"c", ack=300, ms=100).settle(ms=200)
-    assert pair.asked == [b"abc"]
+    pair = Pair().client(0, b"aa", ack=0, ms=1).client(2, b"b", ack=100, ms=50).client(3, b"c", ack=300, ms=100).settle(ms=200)
+    assert pair.asked == [b"aabc"]
     assert pair.answered == [-100, -200]
     assert pair.limits.bytes_unseen == 300
+
+
+def test_joined_at_a_keep_alive_probe_begins_behind_its_old_byte() -> None:
+    """RFC 9293, 3.8.4; from either side, once or more, answered or not, and with data in the same breath."""
+    for direction in (TO_SERVER, TO_CLIENT):
+        for probes in (1, 3):
+            pair = Pair()
+            for _ in range(probes):
+                pair.push(direction, 699, b"\x00", ack=900)
+            pair.push(1 - direction, 900, b"", ack=700)
+            pair.push(direction, 700, b"abc", ack=900).push(1 - direction, 900, b"x", ack=703)
+            assert (pair.told.of[direction], pair.told.of[1 - direction]) == ([b"abc"], [b"x"])
+            assert (pair.limits.gaps, pair.limits.retransmitted, pair.limits.overlapped, pair.limits.reordered) == (0, 0, 0, 0)
+
+
+def test_joined_at_a_window_probe_begins_at_its_byte_which_comes_again() -> None:
+    """RFC 9293, 3.8.6.1: the window is shut, the byte is not taken."""
+    pair = Pair().client(700, b"a", ack=900).server(900, b"", ack=700).client(700, b"abc", ack=900)
+    assert (pair.asked, pair.limits.overlapped) == ([b"abc"], 0)
+
+
+def test_joined_at_a_byte_that_was_typed_begins_with_it() -> None:
+    pair = Pair().client(700, b"a", ack=900, flags=PSH).client(701, b"b", ack=900, flags=PSH)
+    assert pair.asked == [b"ab"]
+
+
+def test_joined_at_a_probe_its_acknowledgement_tells_where_the_other_side_is() -> None:
+    pair = Pair().client(699, b"\x00", ack=900, ms=1).server(950, b"z", ack=700, ms=2).client(700, b"", ack=951, ms=3)
+    assert pair.settle(ms=50).answered == [-50, b"z"]
+
+
+def test_joined_at_empty_probes_begins_at_the_data() -> None:
+    pair = Pair().client(699, b"", ack=900).server(900, b"", ack=700).client(700, b"abc", ack=900)
+    assert (pair.asked, pair.limits.gaps) == ([b"abc"], 0)
 
 
 def test_half_closed_goes_on_in_the_other_direction() -> None:
@@ -372,6 +406,12 @@ def test_numbers_of_another_connection_in_both_directions_begin_anew() -> None:
         pair.client(far, b"new", ack=far + 7).server(far + 7, b"y", ack=far + 3)
         assert (pair.asked, pair.answered) == ([b"abc", 0, b"new"], [b"x", 0, b"y"])
         assert pair.limits.restarted == 1
+
+
+def test_what_was_held_when_another_connection_begins_is_counted_as_missing() -> None:
+    pair = Pair().open().client(0, b"abc", ack=0).client(9, b"held", ack=0)
+    pair.client(900_000_000, b"new", ack=900_000_007)
+    assert (pair.asked, pair.limits.bytes_missing, pair.limits.held_bytes) == ([b"abc", 0, b"new"], 4, 0)
 
 
 def test_acknowledgement_from_far_away_is_not_believed() -> None:
