@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which room a module is in: the longest prefix counts.
 ROOMS = {
     "receiver": "root",
+    "receiver.uncompiled": "root",
     "receiver.config": "config",
     "receiver.wire": "wire",
     "receiver.pcap": "packets",
