@@ -55,6 +55,8 @@ VALUES: dict[str, Any] = {
     "exporters.otlp_grpc.headers": {"authorization": SECRET},
     "exporters.prometheus_remote_write.endpoint": f"http://user:{SECRET}@127.0.0.1:7/write",
     "exporters.prometheus_remote_write.headers": {"authorization": SECRET},
+    "exporters.otlp_grpc.sending_queue.storage": "/dev/null/spool",
+    "exporters.prometheus_remote_write.sending_queue.storage": "/dev/null/spool",
     "receivers.pcap.http.routes": ("/some/{thing}",),
     "service.pipelines.traces.exporters": ("debug",),
     "service.pipelines.metrics.exporters": ("debug",),
