@@ -1,4 +1,4 @@
-"""The gateway of collector-config/ as a real Collector, behind a receiver that sees HTTP, Redis and gRPC: the series that come of it."""
+"""The gateway of collector-config/ as a real Collector, behind a receiver that sees HTTP, Redis and gRPC, and the series of it."""
 
 from __future__ import annotations
 
