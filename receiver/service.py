@@ -332,13 +332,13 @@ class Service:
         if not self._files:
             self._listen()
             privileges.drop_capabilities()
+        pcap = self.config.receivers.pcap
+        what = f"reading {', '.join(pcap.files)}" if self._files else f"capturing on {', '.join(pcap.interfaces)}"
+        log.info("%s; %s", what, "; ".join(_destinations(self.config)) or "nothing is exported")
         for server in self._pages:
             server.start()
         for name, exporter in self.exporters.items():
             _start(name, exporter)
-        pcap = self.config.receivers.pcap
-        what = f"reading {', '.join(pcap.files)}" if self._files else f"capturing on {', '.join(pcap.interfaces)}"
-        log.info("%s; %s", what, "; ".join(_destinations(self.config)) or "nothing is exported")
 
     def _listen(self) -> None:
         service = self.config.service

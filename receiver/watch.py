@@ -23,7 +23,7 @@ from receiver import privileges
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.pcap.source import CaptureError, CaptureStats, FileSource, LiveSource
-from receiver.service import EXIT_CAPTURE, EXIT_OK, LAG_NS, local_addresses, make_engine, make_source
+from receiver.service import EXIT_OK, LAG_NS, exit_status, local_addresses, make_engine, make_source
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.routes import RouteTable
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip, Sink
@@ -46,7 +46,7 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
 def watch(config: Config, *, table: bool) -> int:
-    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or 3 without a capture."""
+    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or as for `run` without a capture."""
     config = _without_layer4(config)
     pcap = config.receivers.pcap
     terminal = Terminal(sys.stdout)
@@ -63,7 +63,7 @@ def watch(config: Config, *, table: bool) -> int:
         source.open()
     except CaptureError as error:
         print(f"pcap-receiver: {error}", file=sys.stderr)
-        return EXIT_CAPTURE
+        return exit_status(error)
     if not pcap.files:
         privileges.drop_capabilities()
     with contextlib.closing(source), _until_signal(source.wake) as stopped:
@@ -103,7 +103,7 @@ def _look(
         source.run(on_batch, on_tick, stopped)
     except CaptureError as error:
         failure = f"pcap-receiver: {error}"
-        status = EXIT_CAPTURE
+        status = exit_status(error)
     finally:
         view.ending = not from_file
         engine.finish()

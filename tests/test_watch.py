@@ -262,10 +262,10 @@ def test_that_no_packets_came_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"no packets came: on {empty} was no TCP and no DNS, or a filter left it out" in capsys.readouterr().err.splitlines()
 
 
-def test_no_capture_file_is_one_line_and_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_capture_file_is_one_line_and_the_exit_status_of_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("this is no capture")
-    assert watch(config(path), table=False) == 3
+    assert watch(config(path), table=False) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("pcap-receiver: not a capture file: ")
