@@ -18,7 +18,7 @@ COPY pyproject.toml setup.py README.md LICENSE ./
 COPY receiver receiver
 # pcapy-ng from source: its wheel brings a libpcap of its own, years older than the distribution's.
 # pip compiles the bytecode: nothing is written at run time. pip itself stays behind.
-RUN CFLAGS=-g0 /opt/pcap-receiver/bin/python -m pip install --no-cache-dir --no-binary pcapy-ng . \
+RUN /opt/pcap-receiver/bin/python -m pip install --no-cache-dir --no-binary pcapy-ng . \
     && /opt/pcap-receiver/bin/python -m pip check \
     && /opt/pcap-receiver/bin/python -m pip uninstall -y pip \
     && cd / && /opt/pcap-receiver/bin/python -m receiver components

@@ -24,6 +24,8 @@ EXIT_CONFIGURATION = 1
 EXIT_USAGE = 2
 EXIT_CAPTURE = 3
 
+DEBUG = ("service.telemetry.logs.level=debug",)  # --debug: as a key, a reload keeps it
+
 DESCRIPTION = """\
 Sees what services say to each other: captures packets, decodes the roundtrips of application protocols in them, and
 exports spans and metrics by OTLP and by Prometheus remote write. Without a command it runs, as a Collector does."""
@@ -94,7 +96,7 @@ def _explain(error: Exception, *, debug: bool) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     loaded = _load(arguments)
-    _start_logs(loaded, arguments)
+    _start_logs(loaded)
     from receiver.service import run
 
     status: int = run(loaded.config)
@@ -240,7 +242,7 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user
 
     loaded = load(
         [*(arguments.config or ()), *(getattr(arguments, "config_after", None) or ())],
-        [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets],
+        [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets, *(DEBUG if arguments.debug else ())],
     )
     if check_user_filter and loaded.config.receivers.pcap.filter:
         from receiver.pcap.source import FilterError, check_filter
@@ -252,21 +254,18 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user
     return loaded
 
 
-def _start_logs(loaded: Loaded, arguments: argparse.Namespace) -> None:
+def _start_logs(loaded: Loaded) -> None:
     import logging
 
-    _configure_logs(loaded.config, debug=arguments.debug)
+    _configure_logs(loaded.config)
     for warning in loaded.warnings:
         logging.getLogger(__name__).warning("%s", warning)
 
 
-def _configure_logs(config: Config, *, debug: bool = False) -> None:
-    from msgspec.structs import replace
-
+def _configure_logs(config: Config) -> None:
     from receiver import logs
 
-    chosen = config.service.telemetry.logs
-    logs.configure(replace(chosen, level="debug") if debug else chosen)
+    logs.configure(config.service.telemetry.logs)
 
 
 def _is_compiled() -> bool:

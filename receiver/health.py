@@ -32,6 +32,10 @@ REQUEST_BYTES_MAX = 8 * 1024  # a probe's head has 100 to 200 bytes, a browser's
 CONNECTIONS_MAX = 32  # probes and scrapers are a handful; 32 x 8 KiB = 256 KiB at most
 DEADLINE_S = 5.0  # for a whole request and its answer: kubelets give up after 1 s, Prometheus after 10
 
+REFUSALS = {
+    errno.EADDRINUSE: "the port is taken",
+    errno.EACCES: "not permitted, a port below net.ipv4.ip_unprivileged_port_start (1024 as a rule) takes CAP_NET_BIND_SERVICE",
+}
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -265,7 +269,7 @@ def _listen(endpoint: str, key: str) -> socket.socket:
     except ValueError as error:
         raise ConfigError((Fault(key, f"takes host:port, {error}"),)) from None
     except OSError as error:
-        why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        why = REFUSALS.get(error.errno or 0) or error.strerror or str(error)
         raise ConfigError((Fault(key, f"cannot listen on {endpoint}: {why}"),)) from None
     listener.setblocking(False)
     return listener

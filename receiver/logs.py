@@ -52,9 +52,15 @@ class LineFormatter(logging.Formatter):
         if self._json_lines:
             line: dict[str, Any] = {"level": level, "ts": at, "logger": record.name, "msg": message}
             return json.dumps(line | ({"stacktrace": stack} if stack else {}))
-        # What a peer sent may stand in a message: one record stays one line, without control characters.
-        message = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
-        return f"{at}\t{level}\t{record.name}\t{message}" + (f"\n{stack}" if stack else "")
+        # What a peer sent may stand in a message: one record stays one line. It may stand in a traceback as well: none of its lines
+        # can be taken for a record.
+        below = "".join(f"\n\t{_printable(row)}" for row in stack.splitlines())
+        return f"{at}\t{level}\t{record.name}\t{_printable(message)}{below}"
+
+
+def _printable(text: str) -> str:
+    """Without line breaks and control characters: these as Python writes them."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _place(trace: TracebackType | None) -> str:

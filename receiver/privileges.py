@@ -50,19 +50,39 @@ def explain_denied() -> str:
             " the network namespace, or a security policy (seccomp, AppArmor, SELinux) forbids packet sockets"
         )
     missing = "not permitted to capture: CAP_NET_RAW is missing"
-    python = Path(sys.executable).resolve()
     if os.geteuid() == 0:
         return (
             f"{missing}, though this is uid 0: add it to the container"
             " (Kubernetes: securityContext.capabilities.add: [NET_RAW]; Docker: --cap-add NET_RAW)"
         )
+    python = own_interpreter()
+    alone = python or "an interpreter of its own (python3 -m venv --copies)"
     if _status("/proc/self/status").get("NoNewPrivs") == "1":
         return (
             f"{missing}, and no-new-privileges keeps file capabilities from taking effect: run as uid 0 with all"
-            f" capabilities dropped but NET_RAW, or make {python}, with its file capability, the container's entry"
-            " point itself"
+            f" capabilities dropped but NET_RAW, or make {alone}, with its file capability, the container's entry point itself"
         )
-    return f"{missing}: setcap cap_net_raw+ep {python}, or run as root, or add NET_RAW to the container's capabilities"
+    others = "run as root, or from systemd with AmbientCapabilities=CAP_NET_RAW, or add NET_RAW to the container's capabilities"
+    if python is not None:
+        return f"{missing}: setcap cap_net_raw+ep {python}, or {others}"
+    return f"{missing}: {others}; setcap is for {alone}, this one is shared with other programs"
+
+
+def own_interpreter() -> Path | None:
+    """The file of the running interpreter if no other program uses it, so that a file capability gives nothing to anybody else.
+
+    That is a virtual environment's own copy. A link, as `python3 -m venv` makes it, leads to the interpreter of everybody; so
+    does a second name of the same file, as package managers make it.
+    """
+    python = Path(sys.executable)
+    if sys.prefix == sys.base_prefix:
+        return None
+    real = python.resolve()
+    try:
+        alone = real.stat().st_nlink == 1
+    except OSError:
+        return None
+    return real if alone and real.is_relative_to(Path(sys.prefix).resolve()) else None
 
 
 def drop_capabilities() -> bool:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from receiver import __version__, memory, privileges
+from receiver import __version__, logs, memory, privileges
 from receiver.config import (
     Config,
     ConfigError,
@@ -264,6 +264,7 @@ class Service:
 
     def __init__(self, config: Config, onlooker: Sink | None = None) -> None:
         self.config = config
+        self._began = config
         pcap = config.receivers.pcap
         self._files = bool(pcap.files)
         self._stop = False
@@ -278,14 +279,13 @@ class Service:
         self._metrics: list[tuple[Exporter, float]] = []
         self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
         self._assign()
-        routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
         # Names and numbers of the rows are all that counting needs: the engine's own know what to decode.
         metrics = Metrics(
             registry.PROTOCOLS,
             pcap.limits.series_per_metric,
             _vmrange(config),
             asked_for(config),
-            routes,
+            _routes(config),
         )
         spans = Spans(Redactor()) if self._traces else None
         self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
@@ -328,32 +328,36 @@ class Service:
             self.engine.table.excluded.setdefault(port, set()).add(ipaddress.ip_address(address).packed)
 
     def open(self) -> None:
-        """Open the capture, give up capabilities, open ports, start threads - in this order.
+        """Open the capture, listen, give up capabilities, start threads - in this order: either may take one.
 
-        Raises CaptureError, ConfigError for a port that is taken, OSError for a spool that cannot be used.
+        Raises CaptureError, ConfigError for a port that cannot be had or a spool that cannot be used.
         """
         if not _is_compiled():
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         memory.limit_arenas()
         self._source.open()
         if not self._files:
+            self._listen()
             privileges.drop_capabilities()
+        pcap = self.config.receivers.pcap
+        what = f"reading {', '.join(pcap.files)}" if self._files else f"capturing on {', '.join(pcap.interfaces)}"
+        log.info("%s; %s", what, "; ".join(_destinations(self.config)) or "nothing is exported")
+        for server in self._pages:
+            server.start()
+        for name, exporter in self.exporters.items():
+            _start(name, exporter)
+
+    def _listen(self) -> None:
         service = self.config.service
-        if "health_check" in service.extensions and not self._files:
+        if "health_check" in service.extensions:
             endpoint = self.config.extensions.health_check.endpoint
             page = health_page(lambda: self._turned_s)
             self._pages.append(PageServer(endpoint, {"/": page}, key="extensions.health_check.endpoint", name="health"))
-        if service.telemetry.metrics.level != "none" and not self._files:
+        if service.telemetry.metrics.level != "none":
             endpoint = service.telemetry.metrics.endpoint
             text = metrics_page(self._metrics_text)
             key = "service.telemetry.metrics.endpoint"
             self._pages.append(PageServer(endpoint, {"/metrics": text}, key=key, name="metrics"))
-        for server in self._pages:
-            server.start()
-        for exporter in self.exporters.values():
-            exporter.start()
-        pcap = self.config.receivers.pcap
-        log.info("capturing on %s", ", ".join(pcap.files or pcap.interfaces))
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -373,8 +377,7 @@ class Service:
         self._flush_spans()
         self._export_metrics(force=True)
         self._shut_down()
-        if self._files:
-            self._say_totals()
+        self._say_totals()
         return status
 
     def stop(self) -> None:
@@ -491,28 +494,34 @@ class Service:
             server.close()
 
     def _say_totals(self) -> None:
-        pairing = self.engine.reading.pairing
-        log.info(
-            "read %d packets: %d roundtrips, %d spans",
-            self.engine.packets,
-            self.telemetry.metrics.total(),
-            self.telemetry.written,
-        )
-        if pairing.unmatched:
-            log.info("%d responses had no request in the file", pairing.unmatched)
+        """The last line: what came in and what became of it."""
+        capture, pairing = self._source.stats(), self.engine.reading.pairing
+        said = [f"read {self.engine.packets} packets", f"{self.telemetry.metrics.total()} roundtrips"]
+        if not self._files:
+            said.insert(1, f"{capture.dropped_kernel + capture.dropped_interface} dropped by the capture")
+        elif pairing.unmatched:
+            said.append(f"{pairing.unmatched} responses had no request in the file")
+        ended = [", ".join(said)]
         for name, exporter in self.exporters.items():
             for _, items, stats in exporter.signals():
-                lost = stats.offered - stats.sent - stats.kept
-                if lost:
-                    log.warning("%s: %d of %d %s were not taken", name, lost, stats.offered, items)
+                if not stats.offered and not stats.restored:
+                    continue
+                dropped = stats.rejected + sum(stats.enqueue_failed.values()) + sum(stats.send_failed.values())
+                line = f"{name}: {stats.sent} {items.replace('_', ' ')} sent"
+                line += f", {dropped} dropped" if dropped else ""
+                ended.append(line + (f", {stats.kept} kept for the next start" if stats.kept else ""))
+        log.info("%s: %s", "done" if self._files and not self._stop else "stopped", "; ".join(ended))
 
     def _do_reload(self) -> None:
         """A good file replaces what changed, open flows stay; a bad one changes nothing and says so."""
+        from receiver.settings import again
         from receiver.settings.loader import reload
 
+        started: list[Exporter] = []
         try:
             loaded = reload(self.config)
-            new = loaded.config
+            new = again.carry(self.config, loaded.config)
+            self._refuse(new)
             resource = _resource(new)
             used = _used(new)
             old = _used(self.config)
@@ -522,40 +531,87 @@ class Service:
                 if used.get(name) == old[name] and resource == self.resource
             }
             fresh = {name: make_exporter(name, item, resource) for name, item in used.items() if name not in kept}
-            sampler = _sampler(new)
+            gone = {name: exporter for name, exporter in self.exporters.items() if name not in kept}
+            # They begin when the ones before them have let go of the directory; what they are given meanwhile waits in memory.
+            heirs = {name: fresh[name] for name in fresh if name in gone and _storage(used[name]) == _storage(old[name]) != ""}
+            for name, exporter in fresh.items():
+                if name not in heirs:
+                    started.append(exporter)
+                    _start(name, exporter)
         except ConfigError as error:
+            for exporter in started:
+                exporter.shutdown(0.0)
             for line in str(error).splitlines():
                 log.error("not reloaded: %s", line)
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        if _fixed(new) != _fixed(self.config):
-            log.warning("reloaded, but interfaces, filters, ports and limits change only with a restart")
+        changes = again.changes(self.config, loaded.config)
         self._flush_spans()
         if fresh:
             self._exclude(exporter_endpoints(new))  # the kernel's filter stays as it is: these are ignored here
-        gone = [exporter for name, exporter in self.exporters.items() if name not in kept]
-        for exporter in fresh.values():
-            exporter.start()
+        http = self.config.receivers.pcap.http
         self.config = new
         self.resource = resource
         self.exporters = {name: kept.get(name) or fresh[name] for name in used}
         self.accounts.exporters = self.exporters
-        self.telemetry.sampler = sampler
         self._assign()
+        # Without a pipeline nobody takes a span.
+        self.telemetry.sampler = _sampler(new) if self._traces else Sampler("always_off")
+        if new.receivers.pcap.http != http:
+            self.telemetry.metrics.set_routes(_routes(new))
+        logs.configure(new.service.telemetry.logs)
         deadline_s = float(new.service.shutdown_timeout)
-        for exporter in gone:
+        for name, exporter in gone.items():
             exporter.stop(deadline_s)
-            threading.Thread(target=exporter.shutdown, args=(deadline_s,), name="exporter-ending", daemon=True).start()
-        log.info("configuration reloaded")
+            arguments = (exporter, deadline_s, name, heirs.get(name))
+            threading.Thread(target=_hand_over, args=arguments, name="exporter-ending", daemon=True).start()
+        for change in changes:
+            if not change.taken:
+                log.warning("%s was not taken: it needs a restart", change)
+        taken = [change.path for change in changes if change.taken]
+        log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that takes effect has changed")
+
+    def _refuse(self, new: Config) -> None:
+        """Raises ConfigError for what was not counted or written from the start."""
+        faults = []
+        if _vmrange(new) and not _vmrange(self._began):
+            faults += [
+                Fault(f"exporters.{name}.histograms", "vmrange needs a restart, such buckets were not counted so far")
+                for name, item in new.exporters_of("metrics").items()
+                if isinstance(item, PrometheusRemoteWriteExporter) and item.histograms == "vmrange"
+            ]
+        if new.exporters_of("traces") and self.telemetry.spans is None:
+            faults.append(Fault("service.pipelines.traces", "needs a restart, there was none at the start and no spans are made"))
+        if faults:
+            raise ConfigError(tuple(faults))
 
 
-def _fixed(config: Config) -> object:
-    """What a reload cannot change."""
-    pcap = config.receivers.pcap
-    return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
-            pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
-            pcap.local_addresses, pcap.trusted_proxies, pcap.traces.context, pcap.traces.when_instrumented)
+def _start(name: str, exporter: Exporter) -> None:
+    """Raises ConfigError for a spool that cannot be used."""
+    try:
+        exporter.start()
+    except OSError as error:
+        raise ConfigError((Fault(f"exporters.{name}.sending_queue.storage", str(error)),)) from error
+
+
+def _hand_over(exporter: Exporter, deadline_s: float, name: str, heir: Exporter | None) -> None:
+    """In a thread of its own: end an exporter, then begin the one that has the same spool."""
+    exporter.shutdown(deadline_s)
+    if heir is not None:
+        try:
+            _start(name, heir)
+        except ConfigError as error:
+            log.error("%s; nothing is sent until a restart", error)
+
+
+def _storage(settings: ExporterSettings) -> str:
+    return "" if isinstance(settings, DebugSettings) else settings.sending_queue.storage
+
+
+def _routes(config: Config) -> RouteTable:
+    http = config.receivers.pcap.http
+    return RouteTable(http.routes, http.route_patterns == "heuristic")
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:
@@ -585,6 +641,19 @@ def _sampler(config: Config) -> Sampler:
         except ValueError as error:
             log.warning("OTEL_TRACES_SAMPLER: %s; ignored", error)
     return Sampler(respect_sampled=pcap.traces.respect_sampled)
+
+
+def _destinations(config: Config) -> Iterator[str]:
+    """Where each signal goes, for the log: without what may be secret in a URL."""
+    from receiver.settings.schema import plain
+
+    for carried in ("traces", "metrics"):
+        each = []
+        for name, settings in config.exporters_of(carried).items():
+            where = "the log" if isinstance(settings, DebugSettings) else plain(settings.endpoint, redact=True).partition("?")[0]
+            each.append(f"{name} ({where})")
+        if each:
+            yield f"{carried} to {', '.join(each)}"
 
 
 def exporter_endpoints(config: Config) -> set[tuple[str, int]]:

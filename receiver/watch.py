@@ -23,10 +23,10 @@ from receiver import privileges
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.pcap.source import CaptureError, CaptureStats, FileSource, LiveSource
-from receiver.service import EXIT_CAPTURE, EXIT_OK, LAG_NS, local_addresses, make_engine, make_source
+from receiver.service import EXIT_OK, LAG_NS, exit_status, local_addresses, make_engine, make_source
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.routes import RouteTable
-from receiver.wire.records import OUTCOMES, Message, Roundtrip, Sink
+from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip, Sink
 
 # A person reads some tens of lines a second, and a slow terminal must not hold the capture up until the kernel drops
 # packets.
@@ -38,11 +38,15 @@ RATE_SAMPLES = 5  # one a second: the rate of a row is that of its last five sec
 BUCKET_GROWTH = 1.05  # quantiles are right within 5 %
 
 FAILED = frozenset(("error", "timeout", "reset", "closed"))
+RPC = "grpc"
+TLS = "tls"
+# Whose connections could not be read, in the summary: a line each.
+UNREAD_SHOWN = 10
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
 def watch(config: Config, *, table: bool) -> int:
-    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or 3 without a capture."""
+    """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or as for `run` without a capture."""
     config = _without_layer4(config)
     pcap = config.receivers.pcap
     terminal = Terminal(sys.stdout)
@@ -51,13 +55,15 @@ def watch(config: Config, *, table: bool) -> int:
         view = Table(terminal, RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic"), bool(pcap.files))
     else:
         view = Lines(terminal, bool(pcap.files))
+    view.looked_at = ", ".join(pcap.files or pcap.interfaces)
     engine = make_engine(config, view, detail=not table, local=local_addresses(config))
+    engine.reading.on_end = view.unread.ended
     source = make_source(config)
     try:
         source.open()
     except CaptureError as error:
         print(f"pcap-receiver: {error}", file=sys.stderr)
-        return EXIT_CAPTURE
+        return exit_status(error)
     if not pcap.files:
         privileges.drop_capabilities()
     with contextlib.closing(source), _until_signal(source.wake) as stopped:
@@ -97,7 +103,7 @@ def _look(
         source.run(on_batch, on_tick, stopped)
     except CaptureError as error:
         failure = f"pcap-receiver: {error}"
-        status = EXIT_CAPTURE
+        status = exit_status(error)
     finally:
         view.ending = not from_file
         engine.finish()
@@ -198,7 +204,7 @@ def read_roundtrip(roundtrip: Roundtrip, redactor: Redactor) -> Seen:
         server=endpoints.server_address,
         server_port=endpoints.server_port,
         protocol=roundtrip.protocol.name,
-        call=call_of(request, redactor),
+        call=call_of(request, redactor, roundtrip.protocol.name),
         status="" if response is None or response.status is None else printable(str(response.status)),
         outcome=OUTCOMES[roundtrip.outcome],
         latency_ns=roundtrip.end_ns - request.first_ns,
@@ -207,16 +213,17 @@ def read_roundtrip(roundtrip: Roundtrip, redactor: Redactor) -> Seen:
     )
 
 
-def call_of(request: Message, redactor: Redactor) -> str:
+def call_of(request: Message, redactor: Redactor, protocol: str = "") -> str:
     """`GET /orders/17?page=…`: operation and path, or operation and target, or the summary that names both."""
     operation = request.operation or "?"
+    if protocol == RPC and request.path is not None:
+        # The operation is the same, or `_OTHER` as long as no answer has told that there is such a method.
+        return printable(redactor.path(request.path, 0, len(request.path)).decode("ascii").removeprefix("/"))
     if request.path is not None:
         path = redactor.path(request.path, 0, len(request.path))
         if request.query is not None:
             path += b"?" + redactor.query(request.query, 0, len(request.query)).replace(b"REDACTED", b"..")
-        text = path.decode("ascii")
-        # gRPC's operation is its path
-        return printable(operation) if text[1:] == operation else f"{printable(operation)} {text}"
+        return f"{printable(operation)} {path.decode('ascii')}"
     if request.summary:
         return printable(request.summary)
     return printable(f"{operation} {request.target}" if request.target else operation)
@@ -285,6 +292,8 @@ def totals(engine: Engine, stats: CaptureStats) -> list[str]:
         said.insert(3, f"{amount(limits.bytes_truncated)} bytes cut off by a short snaplen")
     if stats.dropped_interface:
         said.insert(2, f"{stats.dropped_interface} dropped by the interface")
+    if encrypted := engine.reading.detected.get(TLS):
+        said.insert(1, f"{several(encrypted, 'TLS connection')}, not readable")
     return said
 
 
@@ -314,6 +323,43 @@ def outcomes_of(outcomes: Counter[str]) -> str:
     return several(outcomes.total(), "roundtrip") + (f": {each}" if each else "")
 
 
+class Unread:
+    """Connections that passed and are not shown, by what they are and where they lead; beyond ROWS_MAX of these only counted."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._others = 0
+
+    def ended(self, protocol: Protocol | None, followed: bool, endpoints: Endpoints) -> None:
+        """A connection is over, or the capture is: for `Reading.on_end`."""
+        if protocol is None:
+            what, why = ("UDP flow" if endpoints.transport == "udp" else "connection", "of no known protocol")
+        elif protocol.name == TLS:
+            what, why = ("TLS connection", "not readable")
+        elif not followed:
+            what, why = (f"{protocol.name} connection", "could not be followed")
+        else:
+            return
+        to = endpoint(endpoints.server_address, endpoints.server_port)
+        name = endpoints.tls_server_name or endpoints.server_name
+        if name and name != endpoints.server_address:
+            to += f" ({printable(name)})"
+        key = (what, to, why)
+        if key in self._counts or len(self._counts) < ROWS_MAX:
+            self._counts[key] += 1
+        else:
+            self._others += 1
+
+    def lines(self) -> list[str]:
+        """The most frequent ones, a line each."""
+        lines = []
+        rest = self._counts.total() + self._others
+        for (what, to, why), count in self._counts.most_common(UNREAD_SHOWN):
+            lines.append(f"{several(count, what)} to {to}, {why}")
+            rest -= count
+        return [*lines, f"{several(rest, 'more connection')} that could not be read"] if rest else lines
+
+
 class View(Sink):
     """A sink that shows what it got after each batch (`show`) and with the clock (`turn`), and at last (`end`).
 
@@ -322,6 +368,8 @@ class View(Sink):
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
+        self.unread = Unread()
+        self.looked_at = ""
         self.ending = False
         self.still_open = 0
 
@@ -338,6 +386,8 @@ class View(Sink):
         return [
             f"{outcomes_of(self.outcomes)}{waiting} (in {lasted_s:.1f} s)",
             ", ".join(totals(engine, stats)),
+            *([] if engine.packets else [f"no packets came: on {self.looked_at} was no TCP and no DNS, or a filter left it out"]),
+            *self.unread.lines(),
             *remarks(engine, stats),
         ]
 
@@ -547,7 +597,7 @@ class Table(View):
         assert request is not None
         protocol = roundtrip.protocol.name
         outcome = OUTCOMES[roundtrip.outcome]
-        call = self._call(request, None if response is None else response.status)
+        call = self._call(protocol, request, None if response is None else response.status)
         row = self._rows.get((protocol, call))
         if row is None:
             row = self._others
@@ -559,9 +609,9 @@ class Table(View):
         self._last_ns = max(self._last_ns, roundtrip.end_ns)
         return 0
 
-    def _call(self, request: Message, status: object) -> str:
-        if request.path is None:
-            return call_of(request, self._redactor)
+    def _call(self, protocol: str, request: Message, status: object) -> str:
+        if request.path is None or protocol == RPC:
+            return call_of(request, self._redactor, protocol)
         route = self._routes.template(request.path, status != 404)  # who tries out paths must not fill the table
         return f"{printable(request.operation or '?')} {printable(route) if route else '(no route)'}"
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which room a module is in: the longest prefix counts.
 ROOMS = {
     "receiver": "root",
+    "receiver.uncompiled": "uncompiled",
     "receiver.config": "config",
     "receiver.wire": "wire",
     "receiver.pcap": "packets",
@@ -48,6 +49,7 @@ ROOMS = {
 MAY_IMPORT = {
     "root": set[str](),
     "config": set[str](),
+    "uncompiled": set[str](),
     "wire": set[str](),
     "packets": {"wire"},  # link, oddlink, stream, flow
     "l7": {"wire"},  # does not know that packets exist

@@ -47,6 +47,17 @@ def test_traceback_only_when_debugging(json_lines: bool) -> None:
     )
 
 
+def test_no_line_of_a_traceback_can_be_taken_for_a_record() -> None:
+    try:
+        raise ValueError("sent\n2025-01-31T12:00:00.250Z\tinfo\treceiver\tall is well\x1b[2J")
+    except ValueError:
+        record = logging.LogRecord("receiver.engine", logging.ERROR, "", 0, "lost", (), sys.exc_info())
+    first, *rest = logs.LineFormatter(json_lines=False, tracebacks=True).format(record).split("\n")
+    assert "lost (ValueError at " in first
+    assert rest
+    assert all(row.startswith("\t") and "\x1b" not in row for row in rest)
+
+
 def test_configured_twice_writes_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])

@@ -12,6 +12,7 @@ import pty
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -27,8 +28,10 @@ import pytest
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.privileges import may_capture
 from receiver.telemetry.redact import Redactor
-from receiver.watch import LINES_A_SECOND, Row, amount, call_of, duration, watch
+from receiver.watch import LINES_A_SECOND, ROWS_MAX, UNREAD_SHOWN, Row, amount, call_of, duration, watch
 from receiver.wire.records import Message
+from tests.bench.generate import write_pcap
+from tests.damage.packets import ETHERNET, UDP, VECTORS, Wire, of_vector
 
 ROOT = Path(__file__).resolve().parent.parent
 SYN, FIN, ACK, PUSH = dpkt.tcp.TH_SYN, dpkt.tcp.TH_FIN, dpkt.tcp.TH_ACK, dpkt.tcp.TH_PUSH
@@ -205,10 +208,64 @@ def test_what_a_short_snaplen_cut_off_is_said(tmp_path: Path, capsys: pytest.Cap
     assert f"0 gaps, {cut} bytes cut off by a short snaplen" in capsys.readouterr().err
 
 
-def test_no_capture_file_is_one_line_and_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def client_hello(name: str) -> bytes:
+    """What OpenSSL sends first."""
+    sent = ssl.MemoryBIO()
+    connection = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return sent.read()
+
+
+def of_wires(path: Path, *wires: Wire) -> Path:
+    packets = sorted((packet for wire in wires for packet in wire.packets), key=lambda packet: packet.ts_us)
+    write_pcap(path, ((packet.ts_us * 1000, packet.frame()) for packet in packets), ETHERNET)
+    return path
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_what_cannot_be_read_is_said_by_where_it_went(table: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client, tls, other = bytes((10, 0, 0, 1)), (bytes((10, 0, 0, 7)), 443), (bytes((10, 0, 0, 8)), 5432)
+    wires = [Wire((client, 40000 + i), tls).open().say(0, client_hello("api.example")).close() for i in range(3)]
+    wires.append(Wire((client, 40010), tls).open().say(0, client_hello("api.example")))  # still open at the end
+    wires.append(Wire((client, 40011), other).open().say(0, b"\0\0\0\x08\x04\xd2\x16\x2f").say(1, b"N\1\2\3" * 9).close())
+    wires.append(Wire((client, 40012), other).open().close())  # said nothing
+    assert watch(config(of_wires(tmp_path / "tls.pcap", *wires)), table=table) == 0
+    said = capsys.readouterr()
+    lines = (said.out if table else said.err).splitlines()
+    assert "4 TLS connections to 10.0.0.7:443 (api.example), not readable" in lines
+    assert "1 connection to 10.0.0.8:5432, of no known protocol" in lines
+    assert sum(" to 10.0.0." in line for line in lines) == 2
+    assert any(" packets, 4 TLS connections, not readable, " in line for line in lines)
+
+
+def test_places_that_cannot_be_read_are_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wires = []
+    for i in range(ROWS_MAX + 7):
+        wire = Wire((bytes((10, 0, 0, 1)), 40000), (bytes((10, 1, i >> 8, i & 255)), 53), UDP)
+        wire.send(0, b"\xff" * 40, 0)
+        wires.append(wire)
+    assert watch(config(of_wires(tmp_path / "many.pcap", *wires)), table=False) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("1 UDP flow to 10.1.") for line in lines) == UNREAD_SHOWN
+    assert f"{ROWS_MAX + 7 - UNREAD_SHOWN} more connections that could not be read" in lines
+
+
+def test_what_was_read_is_not_said_to_be_unreadable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watch(config(shop(tmp_path).path), table=False)
+    assert "not readable" not in capsys.readouterr().err
+
+
+def test_that_no_packets_came_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = of_wires(tmp_path / "empty.pcap")
+    assert watch(config(empty), table=False) == 0
+    assert f"no packets came: on {empty} was no TCP and no DNS, or a filter left it out" in capsys.readouterr().err.splitlines()
+
+
+def test_no_capture_file_is_one_line_and_the_exit_status_of_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("this is no capture")
-    assert watch(config(path), table=False) == 3
+    assert watch(config(path), table=False) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("pcap-receiver: not a capture file: ")
@@ -303,6 +360,19 @@ def test_table_counts_by_operation_and_route(tmp_path: Path, capsys: pytest.Capt
     assert lines[1].split() == ["http", "GET", "/orders/{id}", "20", "9.9", "-", *["100", "ms"] * 3]
     assert lines[2].split()[:6] == ["http", "GET", "/health", "1", "0.5", "1"]
     assert lines[4].startswith("21 roundtrips: 20 ok, 1 error (in 2.0 s)")
+
+
+def test_table_has_a_grpc_method_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its operation is its path; and the name is not known to be a method before an answer has said so."""
+    for vector in sorted((VECTORS / "http2").glob("*grpc*.jsonl")):
+        capture = tmp_path / f"{vector.stem}.pcap"
+        write_pcap(capture, ((packet.ts_us * 1000, packet.frame()) for packet in of_vector(vector).packets), ETHERNET)
+        assert watch(config(capture), table=True) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("grpc ")]
+        methods = [row[1] for row in rows]
+        assert methods, vector.name
+        assert len(methods) == len(set(methods)), vector.name
+        assert all(re.fullmatch(r"[\w.]+/\w+", method) and row[2].isdigit() for method, row in zip(methods, rows, strict=True))
 
 
 def test_quantiles_are_within_five_percent() -> None:

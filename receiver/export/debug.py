@@ -35,7 +35,8 @@ class DebugExporter:
         if self._verbosity == "basic":
             return
         for span in read_spans(bytes(blob)):
-            log.info("%s", describe_span(span, full=self._verbosity == "detailed"))
+            for line in describe_span(span, full=self._verbosity == "detailed"):
+                log.info("%s", line)
 
     def export_metrics(self, snapshot: Snapshot) -> None:
         points = sum(len(metric.points) for metric in snapshot.metrics)
@@ -65,8 +66,9 @@ def read_spans(blob: bytes) -> list[Any]:
     return list(ScopeSpans.FromString(blob).spans)
 
 
-def describe_span(span: Any, *, full: bool) -> str:
-    """One line for a span; with `full`, a line more for each attribute."""
+def describe_span(span: Any, *, full: bool) -> list[str]:
+    """One line for a span; with `full`, a line more for each attribute. Each is a record of the log: a line break in a value, which
+    somebody may have sent, is told there from one of ours."""
     kinds = ("?", "internal", "server", "client", "producer", "consumer")
     took = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
     parent = span.parent_span_id.hex() or "none"
@@ -75,11 +77,11 @@ def describe_span(span: Any, *, full: bool) -> str:
         f" parent={parent}" + (" error" if span.status.code == 2 else "")
     )
     if not full:
-        return line
+        return [line]
     pairs = [f"    {item.key} = {_plain(item.value)}" for item in span.attributes]
     if span.trace_state:
         pairs.append(f"    tracestate: {span.trace_state}")
-    return "\n".join([line, *pairs])
+    return [line, *pairs]
 
 
 def describe_metrics(snapshot: Snapshot, *, full: bool) -> list[str]:

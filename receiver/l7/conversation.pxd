@@ -40,6 +40,7 @@ cdef class Reading:
     cdef dict spare
     cdef list latest
     cdef set logged
+    cdef public object on_end
     cpdef Conversation open(self, Connection connection, bint from_start, bint datagrams)
     cdef int keep(self, Conversation conversation) except -1
     cdef int detect(self, Protocol protocol) except -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 
 import cython
 
@@ -82,6 +83,9 @@ class Reading:
         self.spare: dict[str, list[Conversation]] = {}
         self.latest: list[Conversation] | None = None
         self.logged: set[str] = set()
+        # Told of each connection on which something was said when it is over: the protocol, None where that stayed unknown, whether
+        # it could be followed to its end, and its ends.
+        self.on_end: Callable[[Protocol | None, bool, Endpoints], None] | None = None
 
     def open(self, connection: Connection, from_start: cython.bint, datagrams: cython.bint) -> Conversation:
         """Whoever reads the connection from here on: a new one, or one that rests. `from_start` as there.
@@ -745,6 +749,8 @@ class Conversation(Consumer):
         if not self.ended:
             self.ended = True
             self._account()
+            if self.reading.on_end is not None and (self.connection.protocol is not None or self.last_direction >= 0):
+                self.reading.on_end(self.connection.protocol, self.health == READING, self.connection.endpoints())
         return 0
 
     def _account(self) -> cython.int:

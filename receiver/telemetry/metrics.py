@@ -306,6 +306,12 @@ class Metrics:
             form.series[key] = series
         return series
 
+    def set_routes(self, routes: RouteTable) -> None:
+        """Name routes by this table from here on. Series of the earlier one stay, as counters must."""
+        if self.routes is not None:
+            routes.overflowed += self.routes.overflowed
+        self.routes = routes
+
     def durations(self) -> list[Metric]:
         """The duration metrics that have a series, one Metric for each name."""
         points: dict[str, list[HistogramPoint]] = {}

@@ -35,7 +35,7 @@ cdef class _Placeholder:
 
 @cython.final
 cdef class RouteTable:
-    cdef readonly long long overflowed
+    cdef public long long overflowed
     cdef readonly Route overflow
     cdef bint _heuristic
     cdef Py_ssize_t _templates_max

@@ -49,6 +49,7 @@ PACKAGES = {
     "redis-cli": "Debian package redis-tools",
     "redis-benchmark": "Debian package redis-tools",
     "setpriv": "Debian package util-linux",
+    "systemd-analyze": "Debian package systemd",
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",

@@ -16,6 +16,7 @@ FOLDER = ROOT / "collector-config"
 FOR_COLLECTOR = ["minimal.yaml", "gateway.yaml"]
 FOR_RECEIVER = ["pcap-receiver.yaml", "pcap-receiver-victoria-metrics.yaml"]
 DEPLOYMENTS = ["kubernetes.yaml", "compose.yaml"]
+UNIT = "pcap-receiver.service"
 
 
 def receiver_accepts(config: Path) -> None:
@@ -25,8 +26,8 @@ def receiver_accepts(config: Path) -> None:
 
 
 def test_every_file_is_checked_here() -> None:
-    files = {path.name for path in FOLDER.iterdir() if path.suffix == ".yaml"}
-    assert files == {*FOR_COLLECTOR, *FOR_RECEIVER, *DEPLOYMENTS}
+    files = {path.name for path in FOLDER.iterdir() if path.suffix in (".yaml", ".service")}
+    assert files == {*FOR_COLLECTOR, *FOR_RECEIVER, *DEPLOYMENTS, UNIT}
 
 
 @pytest.mark.parametrize("name", FOR_COLLECTOR)
@@ -80,6 +81,25 @@ def test_collector_accepts_the_compose_file_s_arguments() -> None:
     command = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]["collector"]["command"]
     arguments = [argument.replace("/etc/otelcol/config.yaml", str(FOLDER / "minimal.yaml")) for argument in command]
     run(program("otelcol"), "validate", *arguments)
+
+
+def test_systemd_accepts_the_unit_and_it_gives_one_capability(tmp_path: Path) -> None:
+    text = (FOLDER / UNIT).read_text()
+    assert "\nAmbientCapabilities=CAP_NET_RAW\nCapabilityBoundingSet=CAP_NET_RAW\n" in text
+    unit = tmp_path / "pcap-receiver.service"
+    # It is looked for by systemd: any program that can be executed here.
+    unit.write_text(text.replace("/opt/pcap-receiver/bin/pcap-receiver ", f"{sys.executable} "))
+    done = run(program("systemd-analyze"), "verify", "--man=no", str(unit), check=False)
+    about_it = [line for line in done.stderr.splitlines() if "pcap-receiver" in line]
+    assert (done.returncode, about_it) == (0, [])
+
+
+def test_systemd_refuses_a_unit_that_is_wrong(tmp_path: Path) -> None:
+    """So that the test above says something."""
+    unit = tmp_path / "pcap-receiver.service"
+    unit.write_text((FOLDER / UNIT).read_text().replace("AmbientCapabilities=", "AmbientCapabilitys="))
+    done = run(program("systemd-analyze"), "verify", "--man=no", str(unit), check=False)
+    assert "AmbientCapabilitys" in done.stderr
 
 
 def entry_point() -> list[str]:
