@@ -61,6 +61,7 @@ from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
+from receiver.telemetry.vmrange import BOUNDS
 from receiver.wire.names import Names, read_hosts
 from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
 
@@ -162,7 +163,8 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     table.names = names
     layer4 = None
     if pcap.layer4.enabled:
-        layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, _vmrange(config))
+        ranges = BOUNDS if _vmrange(config) else ()
+        layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
     return Engine(table, reading, _odd_link, pcap.unwrap, layer4)
 
 

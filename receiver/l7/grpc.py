@@ -122,6 +122,8 @@ class Grpc:
         if error >= len(_OF_RESET):
             return UNKNOWN
         if error == _RESET_CANCEL and timeout_ns >= 0:
+            if elapsed_ns < 0:  # clocks step back; and a negative number is not divided the same way in C
+                elapsed_ns = 0
             if elapsed_ns + elapsed_ns // 64 + _DEADLINE_SLACK_NS >= timeout_ns:
                 return DEADLINE_EXCEEDED
         return _OF_RESET[error]

@@ -47,7 +47,8 @@ class Duplicates:
         the changes of direction in its flow."""
         digest: cython.ulonglong = ends
         word: cython.ulonglong = seg.wire_length
-        word = word << 32 | seg.ident << 16
+        ident: cython.ulonglong = seg.ident  # shifted in 32 bits it would be negative, and hide the length
+        word = word << 32 | ident << 16
         if seg.is_tcp:
             digest = (digest ^ word) * FACTOR & LOW_64
             word = seg.seq

@@ -150,6 +150,7 @@ cdef class Layer4:
     cdef bint by_alpn
     cdef Py_ssize_t series_max
     cdef readonly bint vmrange
+    cdef tuple range_bounds
     cdef readonly list widths
     cdef long long[::1] limits
     cdef long long[::1] places
@@ -192,7 +193,7 @@ cdef class Layer4:
     cdef int _fill(self, Half half, Segment seg, long long end, long long patience_ns) except -1000
     cdef int _split(self, Holes holes, Py_ssize_t at, long long low, long long high) except -1
     cdef int _fin(self, Tally tally, int direction, Half mine, Half theirs, long long ts_ns) except -1
-    cdef int _record(self, Peer peer, Py_ssize_t number, long long value) except -1
+    cpdef int record(self, Peer peer, Py_ssize_t number, long long value) except -1
     cdef int _record_range(self, Peer peer, Py_ssize_t number, long long value) except -1
     cdef Peer _make(self, long long start_ns)
     cdef int _answered(self, Tally tally, long long ts_ns) except -1

@@ -287,7 +287,7 @@ class Layer4:
     """All figures.
 
     `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: config.Layer4Label. Beyond `series_max` combinations all is
-    counted in one. `vmrange`: count in VictoriaMetrics' buckets as well.
+    counted in one. `vmrange`: count in these buckets as well, by bisect_left.
     """
 
     def __init__(
@@ -295,7 +295,7 @@ class Layer4:
         bounds: Mapping[str, tuple[float, ...]],
         labels: Ordered[str] = (),
         series_max: cython.Py_ssize_t = 2000,
-        vmrange: cython.bint = False,
+        vmrange: tuple[float, ...] = (),
     ) -> None:
         self.by_server = "server.address" in labels
         self.by_client = "client.address" in labels
@@ -303,7 +303,8 @@ class Layer4:
         self.by_server_name = "tls.client.server_name" in labels
         self.by_alpn = "pcap_receiver.tls.client.alpn" in labels
         self.series_max = series_max
-        self.vmrange = vmrange
+        self.vmrange = len(vmrange) > 0
+        self.range_bounds = vmrange
         self.widths: list[tuple[int, int]] = []
         limits: list[int] = []
         places: list[int] = []
@@ -492,9 +493,9 @@ class Layer4:
         else:
             peer.count(CLOSED_IDLE, 1)
         if tally.from_start and reason != END_EVICTED:
-            self._record(peer, DURATION, ts_ns - tally.first_ns)
-            self._record(peer, VOLUME + TO_SERVER, tally.sent)
-            self._record(peer, VOLUME + TO_CLIENT, tally.received)
+            self.record(peer, DURATION, ts_ns - tally.first_ns)
+            self.record(peer, VOLUME + TO_SERVER, tally.sent)
+            self.record(peer, VOLUME + TO_CLIENT, tally.received)
         return 0
 
     def _stand(self, half: Half | None, peer: Peer, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
@@ -657,7 +658,7 @@ class Layer4:
                 tally.seen = 1
                 peer.count(OPENED, 1)
                 if self.mss:
-                    self._record(peer, MSS + TO_SERVER, self.mss)
+                    self.record(peer, MSS + TO_SERVER, self.mss)
             elif reached == tally.client_next:
                 tally.syn_again = True
                 peer.count(AGAIN_SYN + direction, 1)
@@ -668,7 +669,7 @@ class Layer4:
         if tally.state == SYN_SENT or tally.state == NEW or tally.state == FAILED:
             if tally.state == SYN_SENT:
                 if not tally.syn_again:
-                    self._record(peer, RTT + TO_SERVER, seg.ts_ns - tally.first_ns)
+                    self.record(peer, RTT + TO_SERVER, seg.ts_ns - tally.first_ns)
             else:
                 peer.count(OPENED, 1)  # its SYN was not seen, or an error had answered it
             tally.state = SYN_RECEIVED
@@ -679,7 +680,7 @@ class Layer4:
                 tally.client_next = seg.ack
             self._answered(tally, seg.ts_ns)
             if self.mss:
-                self._record(tally.peer, MSS + TO_CLIENT, self.mss)
+                self.record(tally.peer, MSS + TO_CLIENT, self.mss)
         elif reached == tally.server_next:
             tally.syn_ack_again = True
             peer.count(AGAIN_SYN_ACK + direction, 1)
@@ -715,10 +716,10 @@ class Layer4:
         if state == SYN_RECEIVED:
             # Of a SYN that was not seen the handshake's begin is not known.
             if tally.from_start:
-                self._record(peer, HANDSHAKE, seg.ts_ns - tally.first_ns)
+                self.record(peer, HANDSHAKE, seg.ts_ns - tally.first_ns)
                 if not tally.syn_again:
                     self._smooth(up, tally.answer_ns - tally.first_ns)
-                    self._record(peer, VARIANCE + TO_SERVER, up.variance_ns)
+                    self.record(peer, VARIANCE + TO_SERVER, up.variance_ns)
             if direction == TO_SERVER and not tally.syn_ack_again:
                 self._sample(peer, TO_CLIENT, down, seg.ts_ns - tally.answer_ns)
         tally.state = LIVE
@@ -772,9 +773,9 @@ class Layer4:
 
     def _sample(self, peer: Peer, direction: cython.int, half: Half, value_ns: cython.longlong) -> cython.int:
         """A round trip of data of `direction`, from here to who takes it."""
-        self._record(peer, RTT + direction, value_ns)
+        self.record(peer, RTT + direction, value_ns)
         self._smooth(half, value_ns)
-        return self._record(peer, VARIANCE + direction, half.variance_ns)
+        return self.record(peer, VARIANCE + direction, half.variance_ns)
 
     def _smooth(self, half: Half, value_ns: cython.longlong) -> cython.int:
         # RFC 6298, 2.2 and 2.3: alpha 1/8, beta 1/4.
@@ -919,7 +920,7 @@ class Layer4:
 
     # -- counters ----------------------------------------------------------------------------------------------------
 
-    def _record(self, peer: Peer, number: cython.Py_ssize_t, value: cython.longlong) -> cython.int:
+    def record(self, peer: Peer, number: cython.Py_ssize_t, value: cython.longlong) -> cython.int:
         """Count a time in nanoseconds, or a size in bytes; a negative one (clocks that step back) counts as 0."""
         first: cython.Py_ssize_t = self.places[number * 2]
         last: cython.Py_ssize_t = self.places[number * 2 + 1]
@@ -936,7 +937,8 @@ class Layer4:
 
     def _record_range(self, peer: Peer, number: cython.Py_ssize_t, value: cython.longlong) -> cython.int:
         ranges: dict[int, int] = peer.ranges[number]
-        index = bisect_left(VMRANGES, value / UNITS[number])
+        unit: cython.double = UNITS[number]
+        index = bisect_left(self.range_bounds, value / unit)
         ranges[index] = ranges.get(index, 0) + 1
         return 0
 
@@ -1088,6 +1090,4 @@ class Layer4:
         return self.peers if self.rest is None else [*self.peers, self.rest]
 
 
-UNITS: tuple[int, ...] = tuple(unit for _, what, unit in HISTOGRAMS for _ in range(paired(what)))
-# VictoriaMetrics' buckets: 18 a decade from 1e-9 to 1e18.
-VMRANGES: tuple[float, ...] = tuple(10.0 ** (-9 + i / 18) for i in range(487))
+UNITS: tuple[float, ...] = tuple(float(unit) for _, what, unit in HISTOGRAMS for _ in range(paired(what)))

@@ -18,7 +18,6 @@ from typing import Literal
 
 from receiver.export.protobuf import integer, message, text, varint, zigzag
 from receiver.remote_write.name import (
-    VMRANGES,
     label_name,
     label_value,
     labels_of,
@@ -27,6 +26,7 @@ from receiver.remote_write.name import (
     unit_word,
 )
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from receiver.telemetry.vmrange import LABELS
 
 Histograms = Literal["explicit", "vmrange", "native"]
 
@@ -446,7 +446,7 @@ class WriteRequests:
         before, between, behind = entry.labels
         wire = self._wire
         name = wire.label("__name__", family.name + "_bucket")
-        labels = before + name + between + wire.label("vmrange", VMRANGES[index]) + behind
+        labels = before + name + between + wire.label("vmrange", LABELS[index]) + behind
         return wire.head(labels, family.kind, family.help, family.unit)
 
     def _make_ranges(self, snapshot: Snapshot) -> None:

@@ -124,19 +124,3 @@ def labels_of(attributes: Attributes) -> dict[str, str]:
             continue
         labels[label] = f"{labels[label]};{words}" if label in labels else words
     return labels
-
-
-def _vmranges() -> tuple[str, ...]:
-    # VictoriaMetrics' library multiplies its way up; the text is of the products, cut to four digits.
-    bounds = []
-    value = 1e-9
-    factor = math.pow(10, 1 / 18)
-    for _ in range(27 * 18):
-        lower = f"{value:.3e}"
-        value *= factor
-        bounds.append(f"{lower}...{value:.3e}")
-    return ("0...1.000e-09", *bounds, "1.000e+18...+Inf")
-
-
-VMRANGES = _vmranges()
-"""The text of the `vmrange` label for each index of `HistogramPoint.vmrange`, 0 to 487."""

@@ -1,8 +1,8 @@
 """Histograms of durations: one table of counters for all series of a metric.
 
 Room: telemetry. Durations come in nanoseconds and are kept as integers; seconds appear only in a snapshot. Explicit bounds are
-upper-inclusive (OTLP data model, "Histogram"). `vmrange` is VictoriaMetrics' scheme, 18 buckets a decade from 1e-9 to 1e18 s
-(VictoriaMetrics/metrics, histogram.go), counted besides when asked for.
+upper-inclusive (OTLP data model, "Histogram"). `vmrange` is VictoriaMetrics' scheme (`vmrange.py`), counted besides when asked
+for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_left
 
 import cython
 
-_VMRANGE_BOUNDS: tuple[float, ...] = tuple(10.0 ** (-9 + i / 18) for i in range(487))
+from receiver.telemetry.vmrange import BOUNDS
 
 
 class Buckets:
@@ -60,7 +60,7 @@ class Buckets:
 
     def _record_range(self, row: cython.Py_ssize_t, value_ns: cython.longlong) -> cython.int:
         ranges: dict[int, int] = self._ranges[row]
-        index = bisect_left(_VMRANGE_BOUNDS, value_ns / 1e9)
+        index = bisect_left(BOUNDS, value_ns / 1e9)
         ranges[index] = ranges.get(index, 0) + 1
         return 0
 

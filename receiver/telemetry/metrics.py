@@ -222,6 +222,9 @@ class Metrics:
         )
         if outcome != OUTCOME_LOST and form.measured:
             form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
+            # Here and not where it is made: how often that is asked depends on `near`, that is on addresses in memory.
+            if form.overflow is not None and series.row == form.overflow.row:
+                self.overflowed += 1
         return series
 
     def _find(
@@ -294,7 +297,6 @@ class Metrics:
             if owner is not None:
                 series = Series(form, key, owner.row, owner.attributes, owner.start_ns)
             elif len(form.owners) >= self.series_max - 1:
-                self.overflowed += 1
                 if form.overflow is None:
                     form.overflow = Series(form, key, form.buckets.add_row(), ((semconv.OVERFLOW, True),), ts_ns)
                 # Its own span is told in full; only the counters are shared.

@@ -35,6 +35,15 @@ def test_every_packet_of_a_connection_twice() -> None:
     assert (wire.counts()["network.io{receive}"], wire.counts()["network.packets{transmit}"]) == (100, 4)
 
 
+@pytest.mark.parametrize("ident", [0x4000, 0x8000, 0xC000, 0xFFFF])
+def test_whatever_the_identification_another_length_is_no_copy(ident: int) -> None:
+    """Put together in 32 bits, one from 0x8000 on is a negative number, and hides the length behind its sign."""
+    wire = Wire()
+    for payload in (b"x" * 9, b"x" * 10, b"x" * 9):
+        wire.packet(ip(CLIENT, SERVER, 17, udp(5000, 6000, payload), ident), after_ms=0.1)
+    assert copies(wire.engine) == 1
+
+
 def test_three_copies_that_are_routed_in_between() -> None:
     line = Line().opened().c(b"x")
     for after_ms in (10, 10):

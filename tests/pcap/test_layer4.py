@@ -638,9 +638,10 @@ def test_every_metric_of_the_table_can_be_counted() -> None:
 def test_vmrange_buckets_when_asked_for() -> None:
     from receiver.pcap.layer4 import Layer4
     from receiver.telemetry.layer4 import bounds
+    from receiver.telemetry.vmrange import BOUNDS
 
     on: Engine = engine()
-    on.table.layer4 = Layer4(bounds(), (), 2000, True)
+    on.table.layer4 = Layer4(bounds(), (), 2000, BOUNDS)
     on = Engine(on.table, on.reading, None, False, on.table.layer4)
     line = Line(Wire(on)).opened()
     shape: HistogramPoint = line.wire.shape("tcp.rtt{server}")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from receiver.remote_write.name import VMRANGES, label_name, label_value, labels_of, metric_name, number_text
+from receiver.remote_write.name import label_name, label_value, labels_of, metric_name, number_text
 from receiver.telemetry.snapshot import Metric
 
 
@@ -91,20 +91,3 @@ def test_empty_label_is_none():
 )
 def test_number_text(number, expected):
     assert number_text(number) == expected
-
-
-# Vectors of VictoriaMetrics/metrics, histogram_test.go; the first index here is the range below 1e-9.
-@pytest.mark.parametrize(
-    ("index", "expected"),
-    [
-        (0, "0...1.000e-09"),
-        (1, "1.000e-09...1.136e-09"),
-        (162, "8.799e-01...1.000e+00"),
-        (163, "1.000e+00...1.136e+00"),
-        (486, "8.799e+17...1.000e+18"),
-        (487, "1.000e+18...+Inf"),
-    ],
-)
-def test_vmrange_text(index, expected):
-    assert VMRANGES[index] == expected
-    assert len(VMRANGES) == 488
