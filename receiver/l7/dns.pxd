@@ -22,11 +22,13 @@ cdef int FLAG_AUTHORITATIVE
 cdef int FLAG_TRUNCATED
 cdef int FLAG_AVAILABLE
 cdef int FLAG_ZERO
+cdef int OPCODE_BITS
 cdef int OPCODE_QUERY
 cdef int OPCODE_NOTIFY
 cdef int OPCODE_UPDATE
 cdef int OPCODE_DSO
 cdef int RCODE_NOERROR
+cdef int RCODE_NXDOMAIN
 cdef int TYPE_A
 cdef int TYPE_NS
 cdef int TYPE_CNAME

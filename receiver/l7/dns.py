@@ -58,6 +58,7 @@ FLAG_AUTHORITATIVE = 0x0400
 FLAG_TRUNCATED = 0x0200
 FLAG_AVAILABLE = 0x0080
 FLAG_ZERO = 0x0040
+OPCODE_BITS = 0x7800
 
 OPCODE_QUERY = 0
 OPCODE_NOTIFY = 4
@@ -94,6 +95,7 @@ _TYPES: dict[int, str] = {
 
 # The same registry, RCODEs: 4 bits of the header and 8 of the OPT record above them (RFC 6891, 6.1.3).
 RCODE_NOERROR = 0
+RCODE_NXDOMAIN = 3
 _RCODES: dict[int, str] = {
     0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
     8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI", 16: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
@@ -374,7 +376,9 @@ class DnsDecoder(Decoder):
                 return 1
         name: str = settings.rcode_name(rcode)
         out.status = name
-        if rcode != RCODE_NOERROR:
+        # That there is no such name is an answer (RFC 2308, 2.1): a search path gets it all day. An update is refused by it
+        # (RFC 2136, 2.2).
+        if rcode != RCODE_NOERROR and (rcode != RCODE_NXDOMAIN or flags & OPCODE_BITS != 0):
             out.error_type = name
             out.fault = FAULT_BOTH
         if self.detail:
