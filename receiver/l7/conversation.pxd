@@ -80,6 +80,7 @@ cdef class Conversation(Consumer):
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef bint _agree(self, int direction, Protocol hint) except -1
     cdef int _wait(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
