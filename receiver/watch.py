@@ -37,7 +37,7 @@ REDRAW_S = 0.5
 RATE_SAMPLES = 5  # one a second: the rate of a row is that of its last five seconds
 BUCKET_GROWTH = 1.05  # quantiles are right within 5 %
 
-FAILED = frozenset(("error", "timeout", "reset", "closed"))
+FAILED = frozenset(("error", "timeout", "reset", "closed", "unreachable"))
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 

@@ -660,6 +660,11 @@ class Conversation(Consumer):
             self.matcher.end(outcome, ts_ns)
         return 0
 
+    def unreachable(self, reason: cython.int, ts_ns: cython.longlong) -> cython.int:
+        if self.health == READING:
+            self.matcher.unreachable(reason, ts_ns)
+        return 0
+
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """1 while something waits here."""
         if self.matcher is None or not self.matcher.busy():
