@@ -24,7 +24,7 @@ from receiver.wire.sequence import Sequence
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
     from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT
+    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT, TO_SERVER
 
 FIN = 0x01
 SYN = 0x02
@@ -137,13 +137,18 @@ class Engine:
         return verdict
 
     def _unreachable(self, seg: Segment) -> cython.int:
-        if self.layer4 is not None:
-            flow: Flow | None = self.table.find(seg)
-            if flow is not None:
-                if flow.tally is not None:
-                    self.layer4.unreachable(flow.tally, self.table.direction, seg.seq)
-                return DECODED
-        return NOT_TCP_UDP
+        """A packet of a flow did not arrive. Of one that nobody saw the error tells nothing: it may be made up."""
+        flow: Flow | None = self.table.find(seg)
+        if flow is None:
+            return NOT_TCP_UDP
+        direction: cython.int = self.table.direction
+        if flow.tally is not None:
+            self.layer4.unreachable(flow.tally, direction, seg.seq)
+        # TCP goes on trying, and says itself when it gives up. That an answer does not arrive ends no request.
+        consumer: Consumer = flow.consumer
+        if consumer is not None and not seg.is_tcp and direction == TO_SERVER:
+            consumer.unreachable(seg.check, seg.ts_ns)
+        return DECODED
 
     def _packet(self, seg: Segment, buf: bytes) -> cython.int:
         """A TCP segment or a UDP datagram; returns its verdict."""

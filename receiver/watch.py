@@ -37,7 +37,7 @@ REDRAW_S = 0.5
 RATE_SAMPLES = 5  # one a second: the rate of a row is that of its last five seconds
 BUCKET_GROWTH = 1.05  # quantiles are right within 5 %
 
-FAILED = frozenset(("error", "timeout", "reset", "closed"))
+FAILED = frozenset(("error", "timeout", "reset", "closed", "unreachable"))
 RPC = "grpc"
 TLS = "tls"
 # Whose connections could not be read, in the summary: a line each.
@@ -47,7 +47,7 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 def watch(config: Config, *, table: bool) -> int:
     """Show roundtrips until the end of the files, Ctrl-C or SIGTERM; the exit status is 0, or as for `run` without a capture."""
-    config = _without_layer4(config)
+    config = _as_shown(config, names=not table)
     pcap = config.receivers.pcap
     terminal = Terminal(sys.stdout)
     view: View
@@ -70,11 +70,12 @@ def watch(config: Config, *, table: bool) -> int:
         return _look(engine, source, view, stopped, bool(pcap.files))
 
 
-def _without_layer4(config: Config) -> Config:
-    """Nothing of it is shown, so its packets stay in the kernel."""
+def _as_shown(config: Config, *, names: bool) -> Config:
+    """Nothing is shown of layer 4, so its packets stay in the kernel. `names`: look-ups are shown with theirs."""
     replace = msgspec.structs.replace
     pcap = config.receivers.pcap
-    pcap = replace(pcap, layer4=replace(pcap.layer4, enabled=False))
+    dns = replace(pcap.dns, lookup_duration=names or pcap.dns.lookup_duration)
+    pcap = replace(pcap, layer4=replace(pcap.layer4, enabled=False), dns=dns)
     return replace(config, receivers=replace(config.receivers, pcap=pcap))
 
 

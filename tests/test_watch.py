@@ -494,3 +494,14 @@ def test_live_every_call_is_counted_and_the_terminal_is_left_as_it_was(table: bo
         assert text.count("GET /orders/") < times  # faster than anybody reads
         more = sum(int(found) for found in re.findall(r"and (\d+) more", bare(text)))
         assert text.count("GET /orders/") + more == times
+
+
+def test_a_lookup_is_shown_with_its_name_escaped(utc: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """The presentation format of RFC 1035, 5.1: nothing that a peer chose moves the cursor."""
+    watch(config(ROOT / "tests" / "cases" / "dns_names.pcap"), table=False)
+    assert [re.split(r"  +", line)[3:] for line in capsys.readouterr().out.splitlines()] == [
+        ["SRV office\\032printer\\0322._ipp._tcp.example.test", "NXDOMAIN", "10.0 ms", "57/57 B", "ok"],
+        ["TXT caf\\195\\169._http._tcp.example.test", "NXDOMAIN", "10.0 ms", "47/47 B", "ok"],
+        ["A b\\195\\188cher.example.test", "NXDOMAIN", "10.0 ms", "38/38 B", "ok"],
+        ["A plain.example.test", "NXDOMAIN", "10.0 ms", "36/36 B", "ok"],
+    ]

@@ -98,6 +98,7 @@ cdef class Conversation(Consumer):
     cdef int _drop_carry(self, Lane lane) except -1
     cdef int _account(self) except -1
     cdef int _count(self, str protocol, str what) except -1
+    cdef bint _agree(self, int direction, Protocol hint) except -1
     cdef int _wait(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1

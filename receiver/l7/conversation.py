@@ -325,6 +325,7 @@ class Conversation(Consumer):
             self.unread = end - start
             c.set(buf, start, end)
             if lane.resync:
+                decoder.at_home = self.reading.detector.at_home(self.protocol, self.connection.server_port)
                 if not decoder.sync(direction, c):
                     return self._pass_over(direction, end - start, ts_ns)
                 lane.resync = False
@@ -454,12 +455,17 @@ class Conversation(Consumer):
             c.set(buf, start, end)
         else:
             self._wait(direction, lane, buf, start, end, ts_ns)
-            c.set(lane.carry, 0, len(lane.carry))
+            if self.datagrams:
+                c.set(buf, start, end)  # each stands for itself
+            else:
+                c.set(lane.carry, 0, len(lane.carry))
+        detector.cut_off = self.cut_off
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
         lane.hint = detector.hinted
         other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
         if found is None and lane.hint is not None and other.carry is not None and other.hint is lane.hint:
-            found = lane.hint  # both sides could be what the port says
+            if self._agree(direction, lane.hint):
+                found = lane.hint  # both sides could be what the port says, and answer one another
         if found is not None:
             if detector.swapped:
                 self._swap()
@@ -472,6 +478,7 @@ class Conversation(Consumer):
             return 0
         if first:
             self._wait(direction, lane, buf, start, end, ts_ns)
+        self.cut_off = 0
         if (
             direction == TO_SERVER
             and self.from_start
@@ -563,6 +570,19 @@ class Conversation(Consumer):
             self.reading.bytes_set_aside += len(lane.carry)
             lane.carry = None
         return 0
+
+    def _agree(self, direction: cython.int, hint: Protocol) -> cython.bint:
+        """Whether what came last of `direction` can be a question and an answer with something that waits of the other one."""
+        detector: Detector = self.reading.detector
+        if not self.datagrams:
+            return detector.agree(hint, self.to_server.carry, self.to_client.carry)
+        latest: bytes = self.waited[len(self.waited) - 1][1]
+        for came, piece, _ in self.waited:
+            if came != direction:
+                asked, told = (piece, latest) if direction == TO_CLIENT else (latest, piece)
+                if detector.agree(hint, asked, told):
+                    return True
+        return False
 
     def _wait(
         self,
@@ -767,6 +787,11 @@ class Conversation(Consumer):
         if self.connection.protocol is None and (self.health == SET_ASIDE or self.waited is not None or self.preamble is not None):
             reading.undetected[why] = reading.undetected.get(why, 0) + 1
         return self._drop_waited()
+
+    def unreachable(self, reason: cython.int, ts_ns: cython.longlong) -> cython.int:
+        if self.health == READING:
+            self.matcher.unreachable(reason, ts_ns)
+        return 0
 
     def expire(self, now_ns: cython.longlong) -> cython.int:
         """1 while something waits here."""

@@ -12,6 +12,7 @@ cdef class Decoder:
     cdef public bint datagrams
     cdef public bint resumed
     cdef public Py_ssize_t cut_off
+    cdef public bint at_home
     cdef public str successor
     cdef public dict limits
     cdef int meet(self, Endpoints endpoints) except -1
@@ -24,3 +25,4 @@ cdef class Decoder:
     cdef int on_gap(self, int direction, Py_ssize_t missing) except -1
     cdef bint sync(self, int direction, Cursor c) except -1
     cdef int probe(self, int direction, Cursor c) except -1
+    cdef bint agree(self, bytes asked, bytes told) except -1

@@ -20,7 +20,9 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
   is fed from the next place where `sync` says that a frame could start; it may move the cursor's start to that place.
 - `cut_off` is how many bytes at its end the capture lacks of a datagram; what is there is read.
 - `probe` is asked of a fresh decoder whether bytes at the start of a flow are its protocol: 2 yes, 1 perhaps (ask again with
-  more), 0 no.
+  more), 0 no. Where the server's port is one of the protocol's own (`at_home`) less may prove it, to `sync` as well.
+- `agree` is asked, of a flow on such a port, of which each direction is a perhaps: whether what the server said can be an answer to
+  what the client did.
 - `Malformed` is the only exception. Anything else is our bug; the flow is set aside and counted.
 """
 
@@ -40,6 +42,7 @@ DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 class Decoder:
     """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
     conventions differ. `datagrams`: every frame is a whole datagram. `resumed`: messages of the connection were read before.
+    `at_home`: the server's port speaks for the protocol; of a decoder that reads it is told before `sync` alone.
     `limits`: where a decoder counts the limits of its own that it reached, by name."""
 
     def __init__(self) -> None:
@@ -49,6 +52,7 @@ class Decoder:
         self.datagrams = False
         self.resumed = False
         self.cut_off = 0
+        self.at_home = False
         self.successor: str | None = None
         self.limits: dict[str, int] = {}
 
@@ -81,3 +85,6 @@ class Decoder:
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return 0
+
+    def agree(self, asked: bytes, told: bytes) -> cython.bint:
+        return True

@@ -20,6 +20,9 @@ cdef class Detector:
     cdef bint undecided
     cdef Protocol hinted
     cdef bint expected
+    cdef Py_ssize_t cut_off
     cdef Protocol named(self, str name)
+    cdef bint at_home(self, Protocol protocol, int port) except -1
+    cdef bint agree(self, Protocol protocol, bytes asked, bytes told) except -1
     cdef Protocol _pinned_to(self, int port, bint datagram)
     cdef Protocol choose(self, Connection connection, int direction, Cursor c, bint datagram)

@@ -27,7 +27,8 @@ class Candidate:
 class Detector:
     """Chooses among `protocols`; `pinned` maps server ports to one of them. `swapped` and `undecided` tell of the last choice:
     that the roles are the other way round, and that more bytes could decide; `hinted` is then the protocol that the server's port
-    speaks for. `expected`: a port pins the flow to a family of protocols, of which the content has to tell one."""
+    speaks for. `expected`: a port pins the flow to a family of protocols, of which the content has to tell one. `cut_off`, set
+    before: how many bytes at its end the capture lacks of a datagram."""
 
     def __init__(
         self, protocols: Sequence[Protocol], pinned: Mapping[int, Protocol] | None = None, enabled: cython.bint = True
@@ -41,6 +42,7 @@ class Detector:
         self.undecided = False
         self.hinted: Protocol | None = None
         self.expected = False
+        self.cut_off = 0
 
     def named(self, name: str) -> Protocol | None:
         for each in self.candidates:
@@ -48,6 +50,18 @@ class Detector:
             if candidate.protocol.name == name:
                 return candidate.protocol
         return None
+
+    def at_home(self, protocol: Protocol, port: cython.int) -> cython.bint:
+        """Whether a server's port speaks for the protocol, or is pinned to it."""
+        return port in protocol.ports or self.pinned.get(port) is protocol
+
+    def agree(self, protocol: Protocol, asked: bytes, told: bytes) -> cython.bint:
+        """Whether what the server said can be an answer; each could be the protocol's."""
+        for each in self.candidates:
+            candidate: Candidate = each
+            if candidate.protocol is protocol:
+                return candidate.prototype.agree(asked, told)
+        return False
 
     def _pinned_to(self, port: cython.int, datagram: cython.bint) -> Protocol | None:
         """What a port is pinned to, if it goes over this transport."""
@@ -90,16 +104,20 @@ class Detector:
             elif not candidate.protocol.over_tcp:
                 continue
             candidate.prototype.datagrams = datagram
+            candidate.prototype.cut_off = self.cut_off
+            told: cython.bint = connection.server_port in candidate.protocol.ports
+            candidate.prototype.at_home = told
             answer = candidate.prototype.probe(direction, c)
             if answer == 2:
                 return candidate.protocol
             if answer == 1:
                 self.undecided = True
-                if connection.server_port in candidate.protocol.ports:
+                if told:
                     self.hinted = candidate.protocol
             # The port of a protocol's servers says who they are, too.
-            told: cython.bint = connection.server_port in candidate.protocol.ports
-            if not connection.roles_known and (not told or connection.client_port in candidate.protocol.ports):
+            home: cython.bint = connection.client_port in candidate.protocol.ports
+            if not connection.roles_known and (not told or home):
+                candidate.prototype.at_home = home
                 answer = candidate.prototype.probe(other, c)
                 if answer == 2:
                     self.swapped = True

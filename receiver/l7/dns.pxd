@@ -22,11 +22,13 @@ cdef int FLAG_AUTHORITATIVE
 cdef int FLAG_TRUNCATED
 cdef int FLAG_AVAILABLE
 cdef int FLAG_ZERO
+cdef int OPCODE_BITS
 cdef int OPCODE_QUERY
 cdef int OPCODE_NOTIFY
 cdef int OPCODE_UPDATE
 cdef int OPCODE_DSO
 cdef int RCODE_NOERROR
+cdef int RCODE_NXDOMAIN
 cdef int TYPE_A
 cdef int TYPE_NS
 cdef int TYPE_CNAME
@@ -114,6 +116,7 @@ cdef class DnsDecoder(Decoder):
     cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
     cdef int _looks(self, int direction, Cursor c) except -1
     cdef bint _opens(self, int direction, int flags, bint multicast) except -1
+    cdef int _reads(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
     cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
 
 cdef Py_ssize_t _skip_name(Cursor c, Py_ssize_t base, Py_ssize_t at) except -3

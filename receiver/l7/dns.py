@@ -58,6 +58,7 @@ FLAG_AUTHORITATIVE = 0x0400
 FLAG_TRUNCATED = 0x0200
 FLAG_AVAILABLE = 0x0080
 FLAG_ZERO = 0x0040
+OPCODE_BITS = 0x7800
 
 OPCODE_QUERY = 0
 OPCODE_NOTIFY = 4
@@ -94,6 +95,7 @@ _TYPES: dict[int, str] = {
 
 # The same registry, RCODEs: 4 bits of the header and 8 of the OPT record above them (RFC 6891, 6.1.3).
 RCODE_NOERROR = 0
+RCODE_NXDOMAIN = 3
 _RCODES: dict[int, str] = {
     0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
     8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI", 16: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
@@ -374,7 +376,9 @@ class DnsDecoder(Decoder):
                 return 1
         name: str = settings.rcode_name(rcode)
         out.status = name
-        if rcode != RCODE_NOERROR:
+        # That there is no such name is an answer (RFC 2308, 2.1): a search path gets it all day. An update is refused by it
+        # (RFC 2136, 2.2).
+        if rcode != RCODE_NOERROR and (rcode != RCODE_NXDOMAIN or flags & OPCODE_BITS != 0):
             out.error_type = name
             out.fault = FAULT_BOTH
         if self.detail:
@@ -614,13 +618,24 @@ class DnsDecoder(Decoder):
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._looks(direction, c)
 
+    def agree(self, asked: bytes, told: bytes) -> cython.bint:
+        """An answer has its query's id (RFC 1035, 4.1.1); on TCP any of those that came so far."""
+        if self.datagrams:
+            return asked[:2] == told[:2]
+        at = 0
+        while at + 4 <= len(asked):
+            if asked[at + 2 : at + 4] == told[2:4]:
+                return True
+            at += 2 + int.from_bytes(asked[at : at + 2], "big")
+        return False
+
     def _looks(self, direction: cython.int, c: Cursor) -> cython.int:
         base: cython.Py_ssize_t = c.pos
         end: cython.Py_ssize_t = c.end
         if self.datagrams:
-            if end - base < HEADER + 5:
+            if end - base < HEADER:
                 return NO
-            return self._fits(direction, c, base, end - base)
+            return self._fits(direction, c, base, end - base + self.cut_off)
         if end - base < 2:
             return PERHAPS
         n: cython.Py_ssize_t = c.u16(base)
@@ -641,6 +656,8 @@ class DnsDecoder(Decoder):
         """Whether the flags are such as `direction` has them."""
         response: cython.bint = flags & FLAG_RESPONSE != 0
         opcode: cython.int = flags >> 11 & 15
+        if self.at_home:
+            return response == (direction == TO_CLIENT)
         if response != (direction == TO_CLIENT) or flags & FLAG_ZERO:
             return False
         if opcode != OPCODE_QUERY and opcode != OPCODE_NOTIFY and opcode != OPCODE_UPDATE:
@@ -654,6 +671,10 @@ class DnsDecoder(Decoder):
     ) -> cython.int:
         """Whether the bytes from `base` are a message of `size` bytes, or its beginning, such as real programs send: no flag that
         contradicts another, one question of printable labels, records that fill the size to the last byte."""
+        if self.at_home:
+            return self._reads(direction, c, base, size)
+        if size < HEADER + 5:
+            return NO
         buf: bytes = c.buf
         end: cython.Py_ssize_t = c.end
         whole: cython.bint = end - base >= size
@@ -727,6 +748,45 @@ class DnsDecoder(Decoder):
             return YES
         at = self._records(c, base, at, records, SECTION_OTHER, None, None, 0)
         return YES if at == end else NO
+
+
+    def _reads(
+        self, direction: cython.int, c: Cursor, base: cython.Py_ssize_t, size: cython.Py_ssize_t
+    ) -> cython.int:
+        """Whether the bytes from `base`, on a port of DNS's own, can be read as a message of `size` bytes, or its beginning.
+
+        Any flag, operation, type and class, names of any bytes (RFC 2181, 11; RFC 6763, 4.1.1), no question or several, and
+        whatever stands behind what the counts announce. That all of it is there is proof enough: four counts of 16 bits fit a
+        datagram that is none once in 10^11. A header that announces nothing is only a perhaps, until it has its answer.
+        """
+        end: cython.Py_ssize_t = c.end
+        whole: cython.bint = end - base >= size
+        flags: cython.int = c.u16(base + 2)
+        if not self._opens(direction, flags, False):
+            return NO
+        questions: cython.Py_ssize_t = c.u16(base + 4)
+        records: cython.int = c.u16(base + 6) + c.u16(base + 8) + c.u16(base + 10)
+        if questions + records == 0:
+            return PERHAPS if size == HEADER else NO
+        if questions * 5 + records * 11 > size - HEADER and flags & FLAG_TRUNCATED == 0:
+            return NO
+        at: cython.Py_ssize_t = base + HEADER
+        asked: cython.Py_ssize_t
+        for asked in range(questions):
+            at = _skip_name(c, base, at)
+            if at == BROKEN:
+                return NO
+            if at < 0 or at + 4 > end:
+                return NO if whole else PERHAPS
+            if asked == 0 and c.u8(at - 1) != 0:
+                return NO  # a pointer: only the header stands before it
+            at += 4
+        if not whole:
+            return YES
+        at = self._records(c, base, at, records, SECTION_OTHER, None, None, 0)
+        if at == CUT and flags & FLAG_TRUNCATED and direction == TO_CLIENT and questions == 1:
+            return YES
+        return YES if at >= 0 else NO
 
 
 def _skip_name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cython.Py_ssize_t:

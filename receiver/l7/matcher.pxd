@@ -1,6 +1,6 @@
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip, Sink
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH, VANTAGE_CLIENT
-from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST
+from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST, OUTCOME_UNREACHABLE
 from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE
 
 cimport cython
@@ -82,4 +82,5 @@ cdef class Matcher:
     cdef int _drop_waiting(self, int outcome, long long ts_ns) except -1
     cdef bint passing(self, int direction, long long key, long long size, long long seen_ns) except -1
     cdef int expire(self, long long now_ns, long long heard_ns) except -1
+    cdef int unreachable(self, int reason, long long ts_ns) except -1
     cdef int end(self, int outcome, long long ts_ns) except -1

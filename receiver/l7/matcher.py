@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import cython
 
-from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
+from receiver.wire.records import UNREACHABLES, Endpoints, Message, Protocol, Roundtrip, Sink
 
 if not cython.compiled:
     from receiver.wire.records import (
@@ -31,6 +31,7 @@ if not cython.compiled:
         OUTCOME_OK,
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
+        OUTCOME_UNREACHABLE,
         TENTATIVE,
         TO_CLIENT,
         TO_SERVER,
@@ -594,6 +595,21 @@ class Matcher:
                 self._unanswered(waiting, None, OUTCOME_LOST if doubtful else OUTCOME_TIMEOUT, since_ns + timeout_ns)
             waiting = waiting.next
         return 0
+
+    def unreachable(self, reason: cython.int, ts_ns: cython.longlong) -> cython.int:
+        """What was asked does not arrive: nothing that waits is answered. `reason`: a place in UNREACHABLES."""
+        why: str = UNREACHABLES[reason]
+        if self.keyed is not None:
+            for each in self.keyed.all():
+                request: Message = each
+                request.error_type = why
+                self._give_up(request, OUTCOME_UNREACHABLE, ts_ns)
+            return 0
+        waiting: Message = self.head
+        while waiting is not None:
+            waiting.error_type = why
+            waiting = waiting.next
+        return self._drop_waiting(OUTCOME_UNREACHABLE, ts_ns)
 
     def end(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:
         """The connection is over, or nothing can be read on it any more: nothing stays behind."""

@@ -63,7 +63,7 @@ class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be captured; the same for every link type.
 
     `tcp_ports` None means every TCP packet (detection by content), and with `layer4` every UDP packet as well; an empty
-    tuple means none. Port ranges include both ends. `layer4` also means pure ACKs and ICMP errors.
+    tuple means none. Port ranges include both ends. `layer4` also means pure ACKs.
     `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every resolved address
     once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined with `and`.
     """
@@ -164,7 +164,7 @@ def _wanted(plan: FilterPlan) -> str:
         clauses.append("udp")
     else:
         clauses += [f"udp {_port(r)}" for r in plan.udp_ports]
-    if plan.layer4 and clauses:
+    if clauses:
         clauses += [_UNREACHABLE, _UNREACHABLE6]
     if plan.unwrap:
         clauses.append(_TUNNELS)

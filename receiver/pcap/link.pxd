@@ -12,6 +12,9 @@ cdef int DLT_LINUX_SLL2
 cdef int DLT_IPV4
 cdef int DLT_IPV6
 
+cdef bytes CODES4
+cdef bytes CODES6
+
 cdef enum Verdict:
     DECODED = 0
     NOT_IP = 1

@@ -30,6 +30,12 @@ if not cython.compiled:
     DUPLICATE = 6
     UNREACHABLE = 7
 
+# What a code says, as a place in `records.UNREACHABLES`. RFC 792 and RFC 1122, 3.2.2.1, RFC 1812, 5.2.7.1: networks 0, 6, 11, hosts
+# 1, 7, 8, 12, the protocol 2, the port 3, prohibited 9, 10, 13. RFC 4443, 3.1: no route 0, prohibited 1, 5, 6, the address 3, the
+# port 4.
+CODES4 = bytes((1, 2, 3, 4, 0, 0, 1, 2, 2, 5, 5, 1, 2, 5, 0, 0))
+CODES6 = bytes((1, 5, 0, 2, 4, 5, 5))
+
 VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link", "duplicate")
 """Why a packet is not read, by number; the first is none. UNREACHABLE is an answer, no reason."""
 
@@ -46,7 +52,7 @@ class Link:
         """Fill `seg` from the packet `buf[start:end)`; returns a Verdict, DECODED when `seg` is valid.
 
         UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only addresses, ports, `is_tcp` and
-        `seq` are valid.
+        `seq` are valid, and `check`, which says why: a place in `records.UNREACHABLES`.
         """
         seg.origin = 0
         if end > len(buf) or start > end or start < 0:
@@ -186,6 +192,8 @@ class Link:
         # Code 4 asks for smaller packets (RFC 1191), and is no failure.
         if end - at < 36 or buf[at] != 3 or buf[at + 1] == 4:
             return NOT_TCP_UDP
+        code: cython.int = buf[at + 1]
+        seg.check = CODES4[code] if code < len(CODES4) else 0
         at += 8
         header: cython.Py_ssize_t = (buf[at] & 15) * 4
         if buf[at] >> 4 != 4 or header < 20 or end - at < header + 8 or buf[at + 6] & 0x1F or buf[at + 7]:
@@ -197,6 +205,8 @@ class Link:
     def _error6(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
         if end - at < 56 or buf[at] != 1 or buf[at + 8] >> 4 != 6:
             return NOT_TCP_UDP
+        code: cython.int = buf[at + 1]
+        seg.check = CODES6[code] if code < len(CODES6) else 0
         self._addresses6(buf, at + 16, seg)
         return self._embedded(buf, at + 48, buf[at + 14], end, seg)
 

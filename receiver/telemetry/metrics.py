@@ -23,10 +23,12 @@ from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, Numb
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
-    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST
+    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_UNREACHABLE
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
+
+OUTCOME_COUNT = 8
 
 # Whoever tries out paths must not use up the guessed routes.
 NOT_FOUND = 404
@@ -175,7 +177,7 @@ class Metrics:
         request: Message = roundtrip.request
         response: Message = roundtrip.response
         outcome: cython.int = roundtrip.outcome
-        self.outcomes[protocol.number * 7 + outcome] += 1
+        self.outcomes[protocol.number * OUTCOME_COUNT + outcome] += 1
         form: Form = self.forms[protocol.number * 2 + endpoints.vantage]
         if not form.emitted:
             return None
@@ -192,6 +194,8 @@ class Metrics:
                 error_type = "_OTHER"
         elif outcome > 2 and outcome != OUTCOME_LOST:
             error_type = semconv.UNANSWERED_ERROR[outcome]
+            if outcome == OUTCOME_UNREACHABLE and request.error_type is not None:
+                error_type = request.error_type
         if form.routed and self.routes is not None and request.path is not None:
             route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND)
             if route is not None:
@@ -359,7 +363,7 @@ class Metrics:
         points: list[NumberPoint] = []
         for protocol in self.protocols:
             for i, outcome in enumerate(OUTCOMES):
-                value = self.outcomes[protocol.number * 7 + i]
+                value = self.outcomes[protocol.number * OUTCOME_COUNT + i]
                 if value:
                     attributes: Attributes = (("outcome", outcome), ("protocol", protocol.name))
                     attributes = self._told.setdefault(attributes, attributes)  # exporters know them again by identity

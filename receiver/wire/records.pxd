@@ -25,6 +25,7 @@ cdef enum Outcome:
     OUTCOME_RESET = 4
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
+    OUTCOME_UNREACHABLE = 7
 
 cdef enum MessageState:
     CERTAIN = 0
@@ -151,4 +152,5 @@ cdef class Consumer:
     cpdef int close(self, int direction, long long ts_ns) except -1
     cpdef int end(self, int outcome, long long ts_ns) except -1
     cpdef int expire(self, long long now_ns) except -1
+    cpdef int unreachable(self, int reason, long long ts_ns) except -1
     cpdef bint rest(self) except -1

@@ -27,12 +27,23 @@ if not cython.compiled:
     OUTCOME_RESET = 4
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
+    OUTCOME_UNREACHABLE = 7
     CERTAIN = 0
     TENTATIVE = 1
     GONE = 2
 
-OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost")
+OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable")
 """Names of the outcomes, by number."""
+
+UNREACHABLES: tuple[str, ...] = (
+    "unreachable",
+    "network_unreachable",
+    "host_unreachable",
+    "protocol_unreachable",
+    "port_unreachable",
+    "administratively_prohibited",
+)
+"""Why ICMP says that what was sent did not arrive, by number; the first is any other reason."""
 
 
 class Malformed(Exception):
@@ -270,8 +281,9 @@ class Consumer:
     """Whoever takes the ordered bytes of one connection.
 
     `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
-    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `rest` asks whether
-    nothing of the connection has to be remembered here: after a yes it has no consumer, until more comes.
+    `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `unreachable` is told that
+    what the client sent as datagrams does not arrive, and why: a place in UNREACHABLES. `rest` asks whether nothing of the
+    connection has to be remembered here: after a yes it has no consumer, until more comes.
     """
 
     def feed(
@@ -290,6 +302,9 @@ class Consumer:
 
     def expire(self, now_ns: cython.longlong) -> cython.int:
         raise NotImplementedError  # abstract: each kind has its own
+
+    def unreachable(self, reason: cython.int, ts_ns: cython.longlong) -> cython.int:
+        return 0
 
     def rest(self) -> cython.bint:
         return False

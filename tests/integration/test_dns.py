@@ -177,6 +177,97 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
     assert names.name_of_text("2001:db8::1", 0) == "a.test"
 
 
+# Names of any bytes, flags, operations and shapes that few clients send; prints what the client got. An answer's id is the query's.
+ODD = r"""
+import json, socket, struct, sys
+import dns.edns, dns.flags, dns.message, dns.name, dns.opcode, dns.rcode, dns.rdataclass, dns.rdatatype
+record = []
+def ask(wire, server, name, operation, tcp=False):
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as one:
+        one.settimeout(3)
+        one.connect((server, 53))
+        one.send(struct.pack(">H", len(wire)) + wire if tcp else wire)
+        try:
+            answer = one.recv(65535)
+        except TimeoutError:
+            answer = b""
+    if tcp and answer:
+        answer = answer[2:]
+    assert not answer or answer[:2] == wire[:2]
+    code = dns.rcode.to_text(dns.rcode.Rcode(answer[3] & 15)) if answer else None
+    record.append([name, operation, code])
+def shown(name):
+    text = name.canonicalize().to_text(omit_final_dot=True)
+    for special in '"();@$':
+        text = text.replace("\\" + special, special)
+    return text
+for server in sys.argv[1:]:
+    for tcp in (False, True):
+        for labels in ((b"Office Printer 2", b"_ipp", b"test"), ("caf\u00e9".encode(), b"test"), (b"\x00\x1b[1m", b"a.b", b"test")):
+            name = dns.name.Name((*labels, b""))
+            ask(dns.message.make_query(name, "SRV").to_wire(), server, shown(name), "SRV", tcp)
+        for opcode in (1, 2, 3, 4, 5, 7, 15):
+            query = dns.message.make_query("a.test", "SOA")
+            query.set_opcode(dns.opcode.Opcode(opcode))
+            known = {1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE"}.get(opcode, f"OPCODE{opcode}")
+            ask(query.to_wire(), server, "a.test", known, tcp)
+        for flag in (0x0400, 0x0080, 0x0040):
+            wire = bytearray(dns.message.make_query("a.test", "A").to_wire())
+            wire[2:4] = struct.pack(">H", struct.unpack(">H", wire[2:4])[0] | flag)
+            ask(bytes(wire), server, "a.test", "A", tcp)
+        ask(dns.message.make_query("a.test", dns.rdatatype.RdataType.make(300)).to_wire(), server, "a.test", "TYPE300", tcp)
+        ask(dns.message.make_query("version.bind", "TXT", "CH").to_wire(), server, "version.bind", "TXT", tcp)
+        ask(dns.message.make_query("a.test", "A", "ANY").to_wire(), server, "a.test", "A", tcp)
+        ask(dns.message.make_query("a.test", "A").to_wire() + bytes(9), server, "a.test", "A", tcp)
+        two = dns.message.make_query("a.test", "A")
+        two.question += dns.message.make_query("b.test", "A").question
+        ask(two.to_wire(), server, "a.test", "A", tcp)
+        cookie = dns.message.QueryMessage(id=5)
+        cookie.use_edns(0, options=[dns.edns.GenericOption(10, b"12345678")])
+        ask(cookie.to_wire(), server, None, None, tcp)
+        ask(b"\x07\x07" + bytes(10), server, None, None, tcp)
+print(json.dumps(record))
+"""
+
+
+def test_what_few_clients_ask_is_told_as_the_server_answered_it(namespace: Namespace, tmp_path: Path) -> None:
+    (tmp_path / "u.conf").write_text(UNBOUND.format(folder=tmp_path))
+    capture = tmp_path / "odd.pcap"
+    started = [
+        start(namespace, tmp_path / "unbound.log", "unbound", "-d", "-p", "-c", f"{tmp_path}/u.conf"),
+        start(namespace, tmp_path / "dnsmasq.log", *DNSMASQ),
+    ]
+    try:
+        for server in ("127.0.0.1", "127.0.0.2"):
+            _until_it_answers(namespace, server)
+        started.append(
+            start(namespace, tmp_path / "tcpdump.log", "tcpdump", "-i", "lo", "-U", "-w", os.fspath(capture), "port", "53")
+        )
+        _until(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes())
+        done = namespace.run(sys.executable, "-c", ODD, "127.0.0.1", "::1", "127.0.0.2", timeout_s=300)
+        record: list[list[Any]] = json.loads(done.stdout)
+        by_kdig = []
+        for more in (("+zflag",), ("+aaflag", "+raflag"), ("+padding=128",), ("+cookie",), ("+tcp", "+zflag")):
+            said = namespace.run("kdig", *more, "@::1", "Bad\\032Name\\200.test", "TXT").stdout
+            by_kdig.append([r"bad\032name\200.test", "TXT", said.partition("status: ")[2].partition(";")[0]])
+        time.sleep(1.5)
+    finally:
+        for program in reversed(started):
+            program.terminate()
+            program.wait(20)
+    collector = Collector()
+    reading = read_capture(capture, collector, protocols())
+    told = [[one["dns.question.name"], one["operation"], one["status"]] for one in collector.seen]
+    assert sum(one[2] is not None for one in record) > 80
+    key = str  # a name may be none
+    # What got no answer stays a question to the end of the capture, but for what only an answer proves.
+    expected = [one for one in record + by_kdig if one[2] is not None or one[0] is not None]
+    assert sorted(told, key=key) == sorted(expected, key=key)
+    assert not reading.errors
+    assert reading.pairing.unmatched == 0
+
+
 def _silent() -> Any:
     import socket
 

@@ -199,7 +199,7 @@ def test_dns_answers_tell_who_the_server_is() -> None:
     assert [(one["operation"], one.outcome) for one in wire.collector.seen] == [("A", "ok")]
 
 
-@pytest.mark.parametrize("payload", [NTP, QUIC, b"\x40" + bytes(range(1, 200)), LOOKUP + b"\x00", b"\x80\x60" + bytes(170)])
+@pytest.mark.parametrize("payload", [NTP, QUIC, b"\x40" + bytes(range(1, 200)), LOOKUP[:-1], b"\x80\x60" + bytes(170)])
 @pytest.mark.parametrize("port", [53, 123, 443, 3478, 9999])
 def test_other_datagrams_are_nothing(payload: bytes, port: int) -> None:
     wire = Wire(port, udp=True)

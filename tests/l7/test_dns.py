@@ -282,8 +282,37 @@ def test_response_codes_have_their_registered_names(rcode: int) -> None:
     seen = exchanged(asked.to_wire(), answer(asked, rcode=rcode).to_wire())
     name = "BADVERS" if rcode == 16 else dns.rcode.to_text(dns.rcode.Rcode(rcode))
     assert seen["status"] == name
-    assert seen["error_type"] == (None if rcode == 0 else name)
-    assert seen.outcome == ("ok" if rcode == 0 else "error")
+    answers = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+    assert seen["error_type"] == (None if rcode in answers else name)
+    assert seen.outcome == ("ok" if rcode in answers else "error")
+
+
+def test_no_such_name_is_an_answer_to_a_question_and_refuses_an_update() -> None:
+    """RFC 2308, 2.1; RFC 2136, 2.2: there the name was to be in use."""
+    asked = query("zone.test", "SOA")
+    asked.set_opcode(dns.opcode.UPDATE)
+    seen = exchanged(asked.to_wire(), answer(asked, rcode=dns.rcode.NXDOMAIN).to_wire())
+    assert (seen.outcome, seen["error_type"], seen["status"]) == ("error", "NXDOMAIN", "NXDOMAIN")
+
+
+def test_a_name_without_such_records_is_an_answer() -> None:
+    """NODATA, RFC 2308, 2.2: NOERROR, no answer, the zone's SOA."""
+    asked = query("a.test", "AAAA")
+    told = answer(asked)
+    told.authority.append(soa(1))
+    seen = exchanged(asked.to_wire(), told.to_wire())
+    assert (seen.outcome, seen["status"], seen["error_type"], seen["dns.answers"]) == ("ok", "NOERROR", None, None)
+
+
+def test_a_search_path_that_ends_well_has_no_error() -> None:
+    """resolv.conf(5), `search`: each domain in turn, until one has the name."""
+    run = datagram_run()
+    for i, name in enumerate(("db.shop.svc.cluster.local", "db.svc.cluster.local", "db.cluster.local", "db")):
+        asked = query(name, identity=i)
+        records = [a_record("192.0.2.1", name="db.")] if name == "db" else []
+        run.feed(TO_SERVER, asked.to_wire()).feed(TO_CLIENT, answer(asked, *records, rcode=0 if records else 3).to_wire())
+    seen = run.end()
+    assert [(one.outcome, one["status"]) for one in seen] == [("ok", "NXDOMAIN")] * 3 + [("ok", "NOERROR")]
 
 
 def test_a_response_code_of_twelve_bits() -> None:

@@ -106,7 +106,8 @@ def test_detection_wants_all_tcp_and_dns_and_layer4_all_udp_and_errors(link: int
     for packet in (ip4(udp(123), 17), ip6(udp(123), 17), ip4(unreachable, 1), ip6(unreachable6, 58)):
         assert passes(FilterPlan(), packet, link)
         assert passes(FilterPlan(), packet, link, tags=1) or link not in (bpf.DLT_EN10MB, bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2)
-        assert not passes(FilterPlan(layer4=False), packet, link)
+        for plan in (FilterPlan(layer4=False), FilterPlan(tcp_ports=(), udp_ports=((53, 53),), layer4=False)):
+            assert passes(plan, packet, link) is (packet in (ip4(unreachable, 1), ip6(unreachable6, 58)))
     # That a packet must be smaller is no failure; nor is a ping.
     for packet in (ip4(b"\x03\x04" + b"\0" * 30, 1), ip4(b"\x08\0" + b"\0" * 30, 1), ip6(b"\x80\0" + b"\0" * 30, 58)):
         assert not passes(FilterPlan(), packet, link)

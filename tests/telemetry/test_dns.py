@@ -111,10 +111,22 @@ def test_span_of_a_server_has_the_client() -> None:
 
 def test_an_error_names_its_response_code() -> None:
     seen = Observed()
-    seen.look_up("no.test", rcode=3)
+    seen.look_up("no.test", rcode=2)
     (span,) = seen.read_spans()
     assert span.status.code == 2
-    assert attributes(span)["error.type"] == attributes(span)["pcap_receiver.dns.response_code"] == "NXDOMAIN"
+    assert attributes(span)["error.type"] == attributes(span)["pcap_receiver.dns.response_code"] == "SERVFAIL"
+
+
+def test_no_such_name_is_no_error_and_has_its_code() -> None:
+    for vantage in (CLIENT, SERVER):
+        seen = Observed(vantage, ("dns.lookup.duration",))
+        seen.look_up("no.test", rcode=3)
+        (span,) = seen.read_spans()
+        assert span.status.code == 0
+        assert attributes(span)["pcap_receiver.dns.response_code"] == "NXDOMAIN"
+        assert "error.type" not in attributes(span)
+        (points,) = seen.points().values()
+        assert [dict(point.attributes).get("error.type") for point in points] == [None]
 
 
 def test_a_request_sent_again_says_how_often() -> None:
@@ -146,11 +158,12 @@ def test_the_clients_metric_is_split_by_name_and_error_and_by_nothing_else() -> 
     for kind in ("A", "AAAA", "MX"):
         seen.look_up("a.test", kind)
     seen.look_up("A.test", rcode=3)
+    seen.look_up("A.test", rcode=5)
     seen.look_up("b.test")
     points = {point.attributes: point.count for point in seen.points()["dns.lookup.duration"]}
     assert points == {
-        (("dns.question.name", "a.test"),): 3,
-        (("dns.question.name", "a.test"), ("error.type", "NXDOMAIN")): 1,
+        (("dns.question.name", "a.test"),): 4,
+        (("dns.question.name", "a.test"), ("error.type", "REFUSED")): 1,
         (("dns.question.name", "b.test"),): 1,
     }
     assert {span.name for span in seen.read_spans()} == {"DNS A", "DNS AAAA", "DNS MX"}
