@@ -49,6 +49,10 @@ examples:
 """
 
 
+EXPORTS_NOTHING = ("exporters={}",)
+"""For commands that export nothing: what the environment wants to export by is no fault of theirs."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (the process's own when None) names, and return its exit status.
 
@@ -151,7 +155,8 @@ def _components(_: argparse.Namespace) -> int:
 def _health(arguments: argparse.Namespace) -> int:
     from receiver.health import ask
 
-    endpoint = arguments.endpoint or _load(arguments, check_user_filter=False).config.extensions.health_check.endpoint
+    loaded = None if arguments.endpoint else _load(arguments, EXPORTS_NOTHING, check_user_filter=False)
+    endpoint = arguments.endpoint if loaded is None else loaded.config.extensions.health_check.endpoint
     try:
         well, answer = ask(endpoint, arguments.timeout)
     except ValueError as error:
@@ -184,7 +189,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     from receiver.config import TelemetryMetrics
 
-    sets = []
+    sets = [*EXPORTS_NOTHING]
     if arguments.interface or arguments.read:
         sets.append(f"receivers.pcap.interfaces={_literal(arguments.interface or [])}")
         sets.append(f"receivers.pcap.files={_literal(arguments.read or [])}")

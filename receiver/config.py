@@ -83,6 +83,7 @@ class OtlpGrpcExporter(Section, frozen=True):
     tls: Tls = Tls()
     headers: dict[str, str] = {}
     compression: Literal["none", "gzip", ""] = "none"
+    proxy_url: str = ""  # left out: by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, never for localhost
     timeout: Wait = Duration(5)
     retry_on_failure: RetryOnFailure = RetryOnFailure()
     sending_queue: SendingQueue = SendingQueue()
@@ -93,6 +94,7 @@ class PrometheusRemoteWriteExporter(Section, frozen=True):
     endpoint: str = ""
     tls: Tls = Tls()
     headers: dict[str, str] = {}
+    proxy_url: str = ""  # as of otlp_grpc
     timeout: Wait = Duration(5)
     retry_on_failure: RetryOnFailure = RetryOnFailure(
         initial_interval=Duration(0.5), multiplier=2.0, randomization_factor=0.1
@@ -329,3 +331,39 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
         raise ValueError("the port is not from 1 to 65535")
     return host, int(port)
+
+
+TARGET_SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:")
+"""How an OTLP endpoint begins that is given to gRPC as it is. Source: gRPC, doc/naming.md."""
+
+
+def endpoint_hosts(endpoint: str) -> tuple[tuple[str, int], ...]:
+    """The hosts and ports that an OTLP endpoint names, in whatever form; none of a socket in the file system."""
+    scheme, _, rest = endpoint.partition(":")
+    if f"{scheme}:" in ("unix:", "unix-abstract:", "xds:"):
+        return ()
+    if scheme in ("http", "https", "dns") and rest.startswith("//"):
+        rest = rest[2:].partition("/")[2] if scheme == "dns" else rest[2:].partition("/")[0]
+    elif f"{scheme}:" not in TARGET_SCHEMES:
+        rest = endpoint
+    found = []
+    for part in rest.split(",") if scheme in ("ipv4", "ipv6") else (rest,):
+        try:
+            found.append(split_endpoint(part))
+        except ValueError:
+            host = part.removeprefix("[").removesuffix("]")
+            if host and not any(letter in host for letter in "/@ "):
+                found.append((host, 4317 if scheme in ("http", "https") else 443))  # gRPC's own port where none is named
+    return tuple(found)
+
+
+def target_problem(endpoint: str) -> str:
+    """What is wrong with an endpoint of one of TARGET_SCHEMES; "" when nothing is."""
+    scheme, _, rest = endpoint.partition(":")
+    if scheme == "unix":
+        if rest.startswith("//") and not rest.startswith("///"):
+            return "takes unix:///an/absolute/path or unix:a/path"
+        return "" if rest.strip("/") else "has no path behind unix:"
+    if scheme == "unix-abstract":
+        return "" if rest else "has no name behind unix-abstract:"
+    return "" if scheme == "xds" or endpoint_hosts(endpoint) else f"has no host behind {scheme}:"

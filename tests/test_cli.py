@@ -284,3 +284,13 @@ def test_validate_imports_nothing_that_captures_or_sends() -> None:
         "http.client",
         "asyncio",
     }
+
+
+def test_what_exports_nothing_is_not_stopped_by_what_the_environment_exports_by(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    assert main(["validate"]) == 1
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL: http/protobuf is not spoken" in capsys.readouterr().err
+    assert main(["health"]) == 1
+    assert "OTEL_" not in capsys.readouterr().err

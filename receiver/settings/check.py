@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from receiver.config import (
     CARRIES,
+    TARGET_SCHEMES,
     Config,
     DebugExporter,
     Fault,
@@ -20,14 +21,15 @@ from receiver.config import (
     PrometheusRemoteWriteExporter,
     Tls,
     split_endpoint,
+    target_problem,
 )
+from receiver.settings.proxy import read_proxy
 from receiver.settings.schema import nearest
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: what methods and header names are made of
 ROUTE_SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_.-]*\}|[^{}*?#\s]*")
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # Prometheus remote write 1.0
 NEVER_EXPORTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
-TARGET_SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:")  # gRPC naming: doc/naming.md
 
 
 def check(
@@ -139,7 +141,12 @@ def _check_exporters(config: Config) -> Iterator[Fault]:
         at = f"exporters.{name}"
         match exporter:
             case OtlpGrpcExporter():
-                if not exporter.endpoint.startswith(TARGET_SCHEMES):
+                if exporter.endpoint.startswith(TARGET_SCHEMES):
+                    if problem := target_problem(exporter.endpoint):
+                        yield Fault(f"{at}.endpoint", problem)
+                elif "/" in exporter.endpoint and "@" not in exporter.endpoint:
+                    yield Fault(f"{at}.endpoint", "takes host:port, has a path, and OTLP over gRPC has none")
+                else:
                     yield from _check_endpoint(f"{at}.endpoint", exporter.endpoint)
             case PrometheusRemoteWriteExporter():
                 yield from _check_url(f"{at}.endpoint", exporter.endpoint)
@@ -149,6 +156,11 @@ def _check_exporters(config: Config) -> Iterator[Fault]:
             case DebugExporter():
                 continue
         yield from _check_tls(f"{at}.tls", exporter.tls)
+        if exporter.proxy_url:
+            try:
+                read_proxy(exporter.proxy_url)
+            except ValueError as error:
+                yield Fault(f"{at}.proxy_url", str(error))
         for header, value in exporter.headers.items():
             if not TOKEN.fullmatch(header):
                 yield Fault(f"{at}.headers.{header}", "is no header's name")

@@ -3,17 +3,31 @@
 Room: settings. Works on the tree of plain values before it is read, because only there "left out" can still be told
 from "the default was written down". Source: OpenTelemetry specification 1.60, protocol/exporter.md and
 configuration/sdk-environment-variables.md: a signal's own variable goes over the general one, an empty one counts as
-unset, booleans are true only for `true`, and a bad value is reported and ignored, never a fault.
+unset, booleans are true only for `true`, and a bad value is reported and ignored, never a fault. What is well said and
+cannot be done is a fault, for it would be nothing done in silence; but only where the sources leave the choice open.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from receiver.config import CARRIES, EXPORTERS, Duration, OtlpGrpcExporter, split_endpoint
+from receiver.config import (
+    CARRIES,
+    EXPORTERS,
+    TARGET_SCHEMES,
+    Duration,
+    Fault,
+    OtlpGrpcExporter,
+    PrometheusRemoteWriteExporter,
+    endpoint_hosts,
+    split_endpoint,
+    target_problem,
+)
+from receiver.settings.proxy import Proxies, read_proxy
 from receiver.settings.schema import Expanded, exporter_type
 
 T = TypeVar("T")
@@ -48,6 +62,12 @@ UNUSED = {
 }
 """Variables of an SDK that have another unit here: named when they are set, so that nobody waits for their effect."""
 
+FROM_VARIABLES = {"otlp": "otlp_grpc", "otlp_proto_grpc": "otlp_grpc", "console": "debug", "logging": "debug"}
+"""The words of OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER, and our exporters."""
+
+NOT_HERE = ("prometheus", "zipkin", "jaeger", "otlp_proto_http", "otlp_http", "otlp/stdout", "otlp_file")
+"""Words of theirs that other programs follow, some with more behind them (`zipkin_json`)."""
+
 ONLY = {
     "PROTOCOL": ("grpc", "only grpc is spoken"),
     "METRICS_TEMPORALITY_PREFERENCE": ("cumulative", "sums and histograms are cumulative"),
@@ -55,13 +75,17 @@ ONLY = {
 }
 
 
-def fill(tree: Mapping[str, Any], environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
-    """`tree` with exporters, pipelines and variables where it says nothing; what is bad goes to `warnings`."""
+def fill(
+    tree: Mapping[str, Any], environ: Mapping[str, str], warnings: list[str], faults: list[Fault]
+) -> dict[str, Any]:
+    """`tree` with exporters, pipelines and variables where it says nothing; what is bad goes to `warnings`, what cannot be done
+    to `faults`."""
     out: dict[str, Any] = _copy(tree)
     variables = _Variables(environ, warnings)
-    _add_exporters(out, variables)
+    _add_exporters(out, variables, faults)
     _add_pipelines(out, variables)
     _fill_exporters(out, variables)
+    _fill_proxies(out, Proxies(environ, warnings))
     _fill_receiver(out, variables)
     _fill_logs(out, variables)
     for name, instead in UNUSED.items():
@@ -117,23 +141,78 @@ class _Variables:
 # -- exporters and pipelines -----------------------------------------------------------------------------------------
 
 
-def _add_exporters(tree: dict[str, Any], variables: _Variables) -> None:
-    """Without a word about exporters: OTLP, by two exporters where the variables tell the signals apart."""
-    if tree.get("exporters") is not None:
-        return
+def _add_exporters(tree: dict[str, Any], variables: _Variables, faults: list[Fault]) -> None:
+    """Without a word about exporters: those that the variables choose, OTLP when they choose none, by two exporters where they
+    tell the signals apart."""
     service = _child(tree, "service")
-    if service is None or service.get("pipelines") is not None:
-        tree["exporters"] = {"otlp_grpc": {}}
+    pipelines = service is None or service.get("pipelines") is not None
+    if tree.get("exporters") is not None or pipelines or _is_disabled(variables):
+        if tree.get("exporters") is None:
+            tree["exporters"] = {"otlp_grpc": {}}
+        elif not pipelines:
+            _say_unfollowed(variables)
         return
+    assert service is not None
+    chosen = {signal: _chosen(signal, variables, faults) for signal in SIGNALS}
     traces, metrics = (
         [variables.text(f"{OTLP}{signal.upper()}_{key}") or variables.text(OTLP + key) for key in OTLP_KEYS]
         for signal in SIGNALS
     )
-    if traces == metrics:
-        tree["exporters"] = {"otlp_grpc": {}}
-        return
-    tree["exporters"] = {f"otlp_grpc/{signal}": {} for signal in SIGNALS}
-    service["pipelines"] = {signal: {"exporters": [f"otlp_grpc/{signal}"]} for signal in SIGNALS}
+    apart = traces != metrics and all("otlp_grpc" in names for names in chosen.values())
+    names = {
+        signal: [f"otlp_grpc/{signal}" if name == "otlp_grpc" and apart else name for name in chosen[signal]]
+        for signal in SIGNALS
+    }
+    tree["exporters"] = {
+        name: {"verbosity": "normal"} if name == "debug" else {} for signal in SIGNALS for name in names[signal]
+    }
+    service["pipelines"] = {signal: {"exporters": found} for signal, found in names.items() if found}
+
+
+def _chosen(signal: str, variables: _Variables, faults: list[Fault]) -> list[str]:
+    """The types of our exporters that OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER asks for."""
+    variable = f"OTEL_{signal.upper()}_EXPORTER"
+    asked = [word for text in (variables.text(variable) or "otlp").split(",") if (word := text.strip().lower())]
+    found: list[str] = []
+    for word in asked:
+        if word in FROM_VARIABLES:
+            found.append(FROM_VARIABLES[word])
+        elif word.startswith(NOT_HERE):
+            others = "" if signal == "traces" else ", or name prometheus_remote_write under exporters in a configuration file"
+            faults.append(Fault(variable, f"{word} cannot be done here: set otlp, console or none{others}"))
+        elif word != "none":
+            variables.warn(f"{variable}: {word!r} is not known and ignored, takes otlp, console or none")
+            found.append("otlp_grpc")  # as if it were not set
+    if "none" in asked:
+        return []
+    if "otlp_grpc" in found:
+        _check_protocol(signal, variables, faults)
+    return list(dict.fromkeys(found))
+
+
+def _check_protocol(signal: str, variables: _Variables, faults: list[Fault]) -> None:
+    own = f"{OTLP}{signal.upper()}_PROTOCOL"
+    variable = own if variables.text(own) else f"{OTLP}PROTOCOL"
+    protocol = variables.text(variable).lower()
+    if protocol in ("http/protobuf", "http/json"):
+        fault = Fault(
+            variable,
+            f"{protocol} is not spoken, only grpc: set it to grpc, and the endpoint to the Collector's port for gRPC (4317),"
+            " or name exporters in a configuration file",
+        )
+        if fault not in faults:
+            faults.append(fault)
+
+
+def _say_unfollowed(variables: _Variables) -> None:
+    for signal in SIGNALS:
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        if variables.text(variable).lower() not in ("", "otlp"):
+            variables.warn(f"{variable} is not followed: the configuration names its exporters")
+
+
+def _is_disabled(variables: _Variables) -> bool:
+    return variables.text("OTEL_SDK_DISABLED").lower() == "true"
 
 
 def _add_pipelines(tree: dict[str, Any], variables: _Variables) -> None:
@@ -141,7 +220,7 @@ def _add_pipelines(tree: dict[str, Any], variables: _Variables) -> None:
     service, exporters = _child(tree, "service"), _child(tree, "exporters")
     if service is None or exporters is None or service.get("pipelines") is not None:
         return
-    if variables.text("OTEL_SDK_DISABLED").lower() == "true":
+    if _is_disabled(variables):
         variables.warn("OTEL_SDK_DISABLED is true: nothing is exported")
         service["pipelines"] = {}
         return
@@ -161,7 +240,7 @@ def _fill_exporters(tree: dict[str, Any], variables: _Variables) -> None:
         if exporter is None or EXPORTERS.get(exporter_type(str(name))) is not OtlpGrpcExporter:
             continue
         signals = tuple(signal for signal in SIGNALS if name in _exporters_of(tree, signal)) or SIGNALS
-        _fill_endpoint(exporter, signals, variables)
+        _fill_endpoint(name, exporter, signals, variables)
         tls = _child(exporter, "tls")
         for key, field in FILES.items():
             if tls is not None and tls.get(field) is None and (variable := variables.otlp_name(key, signals)):
@@ -180,8 +259,9 @@ def _fill_exporters(tree: dict[str, Any], variables: _Variables) -> None:
             _fill_key(batch, "flush_timeout", variables, "OTEL_BSP_SCHEDULE_DELAY", _parse_ms)
 
 
-def _fill_endpoint(exporter: dict[str, Any], signals: tuple[str, ...], variables: _Variables) -> None:
-    """The endpoint, and by its scheme whether TLS is spoken: `http` says no, `https` yes, and both go over INSECURE.
+def _fill_endpoint(name: str, exporter: dict[str, Any], signals: tuple[str, ...], variables: _Variables) -> None:
+    """The endpoint, and by its scheme whether TLS is spoken: `http` says no, `https` yes, and both go over INSECURE. A socket in
+    the file system has none unless it is asked for.
 
     An endpoint that nobody names is the specification's, without TLS. One that the file names has TLS unless the file
     or its scheme says otherwise, as in the Collector.
@@ -191,15 +271,53 @@ def _fill_endpoint(exporter: dict[str, Any], signals: tuple[str, ...], variables
     if endpoint is None:
         variable = variables.otlp_name("ENDPOINT", signals)
         given = variables.parsed(variable, _parse_endpoint) if variable else None
-        exporter["endpoint"], insecure = given or _parse_endpoint(OTLP_DEFAULT_ENDPOINT)
+        exporter["endpoint"], insecure, path = given or _parse_endpoint(OTLP_DEFAULT_ENDPOINT)
+        if path:
+            variables.warn(f"{variable}: the path is dropped, OTLP over gRPC has none")
     elif isinstance(endpoint := endpoint.text if isinstance(endpoint, Expanded) else endpoint, str):
-        exporter["endpoint"], insecure = _split_scheme(endpoint)
+        exporter["endpoint"], insecure, path = _split_path(*_split_scheme(endpoint))
+        if path:
+            variables.warn(f"exporters.{name}.endpoint: the path is dropped, OTLP over gRPC has none")
     tls = _child(exporter, "tls")
     if tls is not None and tls.get("insecure") is None:
-        if insecure is None and (variable := variables.otlp_name("INSECURE", signals)):
-            insecure = variables.parsed(variable, _parse_bool)
+        given_by_scheme = insecure is not None and not str(exporter["endpoint"]).startswith(TARGET_SCHEMES)
+        if not given_by_scheme and (variable := variables.otlp_name("INSECURE", signals)):
+            said = variables.parsed(variable, _parse_bool)
+            insecure = insecure if said is None else said
         if insecure is not None:
             tls["insecure"] = insecure
+
+
+def _fill_proxies(tree: dict[str, Any], proxies: Proxies) -> None:
+    """What stands before each endpoint; an exporter that names its proxy keeps it, for whatever endpoint."""
+    exporters = _child(tree, "exporters")
+    for name in exporters or ():
+        exporter, kind = _child(exporters, name), EXPORTERS.get(exporter_type(str(name)))
+        if exporter is None:
+            continue
+        given = exporter.get("proxy_url")
+        given = given.text if isinstance(given, Expanded) else given
+        if given not in (None, ""):
+            with contextlib.suppress(ValueError):  # a fault found later
+                exporter["proxy_url"] = read_proxy(given) if isinstance(given, str) else given
+            continue
+        endpoint = exporter.get("endpoint")
+        endpoint = endpoint.text if isinstance(endpoint, Expanded) else endpoint
+        if not isinstance(endpoint, str):
+            continue
+        proxy = ""
+        if kind is OtlpGrpcExporter:
+            tls = _child(exporter, "tls")
+            for host, port in endpoint_hosts(endpoint)[:1]:
+                proxy = proxies.of_grpc(host, port, tls=not _is_true(tls.get("insecure") if tls else None))
+        elif kind is PrometheusRemoteWriteExporter:
+            proxy = proxies.of_url(endpoint)
+        if proxy:
+            exporter["proxy_url"] = proxy
+
+
+def _is_true(value: object) -> bool:
+    return (value.value if isinstance(value, Expanded) else value) is True
 
 
 def _exporters_of(tree: dict[str, Any], signal: str) -> list[Any]:
@@ -268,15 +386,27 @@ def _split_scheme(endpoint: str) -> tuple[str, bool | None]:
     return endpoint, None
 
 
-def _parse_endpoint(text: str) -> tuple[str, bool | None]:
-    endpoint, insecure = _split_scheme(text)
+def _split_path(endpoint: str, insecure: bool | None) -> tuple[str, bool | None, str]:
+    """The same of a URL, and its path apart."""
+    host, _, path = endpoint.partition("/")
+    # With an `@` behind it the slash is a password's: not an endpoint.
+    return (endpoint, insecure, "") if insecure is None or "@" in path else (host, insecure, path)
+
+
+def _parse_endpoint(text: str) -> tuple[str, bool | None, str]:
+    """An endpoint as gRPC takes it, whether it is plain text where that is said, and the path that it cannot take."""
+    if text.startswith(TARGET_SCHEMES):
+        if problem := target_problem(text):
+            raise ValueError(problem)
+        return text, True if text.startswith(("unix:", "unix-abstract:")) else None, ""
+    endpoint, insecure, path = _split_path(*_split_scheme(text))
     if insecure is not None and not re.search(r":[0-9]*$", endpoint):
         endpoint += ":4317"  # OTLP/gRPC's port
     try:
         split_endpoint(endpoint)
     except ValueError as error:
         raise ValueError(f"not an endpoint, {error}") from None  # not its text: it may have a password
-    return endpoint, insecure
+    return endpoint, insecure, path
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ def load(
         tree = merge(tree, _read_set(setting, faults))
     if not faults:
         tree = _expand(tree, "", environ, faults, warnings)
-        tree = environment.fill(tree, environ, warnings)
+        tree = environment.fill(tree, environ, warnings, faults)
         misread: list[Fault] = []
         config = schema.read(Config, tree, misread)
         # A key that is wrong keeps its default, which may then seem to be wrong again or to quarrel with the others.
