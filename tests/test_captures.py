@@ -135,6 +135,21 @@ def test_what_is_not_decoded_yet_is_named_nothing_else(capture: Path) -> None:
     assert {row[0] for row in seen(capture).rows} <= {"dns", "http"} & decoded
 
 
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="NOT RUN: tshark is missing (Debian package tshark)")
+@pytest.mark.parametrize(
+    "capture", [path for folder in ("mysql", "postgresql") for path in captures(folder)], ids=lambda path: path.stem
+)
+def test_what_is_not_decoded_yet_is_counted_as_not_read_to_the_byte(capture: Path) -> None:
+    if capture.parent.name in {protocol.name for protocol in registry.PROTOCOLS}:
+        pytest.skip("it is decoded, and has tests of its own")
+    engine = make_engine(PATIENT, Kept(), detail=True, local=())
+    read(capture, engine)
+    sent = tshark(capture, "-Y", "tcp.len > 0 && !tcp.analysis.retransmission", "-T", "fields", "-e", "tcp.len", "-e", "tcp.stream")
+    rows = [line.split() for line in sent.splitlines()]
+    assert engine.reading.bytes_set_aside == sum(int(size) for size, _ in rows)
+    assert sum(engine.reading.undetected.values()) == len({stream for _, stream in rows})
+
+
 # --- HTTP/2, which Zeek does not log: tshark's reading ---
 
 GRPC_STATUSES = {code.value[0]: code.name for code in grpc.StatusCode}

@@ -131,7 +131,7 @@ class Preamble:
             return self._broken("address of another family")
         if int(found[4]) > 65535 or int(found[5]) > 65535:
             return self._broken("port unreadable")
-        self.address = str(source)
+        self.address = _text(source)
         self.port = int(found[4])
         return OVER
 
@@ -157,7 +157,7 @@ class Preamble:
         self._left = 16 + size
         wide = 4 if family >> 4 == 1 else 16
         if command == 1 and family >> 4 in (1, 2):
-            self.address = str(ipaddress.ip_address(said[16 : 16 + wide]))
+            self.address = _text(ipaddress.ip_address(said[16 : 16 + wide]))
             self.port = int.from_bytes(said[16 + 2 * wide : 18 + 2 * wide], "big")
         return OVER
 
@@ -232,6 +232,12 @@ class Preamble:
         self._left = client
         self._answered = answered[:server]
         return OVER
+
+
+def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """IPv4 that went through a socket of IPv6 (`::ffff:198.51.100.7`) is IPv4."""
+    plain = address.ipv4_mapped if address.version == 6 else None
+    return str(address if plain is None else plain)
 
 
 def _behind_address(text: bytes, at: int) -> int:

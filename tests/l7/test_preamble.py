@@ -8,9 +8,11 @@ import struct
 
 import dns.message
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.detect import Detector
 from receiver.l7.registry import PROTOCOLS, protocols
 from receiver.l7.trust import Trust
 from tests.l7.harness import TO_CLIENT, TO_SERVER, Run
@@ -42,10 +44,12 @@ HEADERS_OF_PROXIES: dict[str, tuple[bytes, tuple[str, int] | None]] = {
     "v1": (b"PROXY TCP4 198.51.100.7 10.0.0.2 51111 8080\r\n", ("198.51.100.7", 51111)),
     "v1 longest": (b"PROXY TCP6 %b %b 65535 65535\r\n" % (ALL_ONES, ALL_ONES), (ALL_ONES.decode(), 65535)),
     "v1 ipv6": (b"PROXY TCP6 2001:db8::7 2001:db8::2 1 65535\r\n", ("2001:db8::7", 1)),
+    "v1 mapped": (b"PROXY TCP6 ::ffff:198.51.100.7 ::ffff:10.0.0.2 51111 8080\r\n", ("198.51.100.7", 51111)),
     "v1 unknown": (b"PROXY UNKNOWN\r\n", None),
     "v1 unknown with addresses": (b"PROXY UNKNOWN ffff:f::f f::f 65535 65535\r\n", None),
     "v2": (v2(1, 0x11, FOUR), ("198.51.100.7", 51111)),
     "v2 ipv6": (v2(1, 0x21, SIX), ("2001:db8::7", 51111)),
+    "v2 mapped": (v2(1, 0x21, inet("::ffff:198.51.100.7", "::ffff:10.0.0.2")), ("198.51.100.7", 51111)),
     "v2 with TLVs": (v2(1, 0x11, FOUR + tlv(1, b"h2") + TLS_TLV + tlv(4, bytes(300))), ("198.51.100.7", 51111)),
     "v2 of a datagram": (v2(1, 0x12, FOUR), ("198.51.100.7", 51111)),
     "v2 unix": (v2(1, 0x31, b"/run/a.sock".ljust(108, b"\0") + b"/run/b.sock".ljust(108, b"\0")), None),
@@ -124,6 +128,16 @@ def test_tls_behind_a_header_is_tls() -> None:
         run = start().feed(TO_SERVER, header + hello)
         assert run.reading.detected == {"tls": 1}
         assert announced(run) == client
+
+
+def test_pinned_port_has_a_header_too() -> None:
+    redis = next(row for row in PROTOCOLS if row.name == "redis")
+    for enabled in (True, False):
+        run = start()
+        run.reading = Reading(run.pairing, Detector(PROTOCOLS, {0: redis}, enabled), trust=Trust([PEER]))
+        run.conversation = Conversation(run.reading, run.connection, True)
+        run.feed(TO_SERVER, HEADERS_OF_PROXIES["v2"][0] + b"PING\r\n").feed(TO_CLIENT, b"+PONG\r\n")
+        check(run, "redis", ("198.51.100.7", 51111))
 
 
 def test_announced_address_is_believed_only_of_whom_is_trusted() -> None:
@@ -374,6 +388,7 @@ PIECES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(PIECES) | st.binary(min_size=1, max_size=30)), max_size=12))
 def test_whatever_is_said_nothing_is_raised_and_every_byte_is_counted(turns: Turns) -> None:
     run = start()
