@@ -294,7 +294,7 @@ def totals(engine: Engine, stats: CaptureStats) -> list[str]:
     if stats.dropped_interface:
         said.insert(2, f"{stats.dropped_interface} dropped by the interface")
     if encrypted := engine.reading.detected.get(TLS):
-        said.insert(1, f"{several(encrypted, 'TLS connection')}, not readable")
+        said.insert(1, f"{several(encrypted, 'TLS connection')} (not readable)")
     return said
 
 

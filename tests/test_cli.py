@@ -21,6 +21,7 @@ from receiver.cli import main
 from receiver.config import Config, ConfigError, Fault
 from receiver.health import PageServer, health_page
 from receiver.privileges import may_capture
+from receiver.settings.loader import reload
 
 ROOT = Path(__file__).parents[1]
 Out = pytest.CaptureFixture[str]
@@ -158,6 +159,15 @@ def test_run_without_a_command(started: list[tuple[str, Any]]) -> None:
     [(command, config)] = started
     assert (command, config.receivers.pcap.files, config.receivers.pcap.interfaces) == ("run", ("a.pcap",), ())
     assert config.origin.sets == ("receivers.pcap.files=[a.pcap]",)
+
+
+def test_debug_goes_over_the_configuration_when_it_is_read_again_too(started: list[tuple[str, Any]], tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("service: {telemetry: {logs: {level: warn}}}")
+    assert main(["--config", str(file), "--debug"]) == 0
+    ((_, config),) = started
+    assert config.service.telemetry.logs.level == "debug"
+    assert reload(config).config.service.telemetry.logs.level == "debug"
 
 
 def test_run_gives_the_status_of_the_service(started: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
