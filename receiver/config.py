@@ -185,6 +185,14 @@ class Sampling(Section, frozen=True):
     default: Share = 1.0  # share of roundtrips that become spans; metrics count them all
 
 
+class Tunnels(Section, frozen=True):
+    """The UDP ports that tunnels go to; looked at where `unwrap` is set."""
+
+    # RFC 7348; and the port that Linux had before, and takes still where nobody names one: flannel, Cilium, k3s.
+    vxlan: tuple[Port, ...] = (4789, 8472)
+    geneve: tuple[Port, ...] = (6081,)  # RFC 8926
+
+
 class Limits(Section, frozen=True):
     series_per_metric: Count = 2000  # OpenTelemetry's cardinality limit; beyond it otel.metric.overflow=true
     # Unanswered requests of one connection. A pipeline that is answered in order may hold 16 times as many (16 384 at most), all
@@ -211,7 +219,8 @@ class PcapReceiver(Section, frozen=True):
     buffer_size: Room = Size(8 * 1024 * 1024)  # bytes in the kernel: 100 ms of 600 Mbit/s
     ports: dict[str, tuple[Port, ...]] = {}  # pins a port to a protocol
     detect: bool = True  # the other ports by content
-    unwrap: bool = False  # look into VXLAN, GENEVE, GRE and IP in IP: a microsecond or ten for each of their packets
+    unwrap: bool = False  # look into VXLAN, GENEVE, GRE, ERSPAN and IP in IP: a microsecond or ten for each of their packets
+    tunnels: Tunnels = Tunnels()
     exclude: Exclude = Exclude()
     local_addresses: Literal["auto"] | tuple[str, ...] = "auto"  # which side is ours; auto: the interfaces' addresses
     # Addresses or networks of proxies that are believed in what they say of their clients: Forwarded, X-Forwarded-*, the PROXY

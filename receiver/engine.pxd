@@ -4,7 +4,7 @@ from receiver.pcap.flow cimport Flow, FlowTable
 from receiver.pcap.layer4 cimport Layer4
 from receiver.pcap.layer4 cimport END_IDLE, END_RESET
 from receiver.pcap.link cimport Link
-from receiver.pcap.link cimport DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
+from receiver.pcap.link cimport DECODED, DUPLICATE, FRAGMENT, NOT_TCP_UDP, ODD, UNREACHABLE
 from receiver.pcap.stream cimport Limits, Stream
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
@@ -19,8 +19,8 @@ cdef int RST
 cdef int ACK
 cdef long long SWEEP_NS
 cdef long long REST_NS
-cdef int PORT_VXLAN
-cdef int PORT_GENEVE
+cdef int OPENINGS
+cdef int INTERFACE_SHIFT
 
 @cython.final
 cdef class Engine:
@@ -28,8 +28,10 @@ cdef class Engine:
     cdef readonly Reading reading
     cdef object odd_link
     cdef bint unwrap
+    cdef bytes tunnel_ports
     cdef readonly Layer4 layer4
     cdef Link link
+    cdef readonly object fragments
     cdef Duplicates duplicates
     cdef Segment segment
     cdef Cursor meta
@@ -44,6 +46,7 @@ cdef class Engine:
     cdef public long long rest_ns
     cdef bint _is_tunnel(self, Segment seg) except -1
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
+    cdef int _give_up_fragments(self, long long now_ns, bint everything) except -1
     cdef int _unreachable(self, Segment seg) except -1
     cdef int _packet(self, Segment seg, bytes buf) except -1
     cdef int _segment(self, Flow flow, int direction, Segment seg, bytes buf) except -1

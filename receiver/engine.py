@@ -7,13 +7,14 @@ drives timeouts, so a replayed file gives the same answer each time.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cython
 
 from receiver.l7.conversation import Reading
 from receiver.pcap.duplicate import Duplicates
 from receiver.pcap.flow import Flow, FlowTable
+from receiver.pcap.fragment import Fragments
 from receiver.pcap.layer4 import Layer4
 from receiver.pcap.link import VERDICTS, Link
 from receiver.pcap.stream import Stream
@@ -23,7 +24,7 @@ from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
-    from receiver.pcap.link import DECODED, DUPLICATE, NOT_TCP_UDP, ODD, UNREACHABLE
+    from receiver.pcap.link import DECODED, DUPLICATE, FRAGMENT, NOT_TCP_UDP, ODD, UNREACHABLE
     from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT, TO_SERVER
 
 FIN = 0x01
@@ -36,9 +37,11 @@ SWEEP_NS = 1_000_000_000
 # costs 0.1 to 0.25 us.
 REST_NS = 250_000_000
 
-# RFC 7348 and RFC 8926; looked into when tunnels are to be opened.
-PORT_VXLAN = 4789
-PORT_GENEVE = 6081
+
+# Behind it is what a cooked capture says of each packet (to us, by us ..: 0 to 4).
+INTERFACE_SHIFT = 4
+# How often a packet may be opened or put together. A tunnel in fragments in a tunnel in fragments is four.
+OPENINGS = 8
 
 OddLink = Callable[[bytes, int, bool], bytes | None]
 
@@ -47,8 +50,8 @@ class Engine:
     """Flows and conversations over batches of packets.
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
-    `unwrap` asks it to open tunnels as well. `layer4` counts what TCP and UDP do; None costs nothing. A connection that
-    is silent for `rest_ns` loses its reader, if that has nothing to remember.
+    `unwrap` asks it to open tunnels as well, those in UDP that go to `tunnel_ports`. `layer4` counts what TCP and UDP do; None
+    costs nothing. A connection that is silent for `rest_ns` loses its reader, if that has nothing to remember.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Engine:
         odd_link: OddLink | None = None,
         unwrap: cython.bint = False,
         layer4: Layer4 | None = None,
+        tunnel_ports: Iterable[int] = (),
     ) -> None:
         self.table = table
         table.layer4 = layer4
@@ -65,7 +69,10 @@ class Engine:
         self.reading = reading
         self.odd_link = odd_link
         self.unwrap = unwrap
+        wanted = frozenset(tunnel_ports)
+        self.tunnel_ports = bytes(1 if port in wanted else 0 for port in range(65536)) if unwrap else b""
         self.link = Link()
+        self.fragments = Fragments()
         self.duplicates = Duplicates()
         self.segment = Segment()
         self.meta = Cursor(b"")
@@ -79,15 +86,18 @@ class Engine:
         self.looked_ns = 0
         self.rest_ns = REST_NS
 
-    def process_batch(self, data: bytes, meta: bytes, link_type: cython.int) -> None:
+    def process_batch(self, data: bytes, meta: bytes, link_type: cython.int, interface: cython.int = 0) -> None:
         """Take the packets of one `next_batch`: `meta` has 16 bytes for each, native-endian seconds, microseconds, offset in
-        `data`, captured length."""
+        `data`, captured length. `interface` is 0 where there is one, and says from which they are where there are several."""
         m: Cursor = self.meta
         seg: Segment = self.segment
         link: Link = self.link
         n: cython.Py_ssize_t = len(meta) // 16
         i: cython.Py_ssize_t
         m.set(meta, 0, n * 16)
+        link.origin = interface << INTERFACE_SHIFT
+        if interface and not self.duplicates.several:
+            self.duplicates.widen()
         for i in range(n):
             at: cython.Py_ssize_t = i * 16
             seconds: cython.longlong = m.u32le(at)
@@ -101,7 +111,7 @@ class Engine:
                     self.tick(ts_ns)
             seg.ts_ns = ts_ns
             verdict: cython.int = link.decode(data, start, end, link_type, seg)
-            if verdict == DECODED and not (self.unwrap and not seg.is_tcp and self._is_tunnel(seg)):
+            if verdict == DECODED and not (self.unwrap and self._is_tunnel(seg)):
                 verdict = self._packet(seg, data)
             else:
                 verdict = self._other(verdict, data, start, end, link_type)
@@ -114,27 +124,49 @@ class Engine:
             self._let_rest(self.now_ns)
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
-        return seg.target_port == PORT_VXLAN or seg.target_port == PORT_GENEVE
+        return not seg.is_tcp and self.tunnel_ports[seg.target_port] != 0
 
     def _other(
         self, verdict: cython.int, data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int
     ) -> cython.int:
-        """A packet that is no plain TCP or UDP: opened, an ICMP error, or nothing. Returns its verdict."""
+        """A packet that is no plain TCP or UDP: opened, put together, an ICMP error, or nothing. Returns its verdict."""
         seg: Segment = self.segment
+        link: Link = self.link
+        origin: cython.longlong = seg.origin
+        steps: cython.int = 0
+        while steps < OPENINGS:  # each time what is inside
+            steps += 1
+            inner: bytes | None = None
+            if verdict == FRAGMENT:
+                inner = self.fragments.add(data, link.ip_at, link.fragment_at, end, seg.ts_ns, origin)
+                if inner is None:
+                    return self.fragments.verdict
+            elif self.odd_link is not None:
+                if verdict == ODD or (verdict == DECODED and self.unwrap and self._is_tunnel(seg)):
+                    inner = self.odd_link(data[start:end], link_type, self.unwrap)
+            if inner is None:
+                break
+            data = inner
+            start = 0
+            end = len(inner)
+            link_type = 12
+            verdict = link.decode(data, start, end, link_type, seg)
+            seg.origin = origin
         if verdict == UNREACHABLE:
             return self._unreachable(seg)
-        if (verdict == ODD or verdict == DECODED) and self.odd_link is not None:
-            inner: bytes | None = self.odd_link(data[start:end], link_type, self.unwrap)
-            if inner is not None:
-                verdict = self.link.decode(inner, 0, len(inner), 12, seg)
-                if verdict == UNREACHABLE:
-                    return self._unreachable(seg)
-                if verdict == DECODED:
-                    return self._packet(seg, inner)
-                return verdict
-        if verdict == DECODED:  # a datagram to a tunnel's port that carries none
+        if verdict == DECODED:
             return self._packet(seg, data)
         return verdict
+
+    def _give_up_fragments(self, now_ns: cython.longlong, everything: cython.bint) -> cython.int:
+        """Of datagrams whose rest does not come, tell what came."""
+        seg: Segment = self.segment
+        for packet, ts_ns, origin in self.fragments.give_up(now_ns, everything):
+            if self.link.decode(packet, 0, len(packet), 12, seg) == DECODED and not (self.unwrap and self._is_tunnel(seg)):
+                seg.origin = origin
+                seg.ts_ns = ts_ns
+                self._packet(seg, packet)
+        return 0
 
     def _unreachable(self, seg: Segment) -> cython.int:
         """A packet of a flow did not arrive. Of one that nobody saw the error tells nothing: it may be made up."""
@@ -304,6 +336,8 @@ class Engine:
         if now_ns > self.now_ns:
             self.now_ns = now_ns
         self.swept_ns = now_ns
+        if self.fragments.waiting:
+            self._give_up_fragments(now_ns, False)
         still: list[Flow] = []
         for entry in self.waiting:
             flow: Flow = entry
@@ -330,6 +364,7 @@ class Engine:
 
     def finish(self) -> None:
         """The input ends: what is held is read; what became of requests that wait still is not known."""
+        self._give_up_fragments(self.now_ns, True)
         for entry in self.table.flows():
             flow: Flow = entry
             consumer: Consumer = flow.consumer

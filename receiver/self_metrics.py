@@ -53,6 +53,8 @@ class Accounts:
         out.add("pcap_receiver.capture.packets", engine.packets)
         out.add("pcap_receiver.capture.packets.parsed", engine.parsed)
         out.add_each("pcap_receiver.capture.packets.skipped", "reason", engine.skipped_packets())
+        fragments = engine.fragments
+        out.add_each("pcap_receiver.capture.fragments", "state", {**fragments.states, "waiting": fragments.waiting})
         out.add("pcap_receiver.capture.bytes", engine.bytes)
         out.add_each(
             "pcap_receiver.capture.dropped",
@@ -104,6 +106,7 @@ class Accounts:
             "series_per_metric": self.telemetry.metrics.overflowed + (engine.layer4.overflowed if engine.layer4 is not None else 0),
             "out_of_order": limits.forced,
             "flows": table.evicted,
+            "fragments": fragments.evicted,
         }
         reached.update(reading.limits)
         if self.telemetry.metrics.routes is not None:

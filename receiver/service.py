@@ -27,6 +27,7 @@ from receiver.config import (
     Fault,
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
+    Tunnels,
     split_endpoint,
 )
 from receiver.config import (
@@ -165,7 +166,8 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     if pcap.layer4.enabled:
         ranges = BOUNDS if _vmrange(config) else ()
         layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
-    return Engine(table, reading, _odd_link, pcap.unwrap, layer4)
+    odd_link = partial(_odd_link, tunnels=pcap.tunnels)
+    return Engine(table, reading, odd_link, pcap.unwrap, layer4, (*pcap.tunnels.vxlan, *pcap.tunnels.geneve))
 
 
 def _vmrange(config: Config) -> bool:
@@ -198,6 +200,7 @@ def make_source(
         udp_ports=tuple((port, port) for port in sorted({53, *pcap.ports.get("dns", ())})),
         layer4=pcap.layer4.enabled,
         unwrap=pcap.unwrap,
+        tunnels=pcap.tunnels,
         exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
         exclude_addresses=pcap.exclude.addresses,
         exclude_endpoints=() if pcap.files else tuple(sorted(own)),
@@ -205,8 +208,8 @@ def make_source(
     )
     filter_for = partial(build_filter, plan)
     if pcap.files:
-        return FileSource(pcap.files, filter_for, on_progress=on_progress)
-    return LiveSource(pcap.interfaces, filter_for, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
+        return FileSource(pcap.files, filter_for, user_filter=pcap.filter, on_progress=on_progress)
+    return LiveSource(pcap.interfaces, filter_for, user_filter=pcap.filter, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
 
 
 def propagators() -> tuple[str, ...]:
@@ -218,10 +221,10 @@ def propagators() -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
 
 
-def _odd_link(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
+def _odd_link(data: bytes, link_type: int, unwrap: bool, tunnels: Tunnels) -> bytes | None:
     from receiver.pcap.oddlink import decode  # dpkt is loaded on first need
 
-    return decode(data, link_type, unwrap)
+    return decode(data, link_type, unwrap, tunnels)
 
 
 class _Both(Sink):

@@ -86,8 +86,8 @@ def _look(
     status = EXIT_OK
     ticked_ns = 0
 
-    def on_batch(packets: bytes, meta: bytes, link_type: int) -> None:
-        engine.process_batch(packets, meta, link_type)
+    def on_batch(packets: bytes, meta: bytes, link_type: int, interface: int) -> None:
+        engine.process_batch(packets, meta, link_type, interface)
         view.show(engine, source.stats)
 
     def on_tick(now_ns: int) -> None:

@@ -1,13 +1,15 @@
 """Room pcap: from what is wanted to the text of a capture filter. Knows libpcap's filter language; opens nothing.
 
-Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say
-exactly, and lets through what it cannot judge (fragments, IPv6 extension headers, tags on cooked captures): the
-engine looks again.
+Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say exactly, and lets
+through what it cannot judge and the decoders can read: later fragments, IPv6 extension headers, PPPoE, MPLS, LLC, many tags, tags
+on cooked captures. The engine looks again. A link type whose headers vary (PPP, 802.11 and the like) is not filtered at all.
 
-Three properties of libpcap's language shape the text:
+Four properties of libpcap's language shape the text:
 - `tcp[...]` and `udp[...]` read IPv4 only. IPv6 is indexed as `ip6[...]`, 40 bytes of fixed header first.
 - `vlan` moves the offset of everything to its right by 4 bytes, brackets or not. So the untagged form stands first
-  and each further tag is nested inside the one before: `X or (vlan and (X or (vlan and (X))))`.
+  and each further tag is nested inside the one before: `X or (vlan and (X or (vlan and (X))))`. Of a live capture it knows as well
+  the outermost tag, which the kernel takes out of the frame before the filter sees it.
+- `link[...]` is not moved by it. With it the frame is read as it is, live without the outermost tag.
 - `vlan` exists for Ethernet only. Cooked captures carry the tag's ethertype in their own header: matched by `ether
   proto`.
 """
@@ -20,6 +22,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from receiver.config import Tunnels
+
 DLT_NULL = 0
 DLT_EN10MB = 1
 DLT_RAW = 12
@@ -28,35 +32,34 @@ DLT_LINUX_SLL = 113
 DLT_IPV4 = 228
 DLT_IPV6 = 229
 DLT_LINUX_SLL2 = 276
+# Those of which the text says everything that the decoders read.
+_JUDGED = frozenset({DLT_NULL, DLT_EN10MB, DLT_RAW, DLT_LOOP, DLT_LINUX_SLL, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL2})
 
 PortRange = tuple[int, int]
 
-# What the link decoder hands to dpkt on Ethernet: PPPoE sessions, MPLS, and IPv4 or IPv6 in LLC/SNAP (RFC 1042).
-_ODD_ETHERNET = (
-    "ether proto 0x8864 or ether proto 0x8847 or ether proto 0x8848 or (ether[14:4] = 0xaaaa0300 and ether[18:2] = 0"
-    " and (ether[20:2] = 0x0800 or ether[20:2] = 0x86dd))"
-)
-_TAGGED_COOKED = "ether proto 0x8100 or ether proto 0x88a8"
+# Tags that libpcap's `vlan` knows, and how many in a row are judged: more pass.
+_TAGS = (0x8100, 0x88A8, 0x9100)
+_MAX_TAGS = 3
+# What the decoders open and libpcap cannot in the same breath: PPPoE sessions, MPLS, and one more tag.
+_ENVELOPES = (0x8864, 0x8847, 0x8848, 0x9200)
 # The header is the address family, and AF_INET6 differs: libpcap compiles Linux's 10 in, others write 24, 28 or 30.
 _FOREIGN_FAMILY = "not (ip or ip6)"
-# Later fragments have no ports, and with layer 4 off no flags either.
-_IP_FRAGMENT = "(ip proto 6 and ip[6:2] & 0x1fff != 0)"
-# Hop-by-hop (BIG TCP has one: a segment over 64 KB states its length there), routing, destination options.
-_IP6_EXTENSION = "ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60"
-_IP6_FRAGMENT = "ip6[6] = 44"
+# Later fragments have no ports, and with layer 4 off no flags either; whose they are the filter cannot know.
+_IP_FRAGMENT = "(ip proto {} and ip[6:2] & 0x1fff != 0)"
+# Hop-by-hop (BIG TCP has one: a segment over 64 KB states its length there), routing, authentication, destination options.
+_EXTENSIONS = (0, 43, 51, 60)
 # A payload, or one of SYN, FIN, RST. IPv4 total length 0 (BIG TCP) differs from the header's length too and passes.
 _IP_TELLING = "(tcp[13] & 7 != 0 or ip[2:2] - ((ip[0] & 0xf) << 2) != (tcp[12] & 0xf0) >> 2)"
 _IP6_TELLING = "(ip6[6] = 6 and (ip6[53] & 7 != 0 or ip6[4:2] != (ip6[52] & 0xf0) >> 2))"
 # What ICMP says of packets that did not arrive (RFC 792; RFC 4443, 3.1), but not that they are to be smaller (RFC 1191).
 _UNREACHABLE = "(icmp[0] = 3 and icmp[1] != 4)"
 _UNREACHABLE6 = "(ip6[6] = 58 and ip6[40] = 1)"
-# VXLAN and GENEVE by their registered ports, IP in IP (4), IPv6 in IPv4 (41), GRE (47).
-_TUNNELS = (
-    "udp port 4789 or udp port 6081 or ip proto 4 or ip proto 41 or ip proto 47"
-    " or ip6[6] = 4 or ip6[6] = 41 or ip6[6] = 47"
-)
-# Words after which libpcap reads everything to the right at another offset.
+# IP in IP, IPv6 in IP, GRE.
+_TUNNELS = (4, 41, 47)
+_TCP, _UDP, _FRAGMENT = 6, 17, 44
+# Words after which libpcap reads everything to the right at another offset; after all but the first, `link[...]` too.
 _SHIFTING = re.compile(r"\b(vlan|mpls|pppoes|geneve|vxlan)\b")
+_ENTERING = re.compile(r"\b(mpls|pppoes|geneve|vxlan)\b")
 
 
 class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +68,8 @@ class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     `tcp_ports` None means every TCP packet (detection by content), and with `layer4` every UDP packet as well; an empty
     tuple means none. Port ranges include both ends. `layer4` also means pure ACKs.
     `exclude_endpoints` are pairs of an address and a TCP port: what our own exporters talk to, every resolved address
-    once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined with `and`.
+    once. `exclude_addresses` take single addresses and networks (`10.0.0.0/8`). `user` is joined with `and`. `unwrap`: tunnels are
+    to be opened, those in UDP by the ports of `tunnels`.
     """
 
     tcp_ports: tuple[PortRange, ...] | None = None
@@ -76,6 +80,7 @@ class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     exclude_endpoints: tuple[tuple[str, int], ...] = ()
     user: str = ""
     unwrap: bool = False
+    tunnels: Tunnels = Tunnels()
 
 
 def parse_ports(ports: Iterable[int | str]) -> tuple[PortRange, ...]:
@@ -101,28 +106,27 @@ def parse_ports(ports: Iterable[int | str]) -> tuple[PortRange, ...]:
 
 
 def build_filter(plan: FilterPlan, link_type: int) -> str:
-    """The filter for a capture of this link type (a DLT number), in libpcap's language.
+    """The filter for a capture of this link type (a DLT number), in libpcap's language; '' keeps everything.
 
     Raises ValueError when an address of the plan is none.
     """
-    refused = _refused(plan)
-    wanted = _wanted(plan)
     user = plan.user.strip()
-    untagged = f"({wanted})" + "".join(f" and not {clause}" for clause in refused)
+    if link_type not in _JUDGED:
+        return user
+    plain = f"({_wanted(plan)})" + "".join(f" and not {clause}" for clause in _refused(plan))
+    others = _unjudged(link_type)
     if user and _SHIFTING.search(user):
-        # What the user says about tags holds, and is read at the offsets the user sees: it goes first, nothing is
-        # nested.
-        return f"({user}) and {untagged}"
+        # What the user says about tags holds, and is read at the offsets the user sees: it goes first, nothing is nested.
+        return f"({user}) and (({plain})" + (f" or {others})" if others and not _ENTERING.search(user) else ")")
     if user:
-        untagged = f"{untagged} and ({user})"
+        plain = f"{plain} and ({user})"
+        others = f"({others} and ({user}))" if others else ""
+    tagged = ""
     if link_type == DLT_EN10MB:
-        odd = f"({_ODD_ETHERNET})" + (f" and ({user})" if user else "")
-        return f"({untagged}) or {odd} or (vlan and (({untagged}) or (vlan and ({untagged}))))"
-    if link_type in (DLT_LINUX_SLL, DLT_LINUX_SLL2):
-        return f"({untagged}) or ({_TAGGED_COOKED})" + (f" and ({user})" if user else "")
-    if link_type in (DLT_NULL, DLT_LOOP):
-        return f"({untagged}) or {_FOREIGN_FAMILY}" + (f" and ({user})" if user else "")
-    return untagged
+        for _ in range(_MAX_TAGS):
+            tagged = f" or (vlan and (({plain}){tagged}))"
+    # The others before `vlan`: what the user said of them is read at the offsets of an untagged frame.
+    return f"({plain})" + (f" or {others}" if others else "") + tagged
 
 
 def explain_refusal(expression: str, reason: str, compiles: Sequence[bool]) -> str:
@@ -145,31 +149,86 @@ def explain_refusal(expression: str, reason: str, compiles: Sequence[bool]) -> s
     return f'cannot use the filter "{" ".join(expression.split())}": {reason}'
 
 
+def _unjudged(link_type: int) -> str:
+    """What passes unseen, in brackets, for only the decoders can read it; '' when there is none."""
+    if link_type == DLT_EN10MB:
+        # [... ethertype at 12][tag, ethertype] ...: each tag moves it by 4.
+        text = f"({_is_tag(12 + 4 * _MAX_TAGS)} or {_is_envelope(12 + 4 * _MAX_TAGS)})"
+        for tags in reversed(range(_MAX_TAGS)):
+            at = 12 + 4 * tags
+            text = f"({_is_envelope(at)} or ({_is_tag(at)} and {text}))"
+        return text
+    if link_type in (DLT_LINUX_SLL, DLT_LINUX_SLL2):
+        # ETH_P_802_2 is 4 (linux/if_ether.h): LLC follows the header.
+        at, behind = (14, 16) if link_type == DLT_LINUX_SLL else (0, 20)
+        kinds = " or ".join(f"ether proto {kind:#x}" for kind in (*_TAGS, *_ENVELOPES))
+        return f"({kinds} or (link[{at}:2] = 4 and {_is_llc(behind)}))"
+    if link_type in (DLT_NULL, DLT_LOOP):
+        return f"({_FOREIGN_FAMILY})"
+    return ""
+
+
+def _is_tag(at: int) -> str:
+    return "(" + " or ".join(f"link[{at}:2] = {kind:#x}" for kind in _TAGS) + ")"
+
+
+def _is_envelope(at: int) -> str:
+    kinds = " or ".join(f"link[{at}:2] = {kind:#x}" for kind in _ENVELOPES)
+    return f"({kinds} or (link[{at}:2] < 0x600 and {_is_llc(at + 2)}))"
+
+
+def _is_llc(at: int) -> str:
+    """SNAP with an ethertype (RFC 1042), or IP's own SAP."""
+    return f"((link[{at}:4] = 0xaaaa0300 and link[{at + 4}:2] = 0) or link[{at}] = 6)"
+
+
 def _wanted(plan: FilterPlan) -> str:
     clauses = []
+    later = []  # protocols of which later fragments may be wanted
+    first6 = []  # of IPv6, what first ones say
     tcp = ["tcp"] if plan.tcp_ports is None else [f"tcp {_port(r)}" for r in plan.tcp_ports]
     if tcp:
-        limited = plan.tcp_ports is not None or not plan.layer4
         every = " or ".join(tcp)
-        if plan.layer4:
-            clauses.append(every)
-        else:
-            # The port's test stands left: a packet of another port never pays for the arithmetic.
-            clauses.append(f"(({every}) and ({_IP_TELLING} or {_IP6_TELLING}))")
-        if limited:
-            clauses.append(_IP_FRAGMENT)
-            clauses.append(_IP6_FRAGMENT)
-        clauses.append(_IP6_EXTENSION)
+        # The port's test stands left: a packet of another port never pays for the arithmetic.
+        clauses.append(every if plan.layer4 else f"(({every}) and ({_IP_TELLING} or {_IP6_TELLING}))")
+        if plan.tcp_ports is not None or not plan.layer4:
+            later.append(_TCP)
+            first6.append(_first_fragment6(_TCP, plan.tcp_ports))
     if plan.layer4 and plan.tcp_ports is None:
         clauses.append("udp")
     else:
-        clauses += [f"udp {_port(r)}" for r in plan.udp_ports]
+        ports = plan.udp_ports
+        if plan.unwrap:
+            ports = (*ports, *((port, port) for port in (*plan.tunnels.vxlan, *plan.tunnels.geneve)))
+        clauses += [f"udp {_port(r)}" for r in ports]
+        if ports:
+            later.append(_UDP)
+            first6.append(_first_fragment6(_UDP, ports))
     if clauses:
         clauses += [_UNREACHABLE, _UNREACHABLE6]
     if plan.unwrap:
-        clauses.append(_TUNNELS)
+        clauses += [f"ip proto {number} or ip6[6] = {number}" for number in _TUNNELS]
+        first6 += [f"ip6[40] = {number}" for number in _TUNNELS]
+    if clauses:
+        clauses += [_IP_FRAGMENT.format(number) for number in later]
+        first6 += [f"(ip6[40] = {number} and ip6[42:2] & 0xfff8 != 0)" for number in later]
+        first6 += [f"ip6[40] = {number}" for number in _EXTENSIONS]
+        clauses.append(" or ".join(f"ip6[6] = {number}" for number in _EXTENSIONS))
+        clauses.append(f"(ip6[6] = {_FRAGMENT} and ({' or '.join(first6)}))")
     # Nothing wanted is still a filter that compiles: libpcap refuses one that can never match.
     return " or ".join(clauses) or "len = 0"
+
+
+def _first_fragment6(protocol: int, ports: Sequence[PortRange] | None) -> str:
+    """[IPv6 header 40][next header][0][offset 0][id 4][ports ...: the first fragment of an IPv6 packet, or the only one."""
+    if ports is None:
+        return f"ip6[40] = {protocol}"
+    either = " or ".join(
+        f"ip6[{at}:2] = {first}" if first == last else f"(ip6[{at}:2] >= {first} and ip6[{at}:2] <= {last})"
+        for at in (48, 50)
+        for first, last in ports
+    )
+    return f"(ip6[40] = {protocol} and ip6[42:2] & 0xfff8 = 0 and ({either}))"
 
 
 def _refused(plan: FilterPlan) -> list[str]:

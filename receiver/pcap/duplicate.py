@@ -4,12 +4,14 @@ Room: pcap. A copy is no retransmission and no second datagram, and is told from
 
 - IPv4's identification differs in every packet of a connection, also where one is sent again; it may only be missing (0: RFC 6864
   allows it, Linux does so for SYN-ACK, RST and datagrams of unconnected sockets). With it, what is the same is a copy (COPY_NS);
-- without it (and in IPv6) a TCP packet is a copy when all of it is the same, options too, so soon that no timer can have run out
-  (BLIND_NS), and nothing came from the other side meanwhile that could have asked for it again;
-- without it a datagram is a copy only where the capture says that it came by another interface: programs do send the same
-  twice.
+- without it (and in IPv6) a packet that is the same in all of it, of TCP the options too, so soon that no timer can have run out
+  (BLIND_NS), is a copy where the capture says that it came by another interface. What was sent twice is not one of these: the
+  first copy of each comes by the same interface, in whatever order interfaces are read;
+- where it came by the same one, a TCP packet is a copy when nothing came from the other side meanwhile that could have asked for it
+  again. A datagram is none: programs do send the same twice.
 
-The last SLOTS packets are remembered, of all flows together: copies come within a few packets of each other.
+The last SLOTS packets are remembered, of all flows together: copies come within a few packets of each other. Where several
+interfaces are read in turn there may be all that one of them held in between, and WIDE_SLOTS are.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from receiver.wire.records import Segment
 
 # Of a million packets a second, one millisecond. A power of two, and little enough to stay in the cache: 1024 x 16 bytes.
 SLOTS = 1024
+# In sets of WAYS, of which the oldest goes first: among 5 000 packets in between, of three in ten thousand the copy is not known.
+WIDE_SLOTS = 65536
+WAYS = 4
 # A router between two of our interfaces may hold a packet back for as long; nothing is sent again with the same identification.
 COPY_NS = 50_000_000
 # Copies made by one kernel are some 10 us apart; no stack sends again unasked within a millisecond.
@@ -35,12 +40,26 @@ ORIGIN = (1 << ORIGIN_BITS) - 1
 
 
 class Duplicates:
-    """Of each packet a digest of 64 bits, and in another word when it came (in 1.024 us) and from where (`origin`)."""
+    """Of each packet a digest of 64 bits, in another word when it came (in 1.024 us) and from where (`origin`), and of those
+    without identification the turn. `several`: interfaces."""
 
     def __init__(self) -> None:
         self.digests = array("Q", bytes(8 * SLOTS))
         self.times = array("q", bytes(8 * SLOTS))
+        self.turns = array("i", bytes(4 * SLOTS))
+        self.shift = 54
+        self.ways = 1
+        self.several = False
         self.cursor = Cursor(b"")
+
+    def widen(self) -> None:
+        """Several interfaces are read. What is remembered is forgotten: there was one so far."""
+        self.digests = array("Q", bytes(8 * WIDE_SLOTS))
+        self.times = array("q", bytes(8 * WIDE_SLOTS))
+        self.turns = array("i", bytes(4 * WIDE_SLOTS))
+        self.shift = 50
+        self.ways = WAYS
+        self.several = True
 
     def seen(self, seg: Segment, buf: bytes, ends: cython.longlong, turn: cython.int) -> cython.bint:
         """Whether this packet was seen before; it is remembered. `ends` stands for where it comes from and goes to; `turn` counts
@@ -58,10 +77,11 @@ class Duplicates:
             if seg.ident == 0:
                 word = self._options(seg, buf)
                 digest = (digest ^ digest >> 32 ^ word) * FACTOR & LOW_64
-                digest = (digest ^ digest >> 32 ^ turn) * FACTOR & LOW_64
         else:
             digest = (digest ^ word ^ seg.check) * FACTOR & LOW_64
-        at: cython.Py_ssize_t = digest >> 54
+        at: cython.Py_ssize_t = digest >> self.shift
+        if self.ways > 1:
+            at = self._way(at * self.ways, digest)
         origin: cython.longlong = seg.origin & ORIGIN
         if self.digests[at] == digest:
             before: cython.longlong = self.times[at]
@@ -71,11 +91,24 @@ class Duplicates:
             if seg.ident != 0:
                 if apart_ns < COPY_NS:
                     return True
-            elif apart_ns < BLIND_NS and (seg.is_tcp or before & ORIGIN != origin):
+            elif apart_ns < BLIND_NS and (before & ORIGIN != origin or (seg.is_tcp and self.turns[at] == turn)):
                 return True
+        if seg.ident == 0:
+            self.turns[at] = turn
         self.digests[at] = digest
         self.times[at] = (seg.ts_ns >> 10 << ORIGIN_BITS) + origin
         return False
+
+    def _way(self, at: cython.Py_ssize_t, digest: cython.ulonglong) -> cython.Py_ssize_t:
+        """Of the set that begins at `at`, the slot of this digest; where it is not, the oldest one's."""
+        i: cython.Py_ssize_t
+        oldest: cython.Py_ssize_t = at
+        for i in range(at, at + self.ways):
+            if self.digests[i] == digest:
+                return i
+            if self.times[i] < self.times[oldest]:
+                oldest = i
+        return oldest
 
     def _options(self, seg: Segment, buf: bytes) -> cython.Py_ssize_t:
         total: cython.longlong = 0

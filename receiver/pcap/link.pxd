@@ -23,11 +23,15 @@ cdef enum Verdict:
     TRUNCATED = 4
     ODD = 5
     DUPLICATE = 6
-    UNREACHABLE = 7
+    MALFORMED = 7
+    UNREACHABLE = 8
 
 @cython.final
 cdef class Link:
     cdef Cursor cursor
+    cdef long long origin
+    cdef readonly Py_ssize_t ip_at
+    cdef readonly Py_ssize_t fragment_at
     cdef int decode(self, bytes buf, Py_ssize_t start, Py_ssize_t end, int link_type, Segment seg) except -1
     cdef int _ip(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
     cdef int _ip4(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Segment seg) except -1
@@ -37,4 +41,4 @@ cdef class Link:
     cdef int _addresses4(self, bytes buf, Py_ssize_t at, Segment seg) except -1
     cdef int _addresses6(self, bytes buf, Py_ssize_t at, Segment seg) except -1
     cdef int _embedded(self, bytes buf, Py_ssize_t at, int protocol, Py_ssize_t end, Segment seg) except -1
-    cdef int _transport(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Py_ssize_t stop, int protocol, Segment seg) except -1
+    cdef int _transport(self, bytes buf, Py_ssize_t at, Py_ssize_t end, Py_ssize_t stop, bint unsized, int protocol, Segment seg) except -1

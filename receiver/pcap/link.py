@@ -1,8 +1,9 @@
 """A captured packet -> Segment: link layer, IPv4 and IPv6, TCP and UDP, in place.
 
 Room: pcap. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
-capture are those before offload, and wrong. The length on the wire is IP's own; 0 there means that offload built a segment
-too large for the field (BIG TCP, TSO on loopback), and then the captured length counts.
+capture are those before offload, and wrong. The length on the wire is IP's own, and of a datagram UDP's own inside it: what is
+behind are UDP options (RFC 9868), no payload. 0 in IP's field means that offload built a segment too large for it (BIG TCP, TSO
+on loopback), and then the captured length counts.
 """
 
 import cython
@@ -28,7 +29,8 @@ if not cython.compiled:
     TRUNCATED = 4
     ODD = 5
     DUPLICATE = 6
-    UNREACHABLE = 7
+    MALFORMED = 7
+    UNREACHABLE = 8
 
 # What a code says, as a place in `records.UNREACHABLES`. RFC 792 and RFC 1122, 3.2.2.1, RFC 1812, 5.2.7.1: networks 0, 6, 11, hosts
 # 1, 7, 8, 12, the protocol 2, the port 3, prohibited 9, 10, 13. RFC 4443, 3.1: no route 0, prohibited 1, 5, 6, the address 3, the
@@ -36,15 +38,22 @@ if not cython.compiled:
 CODES4 = bytes((1, 2, 3, 4, 0, 0, 1, 2, 2, 5, 5, 1, 2, 5, 0, 0))
 CODES6 = bytes((1, 5, 0, 2, 4, 5, 5))
 
-VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link", "duplicate")
+VERDICTS = ("decoded", "not_ip", "not_tcp_udp", "fragment", "truncated", "unknown_link", "duplicate", "malformed")
 """Why a packet is not read, by number; the first is none. UNREACHABLE is an answer, no reason."""
 
 
 class Link:
-    """Decodes packets into one reused Segment."""
+    """Decodes packets into one reused Segment.
+
+    `origin` is where packets come from, as far as the batch knows; what a cooked header says is added. After FRAGMENT `ip_at` is
+    where the packet's IP header begins, `fragment_at` where the fragment's own bytes do (IPv4) or its fragment header (IPv6).
+    """
 
     def __init__(self) -> None:
         self.cursor = Cursor(b"")
+        self.origin = 0
+        self.ip_at = 0
+        self.fragment_at = 0
 
     def decode(
         self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, link_type: cython.int, seg: Segment
@@ -54,7 +63,7 @@ class Link:
         UNREACHABLE: an ICMP error says that what `seg` names could not be delivered; of it only addresses, ports, `is_tcp` and
         `seq` are valid, and `check`, which says why: a place in `records.UNREACHABLES`.
         """
-        seg.origin = 0
+        seg.origin = self.origin
         if end > len(buf) or start > end or start < 0:
             return TRUNCATED
         kind: cython.int
@@ -64,26 +73,18 @@ class Link:
                 return TRUNCATED
             kind = buf[start + 12] << 8 | buf[start + 13]
             at = start + 14
-            tags: cython.int = 0
-            while kind == 0x8100 or kind == 0x88A8 or kind == 0x9100:
-                if tags == 2:
-                    return ODD
-                if end - at < 4:
-                    return TRUNCATED
-                kind = buf[at + 2] << 8 | buf[at + 3]
-                at += 4
-                tags += 1
         elif link_type == DLT_LINUX_SLL:
             if end - start < 16:
                 return TRUNCATED
             kind = buf[start + 14] << 8 | buf[start + 15]
-            seg.origin = 1 + buf[start + 1]  # to us, sent by us, to somebody else
+            seg.origin = self.origin + 1 + buf[start + 1]  # to us, sent by us, to somebody else
             at = start + 16
         elif link_type == DLT_LINUX_SLL2:
             if end - start < 20:
                 return TRUNCATED
             kind = buf[start] << 8 | buf[start + 1]
-            seg.origin = 1 + (buf[start + 6] << 8 | buf[start + 7])  # the interface's number; the upper half is never needed
+            # The interface's number; the upper half is never needed.
+            seg.origin = self.origin + 1 + (buf[start + 6] << 8 | buf[start + 7])
             at = start + 20
         elif link_type == DLT_RAW or link_type == DLT_IPV4 or link_type == DLT_IPV6 or link_type == 101 or link_type == 14:
             return self._ip(buf, start, end, seg)
@@ -92,6 +93,15 @@ class Link:
             return self._ip(buf, start + 4, end, seg)
         else:
             return ODD
+        tags: cython.int = 0
+        while kind != 0x0800 and (kind == 0x8100 or kind == 0x88A8 or kind == 0x9100 or kind == 0x9200):
+            if tags == 2:
+                return ODD
+            if end - at < 4:
+                return TRUNCATED
+            kind = buf[at + 2] << 8 | buf[at + 3]
+            at += 4
+            tags += 1
         if kind == 0x0800:
             if at < end and buf[at] == 0x45:
                 return self._ip4(buf, at, end, seg)
@@ -100,10 +110,6 @@ class Link:
             return self._ip(buf, at, end, seg)
         if kind == 0x8847 or kind == 0x8848 or kind == 0x8864 or kind < 0x600:
             return ODD
-        if kind == 0x8100 or kind == 0x88A8:  # a tag inside a cooked header
-            if end - at < 4:
-                return TRUNCATED
-            return self._ip(buf, at + 4, end, seg)
         return NOT_IP
 
     def _ip(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
@@ -125,8 +131,11 @@ class Link:
         if header < 20:
             return NOT_IP
         if buf[at + 6] & 0x3F or buf[at + 7]:
+            self.ip_at = at
+            self.fragment_at = at + header
             return FRAGMENT
-        if total == 0:
+        unsized: cython.bint = total == 0
+        if unsized:
             total = end - at
         if total < header:
             return TRUNCATED
@@ -135,7 +144,7 @@ class Link:
         if protocol == 1:
             return self._error4(buf, at + header, end, seg)
         self._addresses4(buf, at + 12, seg)
-        return self._transport(buf, at + header, end, at + total, protocol, seg)
+        return self._transport(buf, at + header, end, at + total, unsized, protocol, seg)
 
     def _addresses4(self, buf: bytes, at: cython.Py_ssize_t, seg: Segment) -> cython.int:
         c: Cursor = self.cursor
@@ -172,6 +181,8 @@ class Link:
             headers += 1
             if following == 44:
                 if buf[here + 2] or buf[here + 3] & 0xF9:
+                    self.ip_at = at
+                    self.fragment_at = here
                     return FRAGMENT
                 following = buf[here]
                 here += 8
@@ -185,7 +196,7 @@ class Link:
         if following == 58:
             return self._error6(buf, here, end, seg)
         self._addresses6(buf, at + 8, seg)
-        return self._transport(buf, here, end, stop, following, seg)
+        return self._transport(buf, here, end, stop, length == 0, following, seg)
 
     # [type 3][code][checksum][4 unused][IPv4 header][8 bytes at least of what follows it]     RFC 792
     def _error4(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, seg: Segment) -> cython.int:
@@ -235,10 +246,11 @@ class Link:
         at: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
         stop: cython.Py_ssize_t,
+        unsized: cython.bint,
         protocol: cython.int,
         seg: Segment,
     ) -> cython.int:
-        """`end` is where the capture ends, `stop` where the IP packet does."""
+        """`end` is where the capture ends, `stop` where the IP packet does; `unsized`: by a guess, for its header does not say."""
         c: Cursor = self.cursor
         header: cython.Py_ssize_t
         if protocol == 6:
@@ -260,6 +272,16 @@ class Link:
             header = 8
             if stop - at < 8:
                 return TRUNCATED
+            # As hosts do, who drop what breaks these rules (RFC 768): no less than the header, no more than IP has. 0 is a
+            # jumbogram's (RFC 2675, 4), and means all that IP has.
+            length: cython.Py_ssize_t = buf[at + 4] << 8 | buf[at + 5]
+            if length < 8:
+                if length or not (seg.is_ip6 or unsized):
+                    return MALFORMED
+            elif at + length <= stop or unsized:
+                stop = at + length
+            else:
+                return MALFORMED
             seg.is_tcp = False
             seg.flags = 0
             seg.check = buf[at + 6] << 8 | buf[at + 7]

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import dpkt
 
+from receiver.config import Tunnels
+
 # Layers peeled from one packet. VLAN, VLAN, MPLS, Ethernet, IP, VXLAN, Ethernet, IP is eight already; more than twice
 # that is somebody's joke.
 MAX_LAYERS = 20
@@ -33,6 +35,7 @@ _DLT_PPI = 192
 _DLT_IPNET = 226
 _DLT_IPV4 = 228
 _DLT_IPV6 = 229
+_DLT_NFLOG = 239
 _DLT_LINUX_SLL2 = 276
 _RAW_IP = frozenset({12, 14, 101, _DLT_IPV4, _DLT_IPV6})
 
@@ -48,17 +51,21 @@ _ETH_MPLS = (dpkt.ethernet.ETH_TYPE_MPLS, dpkt.ethernet.ETH_TYPE_MPLS_MCAST)
 _ETH_VLAN = (dpkt.ethernet.ETH_TYPE_8021Q, dpkt.ethernet.ETH_TYPE_8021AD, 0x9100, 0x9200)
 _ETH_PPPOE = dpkt.ethernet.ETH_TYPE_PPPoE
 _ETH_TEB = dpkt.ethernet.ETH_TYPE_TEB  # an Ethernet frame inside
-_ETH_ERSPAN = 0x88BE
+_ETH_ERSPAN = 0x88BE  # types I and II
+_ETH_ERSPAN3 = 0x22EB
 _ETH_PPTP = 0x880B
+_ETH_P_802_2 = 4
 _ETH_SMALLEST = 0x600  # below, the number is a length and LLC follows: IEEE 802.3, 3.2.6
 
-_PORT_VXLAN = 4789  # RFC 7348
-_PORT_GENEVE = 6081  # RFC 8926
+_NFULA_PAYLOAD = 9
+_NFLOG_MAX = 32  # kinds of fields; there are some twenty
+
+_PORTS = Tunnels()
 
 Layer = tuple[int, int]  # what comes next, and where
 
 
-def decode(data: bytes, link_type: int, unwrap: bool = False) -> bytes | None:
+def decode(data: bytes, link_type: int, unwrap: bool = False, tunnels: Tunnels = _PORTS) -> bytes | None:
     """The IPv4 or IPv6 packet inside a frame of this link type (DLT number), or None when there is none to be found.
 
     Without `unwrap` only the link layers are peeled and the outermost IP packet is the answer; None as well when the
@@ -67,12 +74,12 @@ def decode(data: bytes, link_type: int, unwrap: bool = False) -> bytes | None:
     packet is left on. Never raises.
     """
     try:
-        return _decode(data, link_type, unwrap)
+        return _decode(data, link_type, tunnels if unwrap else None)
     except (struct.error, IndexError, dpkt.Error):
         return None  # cut short, or not what it says it is
 
 
-def _decode(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
+def _decode(data: bytes, link_type: int, tunnels: Tunnels | None) -> bytes | None:
     if link_type in _RAW_IP:
         kind, at = _IP_OF_SOME_VERSION, 0
         odd = False
@@ -89,7 +96,7 @@ def _decode(data: bytes, link_type: int, unwrap: bool) -> bytes | None:
         if kind in (_ETH_IP, _ETH_IP6):
             if data[at] >> 4 != (4 if kind == _ETH_IP else 6):
                 return None
-            inner = _tunnel(data, kind, at) if unwrap else None
+            inner = _tunnel(data, kind, at, tunnels) if tunnels is not None else None
             if inner is None or not _leads_to_ip(data, inner):
                 return data[at:] if odd else None
             kind, at = inner
@@ -178,8 +185,9 @@ def _ppp(data: bytes, at: int) -> Layer | None:
 
 
 def _llc(data: bytes, at: int) -> Layer | None:
-    if data[at : at + 2] == b"\xaa\xaa":
-        return dpkt.llc.LLC(data[at : at + 8]).type, at + 8
+    # [aa][aa][03][organization 3][u16 type]: an ethertype where the organization is 0, RFC 1042
+    if data[at : at + 6] == b"\xaa\xaa\x03\0\0\0":
+        return _u16(data, at + 6), at + 8
     return (_ETH_IP, at + 3) if data[at] == 0x06 else None
 
 
@@ -235,6 +243,32 @@ def _ipnet(data: bytes, at: int) -> Layer:
     return {2: _ETH_IP, 26: _ETH_IP6}.get(data[at + 1], _UNKNOWN), at + 24
 
 
+def _cooked(kind: int, at: int) -> Layer:
+    # Below the smallest ethertype are numbers of Linux's own (linux/if_ether.h); 4 is LLC.
+    if kind < _ETH_SMALLEST:
+        kind = _LLC if kind == _ETH_P_802_2 else _UNKNOWN
+    return kind, at
+
+
+def _nflog(data: bytes, at: int) -> Layer:
+    # [u8 family][u8 version 0][u16 group], then [u16 length][u16 type][value, padded to 4] in the order of the machine that
+    # wrote it: linux/netfilter/nfnetlink_log.h
+    (version, length) = struct.unpack_from("<xB2xH", data, at)
+    if version:
+        return _UNKNOWN, at
+    # The first one says which order that is: it is the packet's header, of 8 bytes.
+    order = ">" if length & 0xFF == 0 else "<"
+    at += 4
+    for _ in range(_NFLOG_MAX):
+        (length, kind) = struct.unpack_from(order + "HH", data, at)
+        if length < 4:
+            break
+        if kind & 0x7FFF == _NFULA_PAYLOAD:
+            return _IP_OF_SOME_VERSION, at + 4
+        at += length + -length % 4
+    return _UNKNOWN, at
+
+
 _LINKS: dict[int, Callable[[bytes, int], Layer]] = {
     _DLT_EN10MB: _ethernet,
     _DLT_PPP: lambda _, at: (_PPP, at),
@@ -243,30 +277,34 @@ _LINKS: dict[int, Callable[[bytes, int], Layer]] = {
     _DLT_C_HDLC: lambda data, at: (_u16(data, at + 2), at + 4),
     _DLT_IEEE802_11: _dot11,
     _DLT_FRELAY: _frame_relay,
-    _DLT_LINUX_SLL: lambda data, at: (_u16(data, at + 14), at + 16),
+    _DLT_LINUX_SLL: lambda data, at: _cooked(_u16(data, at + 14), at + 16),
     _DLT_IEEE802_11_RADIO: _radiotap,
     _DLT_PPI: _ppi,
     _DLT_IPNET: _ipnet,
-    _DLT_LINUX_SLL2: lambda data, at: (_u16(data, at), at + 20),
+    _DLT_NFLOG: _nflog,
+    _DLT_LINUX_SLL2: lambda data, at: _cooked(_u16(data, at), at + 20),
 }
 
 
-def _tunnel(data: bytes, kind: int, at: int) -> Layer | None:
+def _tunnel(data: bytes, kind: int, at: int, tunnels: Tunnels) -> Layer | None:
     """What an IP packet carries when it is a tunnel's; None when it is a packet like any other."""
     if kind == _ETH_IP:
         header = dpkt.ip.IP(data[at : at + 20])
-        if header.offset or header.hl < 5:
-            return None
+        if header.offset or header.mf or header.hl < 5:
+            return None  # a fragment is put together first
         protocol, at = header.p, at + header.hl * 4
     else:
         protocol, at = data[at + 6], at + 40
         for _ in range(MAX_LAYERS):
             # Linux puts a destination option, the encapsulation limit, in front of what its tunnels carry: RFC 2473.
-            if protocol not in (dpkt.ip.IP_PROTO_HOPOPTS, dpkt.ip.IP_PROTO_ROUTING, dpkt.ip.IP_PROTO_DSTOPTS):
+            if protocol in (dpkt.ip.IP_PROTO_HOPOPTS, dpkt.ip.IP_PROTO_ROUTING, dpkt.ip.IP_PROTO_DSTOPTS):
+                protocol, at = data[at], at + 8 + data[at + 1] * 8
+            elif protocol == dpkt.ip.IP_PROTO_AH:
+                protocol, at = data[at], at + 8 + data[at + 1] * 4
+            elif protocol == dpkt.ip.IP_PROTO_FRAGMENT and _u16(data, at + 2) & 0xFFF9 == 0:  # RFC 6946: whole all the same
+                protocol, at = data[at], at + 8
+            else:
                 break
-            if at + 2 > len(data):
-                return None
-            protocol, at = data[at], at + 8 + data[at + 1] * 8
     if protocol == dpkt.ip.IP_PROTO_IPIP:
         return _ETH_IP, at
     if protocol == dpkt.ip.IP_PROTO_IP6:
@@ -275,9 +313,9 @@ def _tunnel(data: bytes, kind: int, at: int) -> Layer | None:
         return _gre(data, at)
     if protocol == dpkt.ip.IP_PROTO_UDP and len(data) >= at + 16:
         port = _u16(data, at + 2)
-        if port == _PORT_VXLAN and data[at + 8] & 0x08:
+        if port in tunnels.vxlan and data[at + 8] & 0x08:
             return _ETH_TEB, at + 16
-        if port == _PORT_GENEVE and data[at + 8] >> 6 == 0:
+        if port in tunnels.geneve and data[at + 8] >> 6 == 0:
             return _u16(data, at + 10), at + 16 + (data[at + 8] & 0x3F) * 4
     return None
 
@@ -290,12 +328,18 @@ def _gre(data: bytes, at: int) -> Layer | None:
     header.flags = _u16(data, at)
     if header.flags & dpkt.gre.GRE_RP:
         return None  # source routing: RFC 2784 took it away
-    length = 4 + struct.calcsize("!" + "".join(header.opt_fields_fmts()[1]))
     kind = _u16(data, at + 2)
+    at += 4 + struct.calcsize("!" + "".join(header.opt_fields_fmts()[1]))
+    # Cisco's ERSPAN, draft-foschiano-erspan: [u4 version][u12 VLAN] ..., version 1 in type II, 2 in type III
     if kind == _ETH_ERSPAN:
         # Type I has no header of its own, type II one of 8 bytes; only the latter counts its packets.
-        return _ETH_TEB, at + length + (8 if header.flags & dpkt.gre.GRE_SP else 0)
-    return kind, at + length
+        return _ETH_TEB, at + (8 if header.flags & dpkt.gre.GRE_SP else 0)
+    if kind == _ETH_ERSPAN3:
+        # 12 bytes; the last two are [P][u5 kind of frame][6][D][2][O]: Ethernet or IP, and O says that 8 bytes more follow.
+        last = _u16(data, at + 10)
+        inner = {0: _ETH_TEB, 2: _IP_OF_SOME_VERSION}.get(last >> 10 & 0x1F, _UNKNOWN)
+        return inner, at + 12 + (8 if last & 1 else 0)
+    return kind, at
 
 
 def _u16(data: bytes, at: int) -> int:

@@ -2,11 +2,13 @@
 
 libpcap reads regular files, three times as fast; this reader does what libpcap can not:
 - a pipe, without waiting until a batch is full, and without blocking anyone;
-- pcapng whose interfaces differ in link type or snaplen, which libpcap refuses;
+- pcapng with several interfaces: libpcap does not say which one a packet is from, and refuses such as differ in link type or
+  snaplen;
 - the packets in front of the place where a file breaks off, which libpcap's batch takes with it.
 
 Feed it pieces of any size; batches come back in the form of pcapy's `next_batch`: the packets' bytes joined, and for
-each packet 16 bytes, native u32: seconds, microseconds, offset, captured length. One batch has one link type.
+each packet 16 bytes, native u32: seconds, microseconds, offset, captured length. One batch has one link type and one interface,
+which is a number from 1 where there are several and 0 where there is one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-Batch = tuple[bytes, bytes, int]  # packets, meta, link type (DLT)
+Batch = tuple[bytes, bytes, int, int]  # packets, meta, link type (DLT), interface
 Matches = Callable[[bytes], bool]
 
 MAX_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN; the longest segment seen, IPv6 BIG TCP, has 195 KB
@@ -97,6 +99,7 @@ class SavefileReader:
         self._pcapng = False
         self._nanos_per_unit = 1
         self._link_type = -1
+        self._number = 0
         self._interfaces: list[_Interface] = []
         self._last_us = 0
         self._batches: list[Batch] = []
@@ -199,28 +202,33 @@ class SavefileReader:
             self._interfaces.append(_read_interface(body, order))
         elif kind == _PCAPNG_ENHANCED_PACKET:
             index, high, low, captured, _ = struct.unpack_from(order + "5I", body)
-            self._add_block(self._interfaces[index], high << 32 | low, body, 20, captured)
+            self._add_block(index, high << 32 | low, body, 20, captured)
         elif kind == _PCAPNG_OBSOLETE_PACKET:
             index, _, high, low, captured, _ = struct.unpack_from(order + "2H4I", body)
-            self._add_block(self._interfaces[index], high << 32 | low, body, 20, captured)
+            self._add_block(index, high << 32 | low, body, 20, captured)
         elif kind == _PCAPNG_SIMPLE_PACKET:
             # No time of its own: it keeps that of the packet before it.
             first = self._interfaces[0]
             (length,) = struct.unpack_from(order + "I", body)
             captured = min(length, first.snaplen or length, len(body) - 4)
-            self._add(first.link_type, self._last_us // 1_000_000, self._last_us % 1_000_000, body[4 : 4 + captured])
+            number = 1 if len(self._interfaces) > 1 else 0
+            packet = body[4 : 4 + captured]
+            self._add(first.link_type, self._last_us // 1_000_000, self._last_us % 1_000_000, packet, number)
 
-    def _add_block(self, interface: _Interface, ticks: int, body: bytes, start: int, captured: int) -> None:
+    def _add_block(self, index: int, ticks: int, body: bytes, start: int, captured: int) -> None:
+        interface = self._interfaces[index]
         if captured > len(body) - start:
             raise IndexError("longer than its block")
         micros = ticks * 1_000_000 // interface.units + interface.offset_s * 1_000_000
         seconds, fraction = divmod(max(micros, 0), 1_000_000)
-        self._add(interface.link_type, seconds & 0xFFFFFFFF, fraction, body[start : start + captured])
+        number = index + 1 if len(self._interfaces) > 1 else 0
+        self._add(interface.link_type, seconds & 0xFFFFFFFF, fraction, body[start : start + captured], number)
 
-    def _add(self, link_type: int, seconds: int, micros: int, packet: bytes) -> None:
-        if link_type != self._link_type:
+    def _add(self, link_type: int, seconds: int, micros: int, packet: bytes, number: int = 0) -> None:
+        if link_type != self._link_type or number != self._number:
             self._flush()
             self._link_type = link_type
+            self._number = number
         if link_type not in self._matchers:
             self._matchers[link_type] = self._matcher_for(link_type)
         matches = self._matchers[link_type]
@@ -235,10 +243,50 @@ class SavefileReader:
 
     def _flush(self) -> None:
         if self._packets:
-            self._batches.append((b"".join(self._packets), b"".join(self._meta), self._link_type))
+            self._batches.append((b"".join(self._packets), b"".join(self._meta), self._link_type, self._number))
             self._packets = []
             self._meta = []
             self._offset = 0
+
+
+class Blocks:
+    """Walks through the blocks of a pcapng file for the interfaces that are described in it, without reading packets.
+
+    `interfaces` is the most that a section has, so far.
+    """
+
+    def __init__(self) -> None:
+        self.interfaces = 0
+        self._here = 0  # in this section
+        self._order = ""
+        self._carry = b""
+
+    def feed(self, piece: bytes) -> int:
+        """Take the next bytes; returns how many that follow are of no interest, -1 when there is no more to find."""
+        window = self._carry + piece
+        end = len(window)
+        at = 0
+        head = struct.Struct((self._order or "<") + "2I").unpack_from
+        while end - at >= 12:
+            kind, length = head(window, at)
+            if kind == _PCAPNG_SECTION:
+                order = _section_order(window, at)
+                if order is None:
+                    return -1
+                self._order = order
+                head = struct.Struct(order + "2I").unpack_from
+                length = head(window, at)[1]
+                self._here = 0
+            elif not self._order:
+                return -1
+            elif kind == _PCAPNG_INTERFACE:
+                self._here += 1
+                self.interfaces = max(self.interfaces, self._here)
+            if length < 12:
+                return -1
+            at += length + -length % 4
+        self._carry = window[at:]
+        return max(0, at - end)
 
 
 def _section_order(window: bytes, at: int) -> str | None:

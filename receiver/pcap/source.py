@@ -6,11 +6,12 @@ One contract for live interfaces and for files:
     source.run(on_batch, on_tick, should_stop)       returns when should_stop() says so, a file also at its end
     source.stats(), source.link_types(), source.wake(), source.close()
 
-- `on_batch(packets, meta, link_type)`: the bytes of up to 256 packets joined, and for each of them 16 bytes in
+- `on_batch(packets, meta, link_type, interface)`: the bytes of up to 256 packets joined, and for each of them 16 bytes in
   `meta`, native u32: seconds, microseconds, offset into `packets`, captured length (pcapy's `next_batch`). One link
-  type (DLT) a batch. The bytes are ordinary `bytes` and stay valid.
+  type (DLT) and one interface a batch: 1, 2, ... where there are several, else 0. The bytes are ordinary `bytes` and stay valid.
+- A filter that we generated and libpcap cannot compile for a link type (USB, NFLOG) is left out: all of it is given.
 - `on_tick(now_ns)`: live, the wall clock, every 200 ms where packets come, every 500 ms else. Packets reach us up to the capture's
-  timeout (100 ms) after their own time stamps. Files: the last packet's time, after each batch.
+  timeout (100 ms) after their own time stamps. Files: the last packet's time, after 256 packets or what was there to read.
 - `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal
   handler and from any thread; or give `wakeup_fd` to `signal.set_wakeup_fd`.
 
@@ -31,7 +32,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pcapy
 
@@ -40,7 +43,8 @@ from receiver.pcap import bpf, savefile
 
 log = logging.getLogger(__name__)
 
-OnBatch = Callable[[bytes, bytes, int], None]
+T = TypeVar("T")
+OnBatch = Callable[[bytes, bytes, int, int], None]
 OnTick = Callable[[int], None]
 ShouldStop = Callable[[], bool]
 FilterFor = Callable[[int], str]  # link type -> filter text, '' for everything
@@ -129,8 +133,7 @@ def check_filter(expression: str, link_type: int = bpf.DLT_EN10MB) -> None:
 
     Raises FilterError (a ValueError) with one clear line. A host name in it is resolved, as libpcap does.
     """
-    if expression.strip():
-        _compile(expression, link_type)
+    _filter(partial(_program, link_type), expression, None, link_type)
 
 
 def interfaces() -> list[str]:
@@ -139,19 +142,21 @@ def interfaces() -> list[str]:
 
 
 class LiveSource:
-    """Several interfaces at once, or `any`. Not promiscuous."""
+    """Several interfaces at once, or `any`. Not promiscuous. `user_filter`: what of the filter the user wrote; None: all of it."""
 
     def __init__(
         self,
         names: Sequence[str],
         filter_for: FilterFor,
         *,
+        user_filter: str | None = None,
         snaplen: int = DEFAULT_SNAPLEN,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
     ) -> None:
         self._names = list(dict.fromkeys(names))
         self._filter_for = filter_for
+        self._user_filter = user_filter
         self._snaplen = snaplen
         self._buffer_bytes = buffer_bytes
         self._timeout_ms = timeout_ms
@@ -170,8 +175,8 @@ class LiveSource:
         """
         _tune_allocator()
         try:
-            for name in self._names:
-                self._captures.append(self._open_one(name))
+            for number, name in enumerate(self._names, 1):
+                self._captures.append(self._open_one(name, number if len(self._names) > 1 else 0))
         except BaseException:
             self.close()
             raise
@@ -222,7 +227,7 @@ class LiveSource:
             capture.close()
         self._wakeup.close()
 
-    def _open_one(self, name: str) -> _Capture:
+    def _open_one(self, name: str, number: int) -> _Capture:
         if name not in interfaces():
             raise NoSuchInterface(f"no such interface: {name} (there are: {', '.join(interfaces())})")
         try:
@@ -238,15 +243,16 @@ class LiveSource:
             reader.close()
             raise _refused(name, _PCAP_ERRORS.get(code, f"libpcap answers {code}"))
         link_type = reader.datalink()
-        expression = self._filter_for(link_type)
         try:
             reader.setnonblock(1)
-            if expression:
-                reader.setfilter(expression)
+            _filter(reader.setfilter, self._filter_for(link_type), self._user_filter, link_type)
         except pcapy.PcapError as error:
             reader.close()
-            raise FilterError(_explain(expression, link_type, str(error))) from None
-        capture = _Capture(name, reader, link_type)
+            raise _refused(name, str(error)) from None
+        except FilterError:
+            reader.close()
+            raise
+        capture = _Capture(name, reader, link_type, number)
         if name == ANY:
             _halve_loopback(capture.fd)
         elif _is_loopback(name):
@@ -264,7 +270,7 @@ class LiveSource:
                 capture.check(str(error))
                 return True
             if meta:
-                on_batch(packets, meta, link_type)
+                on_batch(packets, meta, link_type, capture.number)
                 if should_stop():
                     return False
             if len(meta) < BATCH_PACKETS * _META_BYTES:
@@ -275,15 +281,25 @@ class LiveSource:
 class FileSource:
     """Capture files, one after the other: pcap, pcapng, and `-` for standard input.
 
-    `on_progress` is called for regular files that take more than a second, at most ten times a second.
+    `on_progress` is called for regular files that take more than a second, at most ten times a second. `user_filter` is as for
+    `LiveSource`.
     """
 
-    def __init__(self, names: Sequence[str], filter_for: FilterFor, *, on_progress: OnProgress | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        filter_for: FilterFor,
+        *,
+        user_filter: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
         self._names = list(names)
         self._filter_for = filter_for
+        self._user_filter = user_filter
         self._on_progress = on_progress
         self._wakeup = _Wakeup()
         self._received = 0
+        self._unticked = 0
         self._truncated = 0
         self._link_types: list[int] = []
         self._started_ns = 0
@@ -316,7 +332,8 @@ class FileSource:
             self._progressed_ns = 0
             if name == "-":
                 self._run_stream(sys.stdin.fileno(), "standard input", 0, on_batch, on_tick, should_stop)
-            elif not _look_at(name):
+            elif not _look_at(name) or _has_interfaces(name):
+                # libpcap does not say which of several interfaces a packet is from.
                 self._run_opened(name, 0, on_batch, on_tick, should_stop)
             else:
                 self._run_libpcap(name, on_batch, on_tick, should_stop)
@@ -347,12 +364,10 @@ class FileSource:
             return
         link_type = reader.datalink()
         self._met(link_type)
-        expression = self._filter_for(link_type)
-        if expression:
-            try:
-                reader.setfilter(expression)
-            except pcapy.PcapError as error:
-                raise FilterError(f"{name}: {_explain(expression, link_type, str(error))}") from None
+        try:
+            _filter(reader.setfilter, self._filter_for(link_type), self._user_filter, link_type)
+        except FilterError as error:
+            raise FilterError(f"{name}: {error}") from None
         size = Path(name).stat().st_size
         fd = reader.getfd()
         while not should_stop():
@@ -367,7 +382,7 @@ class FileSource:
             if not meta:
                 break
             given += len(meta) // _META_BYTES
-            self._give((packets, meta, link_type), on_batch, on_tick)
+            self._give((packets, meta, link_type, 0), on_batch, on_tick, last=True)
             self._progress(name, fd, size)
         if self._progressed_ns and self._on_progress:
             self._on_progress(name, size, size)
@@ -395,12 +410,14 @@ class FileSource:
                 if not piece:
                     reader.finish()
                     break
-                for batch in reader.feed(piece):
-                    skipped = min(skip, len(batch[1]) // _META_BYTES)
+                batches = reader.feed(piece)
+                for packets, meta, link_type, interface in batches:
+                    skipped = min(skip, len(meta) // _META_BYTES)
                     skip -= skipped
-                    if skipped * _META_BYTES < len(batch[1]):
+                    if skipped * _META_BYTES < len(meta):
                         # Offsets in the meta stay true: the packets' bytes are left whole.
-                        self._give((batch[0], batch[1][skipped * _META_BYTES :], batch[2]), on_batch, on_tick)
+                        left = (packets, meta[skipped * _META_BYTES :], link_type, interface)
+                        self._give(left, on_batch, on_tick, last=meta is batches[-1][1])
                     if should_stop():
                         return
                 if reader.broken:
@@ -413,19 +430,25 @@ class FileSource:
             self._truncated += 1
             log.warning("%s is not read to its end: %s", name, reader.broken)
 
-    def _give(self, batch: savefile.Batch, on_batch: OnBatch, on_tick: OnTick) -> None:
-        packets, meta, link_type = batch
-        self._received += len(meta) // _META_BYTES
-        on_batch(packets, meta, link_type)
+    def _give(self, batch: savefile.Batch, on_batch: OnBatch, on_tick: OnTick, *, last: bool) -> None:
+        """`last`: nothing more has been read. Where interfaces take turns a batch is one packet, and a tick costs more."""
+        meta = batch[1]
+        count = len(meta) // _META_BYTES
+        self._received += count
+        self._unticked += count
+        on_batch(*batch)
+        if not last and self._unticked < BATCH_PACKETS:
+            return
+        self._unticked = 0
         seconds, micros = struct.unpack_from("=2I", meta, len(meta) - _META_BYTES)
         on_tick((seconds * 1_000_000 + micros) * 1000)
 
     def _matcher_for(self, link_type: int) -> savefile.Matches | None:
         self._met(link_type)
-        expression = self._filter_for(link_type)
-        if not expression:
+        program = _filter(partial(_program, link_type), self._filter_for(link_type), self._user_filter, link_type)
+        if program is None:
             return None
-        matches = _compile(expression, link_type).filter
+        matches = program.filter
         return lambda packet: bool(matches(packet))
 
     def _met(self, link_type: int) -> None:
@@ -444,9 +467,10 @@ class FileSource:
 
 
 class _Capture:
-    """One open handle and its counters."""
+    """One open handle and its counters. `number` is the interface's in `on_batch`."""
 
-    def __init__(self, name: str, reader: pcapy.Reader, link_type: int) -> None:
+    def __init__(self, name: str, reader: pcapy.Reader, link_type: int, number: int) -> None:
+        self.number = number
         self.name = name
         self.reader = reader
         self.link_type = link_type
@@ -511,11 +535,33 @@ class _Wakeup:
         self.read_fd = self.write_fd = -1
 
 
-def _compile(expression: str, link_type: int) -> pcapy.BPFProgram:
+def _program(link_type: int, expression: str) -> pcapy.BPFProgram:
+    return pcapy.compile(link_type, savefile.MAX_PACKET, expression, 1, 0xFFFFFFFF)
+
+
+def _filter(take: Callable[[str], T], expression: str, user: str | None, link_type: int) -> T | None:
+    """Give a filter to libpcap by `take`; None where nothing is filtered.
+
+    Raises FilterError when what the user wrote (None: all of it) is refused. Where only we are to blame, for libpcap cannot filter
+    such a link type, that alone counts.
+    """
+    own = expression.strip()
+    written = own if user is None else user.strip()
+    if not own:
+        return None
     try:
-        return pcapy.compile(link_type, savefile.MAX_PACKET, expression, 1, 0xFFFFFFFF)
+        return take(own)
     except pcapy.PcapError as error:
-        raise FilterError(_explain(expression, link_type, str(error))) from None
+        reason = str(error)
+        if written and (written == own or "rejects all packets" in reason):
+            raise FilterError(_explain(written, link_type, reason)) from None
+    log.info("packets of link type %d are not filtered by what is wanted of them: %s", link_type, reason)
+    if not written:
+        return None
+    try:
+        return take(written)
+    except pcapy.PcapError as error:
+        raise FilterError(_explain(written, link_type, str(error))) from None
 
 
 def _explain(expression: str, link_type: int, reason: str) -> str:
@@ -524,7 +570,7 @@ def _explain(expression: str, link_type: int, reason: str) -> str:
         words = expression.split()
         for n in range(1, len(words)):
             try:
-                pcapy.compile(link_type, savefile.MAX_PACKET, " ".join(words[:n]), 1, 0xFFFFFFFF)
+                _program(link_type, " ".join(words[:n]))
                 compiles.append(True)
             except pcapy.PcapError:
                 compiles.append(False)
@@ -633,6 +679,15 @@ def _look_at(name: str) -> bool:
         except savefile.NotACapture as error:
             raise _not_a_capture(name, str(error)) from None
     return True
+
+
+def _has_interfaces(name: str) -> bool:
+    """Whether this regular file is pcapng with more than one interface, wherever the second one stands."""
+    blocks = savefile.Blocks()
+    with contextlib.suppress(OSError), Path(name).open("rb", buffering=0) as file:
+        while blocks.interfaces < 2 and (piece := file.read(_PIPE_READ_BYTES)) and (skip := blocks.feed(piece)) >= 0:
+            file.seek(skip, os.SEEK_CUR)
+    return blocks.interfaces > 1
 
 
 def _not_a_capture(name: str, why: str) -> CaptureFileError:

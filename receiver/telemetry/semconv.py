@@ -375,6 +375,7 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.capture.packets", "{packet}", "Packets taken from the capture."),
         _sum("pcap_receiver.capture.packets.parsed", "{packet}", "Packets that were TCP or UDP and read."),
         _sum("pcap_receiver.capture.packets.skipped", "{packet}", "Packets that were not read, by reason.", "reason"),
+        _sum("pcap_receiver.capture.fragments", "{fragment}", "IP fragments of TCP and UDP, by what became of them.", "state"),
         _sum("pcap_receiver.capture.dropped", "{packet}", "Packets lost before they were read, by reason.", "reason"),
         _sum("pcap_receiver.capture.bytes", "By", "Captured bytes."),
         _gauge("pcap_receiver.flows.open", "{flow}", "Flows in the table."),
@@ -387,7 +388,7 @@ SELF: dict[str, MetricDef] = {
         _sum(
             "pcap_receiver.stream.bytes_missing",
             "By",
-            "Bytes that no decoder saw: delivered but not captured (unseen), never acknowledged, or cut off by the snaplen.",
+            "Bytes that no decoder saw: delivered, not captured (unseen), never acknowledged, or cut off by the snaplen or a lost fragment.",
             "reason",
         ),
         _sum("pcap_receiver.stream.segments", "{segment}", "Segments with bytes that were not simply the next, by kind.", "kind"),

@@ -48,7 +48,7 @@ stop, frames, ticks = [], [], []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(time.monotonic()))
 signal.signal(signal.SIGUSR1, lambda *_: None)
 signal.set_wakeup_fd(live.wakeup_fd)
-def on_batch(packets, meta, link):
+def on_batch(packets, meta, link, interface):
     for seconds, micros, offset, length in struct.iter_unpack("=4I", meta):
         frames.append((link, packets[offset:offset + length].hex()))
 try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pcapy
 import pytest
 
+from receiver.config import Tunnels
 from receiver.pcap import bpf
 from receiver.pcap.bpf import FilterPlan, build_filter, parse_ports
 
@@ -164,6 +165,7 @@ def test_later_fragments_pass_whatever_their_first_bytes_say(link: int) -> None:
     assert not passes(plan, ip4(tcp(81), frag=0x2000), link)
     assert not passes(plan, ip4(b"\0" * 40, 17, frag=185), link)
     assert passes(plan, ip6(struct.pack("!BBHI", 6, 0, 1480, 1) + b"\0" * 40, 44), link)
+    assert not passes(plan, ip6(struct.pack("!BBHI", 17, 0, 1480, 1) + b"\0" * 40, 44), link)
     for extension in (0, 43, 60):
         assert passes(plan, ip6(struct.pack("!BB6x", 6, 0) + tcp(80), extension), link)
 
@@ -253,6 +255,14 @@ def test_tunnels_pass_when_they_are_to_be_opened(packet: bytes, outer: int) -> N
     for ip in (ip4, ip6):
         assert passes(FilterPlan(unwrap=True), ip(packet, outer))
         assert not passes(FilterPlan(layer4=False), ip(packet, outer))
+
+
+def test_tunnels_ports_are_the_configurations() -> None:
+    plan = FilterPlan(unwrap=True, layer4=False, tcp_ports=(), tunnels=Tunnels(vxlan=(4790,), geneve=()))
+    for ip in (ip4, ip6):
+        assert passes(plan, ip(udp(4790), 17))
+        assert not passes(plan, ip(udp(4789), 17))
+        assert passes(FilterPlan(unwrap=True, layer4=False), ip(udp(8472), 17))
 
 
 def test_tcpdump_agrees_packet_by_packet(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Iterable
 
 import pytest
 
@@ -155,3 +157,84 @@ def test_copies_are_known_without_layer4_as_well(layer4: bool) -> None:
         seconds, rest = divmod(at_ns, 10**9)
         on.process_batch(packet, struct.pack("=IIII", seconds, rest // 1000, 0, len(packet)), 12)
     assert copies(on) == 1
+
+
+# -- several interfaces, read in turn ------------------------------------------------------------------------------------
+
+Packet = tuple[float, bytes]
+"""When, in milliseconds, and what."""
+
+
+def read_in_turn(on: Engine, rings: list[list[Packet]], sizes: Iterable[int]) -> None:
+    """Each interface gives its packets in its order, so many at once as the next of `sizes`, the other one follows."""
+    from tests.pcap.packets import START_NS
+
+    rings = [list(ring) for ring in rings]
+    for turn, size in enumerate(itertools.cycle(sizes)):
+        number = turn % len(rings)
+        taken, rings[number] = rings[number][:size], rings[number][size:]
+        meta = b""
+        at = 0
+        for ms, packet in taken:
+            seconds, rest = divmod(START_NS + round(ms * 1e6), 10**9)
+            meta += struct.pack("=4I", seconds, rest // 1000, at, len(packet))
+            at += len(packet)
+        if meta:
+            on.process_batch(b"".join(packet for _, packet in taken), meta, 12, number + 1)
+        if not any(rings):
+            return
+
+
+ORDERS = ([1000], [1], [3, 5], [0, 1000, 1000], [7, 1, 1])
+
+
+def seen_on_two(packets: list[Packet], apart_ms: float = 0.008) -> list[list[Packet]]:
+    return [packets, [(ms + apart_ms, packet) for ms, packet in packets]]
+
+
+@pytest.mark.parametrize("sizes", ORDERS)
+@pytest.mark.parametrize("six", [False, True])
+def test_questions_seen_on_two_interfaces_are_told_once(six: bool, sizes: list[int]) -> None:
+    """Ten look-ups; unconnected sockets leave IPv4's identification 0, and IPv6 has none."""
+    ends = ("fd00::1", "fd00::2") if six else (CLIENT, SERVER)
+    packets: list[Packet] = []
+    for n in range(10):
+        query = struct.pack("!HHHHHH", n, 0x0100, 1, 0, 0, 0) + bytes.fromhex("01610000010001")
+        answer = query[:2] + b"\x81\x80" + query[4:]
+        packets.append((n * 2, ip(*ends, 17, udp(40000 + n, 53, query, 7))))
+        packets.append((n * 2 + 1, ip(*reversed(ends), 17, udp(53, 40000 + n, answer, 8))))
+    on = engine(ends[1:])
+    read_in_turn(on, seen_on_two(packets), sizes)
+    pairing = on.reading.pairing
+    assert (pairing.paired, pairing.repeated, pairing.unmatched, copies(on)) == (10, 0, 0, 20)
+    assert on.parsed == 20
+
+
+@pytest.mark.parametrize("sizes", ORDERS)
+def test_same_datagram_sent_ten_times_and_seen_twice_is_ten(sizes: list[int]) -> None:
+    packet = ip(CLIENT, SERVER, 17, udp(40000, 8125, b"hits:1|c"))
+    on = engine()
+    read_in_turn(on, seen_on_two([(n * 0.005, packet) for n in range(10)]), sizes)
+    assert (on.parsed, copies(on)) == (10, 10)
+
+
+@pytest.mark.parametrize("sizes", ORDERS)
+def test_segment_sent_again_at_once_and_seen_twice_is_sent_again_once(sizes: list[int]) -> None:
+    """IPv6, a fast retransmission 100 us after: on either interface twice, and the other side spoke in between."""
+    wire = Wire(engine(("fd00::2",)))
+    recorded: list[Packet] = []
+    wire.packet = lambda frame, after_ms=1.0: recorded.append(((recorded[-1][0] if recorded else 0) + after_ms, frame))  # type: ignore[method-assign]
+    line = Line(wire, **SIX).opened()
+    line.c(b"x" * 9).s(ack=1001, after_ms=0.05).c(b"x" * 9, seq=1001, after_ms=0.05).s(ack=1010)
+    read_in_turn(wire.engine, seen_on_two(recorded, 0.004), sizes)
+    assert copies(wire.engine) == len(recorded) == 7
+    assert wire.counts()["tcp.retransmits.io{receive}"] == 9
+    assert wire.counts()["network.packets{receive}"] + wire.counts()["network.packets{transmit}"] == 7
+
+
+def test_copies_are_known_behind_all_that_one_interface_held() -> None:
+    packets = [(n * 0.01, ip("fd00::1", "fd00::2", 17, udp(40000 + n % 5000, 9, b"%d" % n))) for n in range(5000)]
+    on = engine()
+    read_in_turn(on, seen_on_two(packets), [5000])
+    assert on.parsed + copies(on) == 10000
+    assert on.parsed - 5000 <= 5  # by the arithmetic of sets of four

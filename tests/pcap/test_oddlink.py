@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from receiver.config import Tunnels
 from receiver.pcap import oddlink
 from receiver.pcap.oddlink import decode
 
@@ -80,6 +81,8 @@ def test_rare_link_layers_are_peeled(link_type: int, frame: bytes, inside: bytes
 
 GENEVE = struct.pack("!BBHI", 2, 0, 0x6558, 5 << 8) + b"\0" * 8  # two words of options
 VXLAN = struct.pack("!II", 0x08 << 24, 5 << 8)
+# draft-foschiano-erspan-03, 4.3: [u4 version 2][u12 VLAN][u16 session][u32 time][u16 group], two bytes follow
+ERSPAN3 = b"\x20\x05" + b"\0\x07" + b"\0" * 6
 TUNNELS = {
     "IP in IP": (ip4(INNER, 4), INNER),
     "6in4": (ip4(INNER6, 41), INNER6),
@@ -90,6 +93,15 @@ TUNNELS = {
     "GRE of Ethernet": (ip4(b"\x20\0\x65\x58\0\0\0\x01" + ethernet(0x800, INNER), 47), INNER),
     "PPTP": (ip4(b"\x30\x81\x88\x0b\0\0\0\0" + b"\0" * 8 + b"\xff\x03\0\x21" + INNER, 47), INNER),
     "ERSPAN II": (ip4(b"\x10\0\x88\xbe\0\0\0\x01" + b"\0" * 8 + ethernet(0x800, INNER), 47), INNER),
+    "ERSPAN I": (ip4(b"\0\0\x88\xbe" + ethernet(0x800, INNER), 47), INNER),
+    "ERSPAN III": (ip4(b"\x10\0\x22\xeb\0\0\0\x01" + ERSPAN3 + b"\0\0" + ethernet(0x800, INNER), 47), INNER),
+    "ERSPAN III, subheader": (ip6(b"\x10\0\x22\xeb\0\0\0\x01" + ERSPAN3 + b"\0\1" + b"\0" * 8 + ethernet(0x800, INNER), 47), INNER),
+    "ERSPAN III of IP": (ip4(b"\x10\0\x22\xeb\0\0\0\x01" + ERSPAN3 + b"\x08\0" + INNER, 47), INNER),
+    "NVGRE": (ip4(b"\x20\0\x65\x58\0\0\x05\x01" + ethernet(0x86DD, INNER6), 47), INNER6),
+    "GRE with every field": (ip6(b"\xb0\0\x08\0" + b"\0" * 12 + INNER, 47), INNER),
+    "GRE of MPLS": (ip4(b"\0\0\x88\x47\0\x01\x01\x40" + INNER, 47), INNER),
+    "4in6 behind an atomic fragment header": (ip6(b"\x04\0\0\0\0\0\0\x07" + INNER, 44), INNER),
+    "VXLAN on Linux's own port": (ip4(udp(8472, VXLAN + ethernet(0x800, INNER)), 17), INNER),
     "VXLAN": (ip4(udp(4789, VXLAN + ethernet(0x800, INNER)), 17), INNER),
     "VXLAN, tagged, over IPv6": (ip6(udp(4789, VXLAN + ethernet(0x8100, b"\0\x05\x08\0" + INNER)), 17), INNER),
     "GENEVE": (ip4(udp(6081, GENEVE + ethernet(0x86DD, INNER6)), 17), INNER6),
@@ -120,6 +132,20 @@ def test_dpkt_finds_the_same_packet_inside(name: str) -> None:
         (inside[12:16], inside[16:20]) if inside[0] >> 4 == 4 else (inside[8:24], inside[24:40])
     )
     assert decode(packet, RAW, unwrap=True) == inside
+
+
+def test_other_ports_of_tunnels_are_the_configurations() -> None:
+    vxlan, geneve = ip4(udp(4790, VXLAN + ethernet(0x800, INNER)), 17), ip6(udp(6082, GENEVE + ethernet(0x86DD, INNER6)), 17)
+    for packet, inside in ((vxlan, INNER), (geneve, INNER6)):
+        assert decode(packet, RAW, unwrap=True) is None
+        assert decode(packet, RAW, unwrap=True, tunnels=Tunnels(vxlan=(4790,), geneve=(6082,))) == inside
+    usual = ip4(udp(4789, VXLAN + ethernet(0x800, INNER)), 17)
+    assert decode(usual, RAW, unwrap=True, tunnels=Tunnels(vxlan=(4790,))) is None
+
+
+def test_snap_of_another_organization_is_no_ethertype() -> None:
+    inside = b"\xaa\xaa\x03\0\0\x0c\x08\0" + INNER
+    assert decode(ethernet(len(inside), inside), EN10MB) is None
 
 
 def test_what_the_link_decoder_reads_itself_is_not_answered_twice() -> None:

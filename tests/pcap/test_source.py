@@ -81,7 +81,7 @@ class Seen:
         self.ticks: list[int] = []
         self.batches = 0
 
-    def on_batch(self, packets: bytes, meta: bytes, link_type: int) -> None:
+    def on_batch(self, packets: bytes, meta: bytes, link_type: int, interface: int) -> None:
         assert type(packets) is bytes and type(meta) is bytes and meta
         assert len(meta) // 16 <= 256
         self.batches += 1
@@ -354,7 +354,7 @@ stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 signal.set_wakeup_fd(files.wakeup_fd)
 files.open()
-def on_batch(packets, meta, link_type):
+def on_batch(packets, meta, link_type, interface):
     print(len(meta) // 16, link_type, flush=True)
 try:
     files.run(on_batch, lambda now_ns: None, lambda: bool(stop))
@@ -522,3 +522,114 @@ def test_every_capability_is_dropped() -> None:
         assert int(bounding, 16) == 0
     assert no_new == "1"
     assert "CAP_NET_RAW is missing" in denied
+
+
+# -- link types that cannot be filtered, and several interfaces ----------------------------------------------------------
+
+
+USB = 220  # LINKTYPE_USB_LINUX_MMAPPED; libpcap: "USB link-layer type filtering not implemented"
+
+
+def test_our_filter_is_left_out_where_libpcap_cannot_filter(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.pcapng"
+    wanted, unwanted, other = frame(1, 81), frame(2, 82), b"\0" * 64
+    packets = ((0, wanted), (1, other), (0, unwanted))
+    content = section() + interface(EN10MB) + interface(USB)
+    file.write_bytes(content + b"".join(enhanced(index, T0 * 1_000_000, packet) for index, packet in packets))
+    usb = tmp_path / "usb.pcap"
+    usb.write_bytes(pcap([(T0 * 1_000_000, USB, other)], link=USB))
+    plan = FilterPlan(tcp_ports=((81, 81),), layer4=False)
+    seen = Seen()
+    files = FileSource([str(file), str(usb)], lambda link: build_filter(plan, link), user_filter="")
+    files.run(seen.on_batch, seen.on_tick, lambda: False)
+    assert [(link, packet) for _, link, packet in seen.packets] == [(EN10MB, wanted), (USB, other), (USB, other)]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_the_user_wrote_and_cannot_be_is_quoted_alone(tmp_path: Path, own: bool) -> None:
+    """Whether libpcap reads the file or we do."""
+    file = tmp_path / "a.pcapng"
+    frames = b"".join(enhanced(0, T0 * 1_000_000, frame(n)) for n in range(3))
+    file.write_bytes(section() + interface(EN10MB) + (interface(EN10MB) if own else b"") + frames)
+    for user, says in (("tcp port", 'the filter "tcp port": syntax error'), ("ip and ip6", '"ip and ip6": it matches no')):
+        plan = FilterPlan(user=user)
+        files = FileSource([str(file)], lambda link, plan=plan: build_filter(plan, link), user_filter=user)  # type: ignore[misc]
+        with pytest.raises(FilterError, match=says):
+            files.run(lambda *_: None, lambda _: None, lambda: False)
+
+
+def test_user_filter_that_does_not_fit_a_link_type_is_an_error_that_quotes_it(tmp_path: Path) -> None:
+    file = tmp_path / "usb.pcap"
+    file.write_bytes(pcap([(T0 * 1_000_000, USB, b"\0" * 64)], link=USB))
+    plan = FilterPlan(user="udp port 53")
+    files = FileSource([str(file)], lambda link: build_filter(plan, link), user_filter="udp port 53")
+    with pytest.raises(FilterError, match=r'usb\.pcap.*"udp port 53": USB link-layer type filtering not implemented'):
+        files.run(lambda *_: None, lambda _: None, lambda: False)
+
+
+def numbers(path: Path) -> list[tuple[int, bytes]]:
+    """The interface's number of each packet."""
+    found: list[tuple[int, bytes]] = []
+
+    def on_batch(packets: bytes, meta: bytes, link_type: int, interface: int) -> None:
+        for _, _, offset, length in struct.iter_unpack("=4I", meta):
+            found.append((interface, packets[offset : offset + length]))
+
+    files = FileSource([str(path)], everything)
+    files.open()
+    files.run(on_batch, lambda _: None, lambda: False)
+    return found
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_each_packet_has_its_interface(tmp_path: Path, order: str) -> None:
+    file = tmp_path / "a.pcapng"
+    frames = [frame(n) for n in range(4)]
+    two = section(order) + interface(EN10MB, order) * 2
+    file.write_bytes(two + b"".join(enhanced(n % 2, n, one, order) for n, one in enumerate(frames)))
+    assert numbers(file) == [(1, frames[0]), (2, frames[1]), (1, frames[2]), (2, frames[3])]
+    file.write_bytes(section(order) + interface(EN10MB, order) + enhanced(0, 1, frames[0], order))
+    assert numbers(file) == [(0, frames[0])]
+
+
+def test_interface_that_is_described_late_is_one(tmp_path: Path) -> None:
+    """As systems write them that learn of interfaces as they go."""
+    file = tmp_path / "a.pcapng"
+    many = b"".join(enhanced(0, n, frame(n)) for n in range(5000))
+    late = interface(EN10MB) + enhanced(1, 6000, frame(1)) + enhanced(0, 6001, frame(2))
+    file.write_bytes(section() + interface(EN10MB) + many + late)
+    found = numbers(file)
+    assert [number for number, _ in found] == [0] * 5000 + [2, 1]
+
+
+def test_interfaces_of_one_section_are_not_anothers(tmp_path: Path) -> None:
+    file = tmp_path / "a.pcapng"
+    one = section() + interface(EN10MB) + enhanced(0, 1, frame(1))
+    other = section(">") + interface(EN10MB, ">") + enhanced(0, 2, frame(2), ">")
+    file.write_bytes(one + other)
+    assert [number for number, _ in numbers(file)] == [0, 0]
+    file.write_bytes(one + other + section() + interface(EN10MB) * 2 + enhanced(1, 3, frame(3)))
+    assert [number for number, _ in numbers(file)] == [0, 0, 2]
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_blocks_are_walked_in_pieces_of_any_size(size: int) -> None:
+    content = section() + interface(EN10MB) + b"".join(enhanced(0, n, frame(n)) for n in range(50)) + interface(EN10MB)
+    blocks = savefile.Blocks()
+    at = 0
+    while at < len(content):
+        skip = blocks.feed(content[at : at + size])
+        assert skip >= 0
+        at += min(size, len(content) - at) + skip
+    assert blocks.interfaces == 2
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(list(FORMATS)), st.data())
+def test_walking_through_anything_ends(name: str, data: st.DataObject) -> None:
+    content = bytearray(FORMATS[name])
+    for _ in range(data.draw(st.integers(0, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    blocks = savefile.Blocks()
+    assert blocks.feed(bytes(content)) >= -1
+    assert blocks.interfaces <= 2
