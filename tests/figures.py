@@ -214,6 +214,13 @@ def rows(figures: Figures) -> Iterator[str]:
                 yield from (f"{exporter} {row}" for row in _written(body, exporter))
 
 
+def differences(one: Iterable[str], other: Iterable[str]) -> list[str]:
+    """The rows that only one of two readings has: `-` the first, `+` the second."""
+    mine, theirs = list(one), list(other)
+    known, expected = set(mine), set(theirs)
+    return [f"- {row}" for row in mine if row not in expected] + [f"+ {row}" for row in theirs if row not in known]
+
+
 def _spans(body: bytes) -> Iterator[str]:
     number = 0
     for resource in ExportTraceServiceRequest.FromString(body).resource_spans:

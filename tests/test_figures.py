@@ -7,7 +7,6 @@ negative remainder. So all that is exported is compared; and what may differ is 
 from __future__ import annotations
 
 import ast
-import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from receiver.telemetry.semconv import OVERFLOW
-from tests.figures import CONFIGURATIONS, EVERYTHING, Receiver, inputs, packets
+from tests.figures import CONFIGURATIONS, EVERYTHING, Receiver, differences, inputs, packets
 from tests.l7.harness import COMPILED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,8 +44,8 @@ def test_every_figure_is_the_same_compiled_and_plain() -> None:
     for mine, true in zip(compiled, plain, strict=True):
         if mine != true:
             _, name, path = true.split(" ", 2)
-            differences = [pair for pair in itertools.zip_longest(*both("rows", name, path)) if pair[0] != pair[1]]
-            assert not differences, f"{name}, {path}: of {len(differences)} first: compiled, plain"
+            found = differences(*both("rows", name, path))
+            raise AssertionError("\n".join((f"compiled (-) and plain (+) differ: {name}, {path}", *found[:8])))
 
 
 def test_inputs_are_there() -> None:

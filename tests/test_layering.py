@@ -26,6 +26,7 @@ ROOMS = {
     "receiver.l7": "l7",
     "receiver.telemetry": "telemetry",
     "receiver.telemetry.snapshot": "snapshot",
+    "receiver.telemetry.vmrange": "snapshot",  # what the indexes in it mean
     "receiver.engine": "engine",
     "receiver.export": "export",
     "receiver.otlp_out": "otlp_out",

@@ -457,7 +457,7 @@ class DnsDecoder(Decoder):
             digest ^= digest >> 32
             digest = (digest ^ word) * FACTOR & LOW_64
             place += 4
-        while place < at:
+        while place < at:  # which has four bytes behind it, by the check above
             byte = buf[place] | 0x20
             digest ^= digest >> 32
             digest = (digest ^ byte) * FACTOR & LOW_64

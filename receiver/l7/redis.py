@@ -557,7 +557,7 @@ class RedisDecoder(Decoder):
                     else:
                         if size > BULK_MAX:
                             raise Malformed("redis", "not a value", at - c.pos)
-                        stop = self.after + size + 2
+                        stop = self.after + size + 2  # its last two bytes are behind `after`, that is inside the window
                         if stop > end:
                             if top and b == 0x21 and end - self.after <= CODE_MAX:
                                 break  # its first word is wanted whole
@@ -620,6 +620,7 @@ class RedisDecoder(Decoder):
                         self.in_line = True
                         at = end
                         break
+                    # The type at `at` is no LF, so there is a byte on both sides: at <= stop - 1, and at + 1 <= stop.
                     if buf[stop - 1] != 0x0D:
                         raise Malformed("redis", "no end of a line", stop - c.pos)
                     if b == 0x3A:

@@ -129,7 +129,7 @@ class TraceContext:
     ) -> cython.bint:
         """Look at the header named `buf[name:name_end]`, in any case, with the value `buf[start:end]`.
 
-        True when it was one of those that are read.
+        Both are parts of the caller's window, and nothing outside of them is read. True when it was one of those that are read.
         """
         return self._offer(buf, name, name_end - name, buf, start, end)
 
@@ -439,7 +439,7 @@ class TraceContext:
 
 
 def _same(buf: bytes, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
-    """Whether `name`, which is lower case, stands at `at` in any case."""
+    """Whether `name`, which is lower case, stands at `at` in any case. There are as many bytes: the caller has compared lengths."""
     i: cython.Py_ssize_t
     c: cython.int
     for i in range(len(name)):

@@ -594,6 +594,7 @@ class Layer4:
         return 0
 
     # [kind][length with these two][value] ...; 0 ends, 1 is padding      RFC 9293, 3.1; 2: MSS; 5: SACK, RFC 2018; 8: RFC 7323
+    # From `options` to `start` they were captured, all of them or as many as there are: link.py ends `start` with the capture.
     def _options(self, seg: Segment, buf: bytes) -> cython.int:
         at: cython.Py_ssize_t = seg.options
         stop: cython.Py_ssize_t = seg.start

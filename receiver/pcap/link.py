@@ -47,6 +47,9 @@ class Link:
 
     `origin` is where packets come from, as far as the batch knows; what a cooked header says is added. After FRAGMENT `ip_at` is
     where the packet's IP header begins, `fragment_at` where the fragment's own bytes do (IPv4) or its fragment header (IPv6).
+
+    Each byte is read by its place in the batch, behind a comparison with `end`, where the packet's captured bytes do: the batch
+    alone would bound it by other packets (`tests/test_neighbours.py`).
     """
 
     def __init__(self) -> None:
@@ -142,10 +145,13 @@ class Link:
         protocol: cython.int = buf[at + 9]
         seg.ident = buf[at + 4] << 8 | buf[at + 5]
         if protocol == 1:
+            if at + total < end:
+                end = at + total  # behind it is padding, or a trailer
             return self._error4(buf, at + header, end, seg)
         self._addresses4(buf, at + 12, seg)
         return self._transport(buf, at + header, end, at + total, unsized, protocol, seg)
 
+    # The callers of the next two have seen the whole IP header, and its addresses with it.
     def _addresses4(self, buf: bytes, at: cython.Py_ssize_t, seg: Segment) -> cython.int:
         c: Cursor = self.cursor
         c.set(buf, at, at + 8)
@@ -174,6 +180,8 @@ class Link:
         following: cython.int = buf[at + 6]
         here: cython.Py_ssize_t = at + 40
         stop: cython.Py_ssize_t = here + length if length else end
+        if stop < end:
+            end = stop  # behind it is padding, or a trailer
         headers: cython.int = 0
         while following == 0 or following == 43 or following == 60 or following == 44 or following == 51:
             if end - here < 8 or headers == 8:
@@ -188,7 +196,9 @@ class Link:
                 here += 8
                 continue
             if following == 0 and length == 0 and buf[here + 2] == 0xC2 and buf[here + 3] == 4:  # jumbo payload, RFC 2675
-                stop = at + 40 + (buf[here + 4] << 24 | buf[here + 5] << 16 | buf[here + 6] << 8 | buf[here + 7])
+                c: Cursor = self.cursor
+                c.set(buf, here, end)
+                stop = at + 40 + c.u32(here + 4)  # shifted together in C it would be negative from 2 GiB on
             size: cython.Py_ssize_t = (buf[here + 1] + 2) * 4 if following == 51 else (buf[here + 1] + 1) * 8
             following = buf[here]
             here += size

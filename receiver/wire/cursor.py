@@ -1,8 +1,13 @@
 """Checked reads of a window on `bytes`.
 
-Room: wire. Every other module reads the wire through this class, so no read can leave its window: a wrong offset
-raises IndexError, which the engine treats as our bug. Each method checks its place once and reads through a pointer then: a
-compiled index would check it again for each byte. Besides it only `writer.py` has pointers.
+Room: wire. No read through this class can leave its window: a wrong offset raises IndexError, which the engine treats as our
+bug. Each method checks its place once and reads through a pointer then: a compiled index would check it again for each byte.
+Besides it only `writer.py` has pointers.
+
+Modules that walk byte by byte (link, layer4, dns, hpack, redis, trace_context) index the buffer itself. That is checked by
+the buffer's size alone, and there are other packets in it: so they compare the place with their window's end before, and a
+comment says why where that does not stand beside it. `tests/test_neighbours.py` reads everything with foreign bytes around it.
+
 Offsets are absolute positions in the buffer, from `pos` to `end`; integers are big-endian unless the name says `le`.
 Integers of 32 bits and more are returned as Py_ssize_t, which has 64 bits on every machine that we run on (Cython 3.3 emits
 an invalid C literal for `long long` with an exception value).

@@ -223,6 +223,9 @@ class Pair(Connection):
 class Run:
     """One connection read by one protocol's decoder, chosen by its content."""
 
+    # What stands around each window in its buffer: it would be a message of its own, or break one.
+    around = (b"\r\n\r\n0\r\n", b"\r\nGET /beyond HTTP/1.1\r\n\r\n")
+
     def __init__(
         self,
         protocols: Sequence[Protocol],
@@ -252,9 +255,8 @@ class Run:
             self.ts_ns = ts_ns
         if self.connection.swapped:
             direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT  # as the flow does from then on
-        # What stands around the window would be a message of its own, or break one.
-        before, after = b"\r\n\r\n0\r\n", b"\r\nGET /beyond HTTP/1.1\r\n\r\n"
-        self.conversation.feed(direction, before + payload + after, len(before), len(before) + len(payload), self.ts_ns)
+        before, behind = self.around
+        self.conversation.feed(direction, before + payload + behind, len(before), len(before) + len(payload), self.ts_ns)
         return self
 
     def event(self, event: Event) -> Run:
