@@ -1,4 +1,5 @@
 from receiver.l7.conversation cimport Conversation, Reading
+from receiver.pcap.clock cimport Clock
 from receiver.pcap.duplicate cimport Duplicates
 from receiver.pcap.flow cimport Flow, FlowTable
 from receiver.pcap.layer4 cimport Layer4
@@ -29,6 +30,8 @@ cdef class Engine:
     cdef object odd_link
     cdef bint unwrap
     cdef readonly Layer4 layer4
+    cdef readonly Clock clock
+    cdef long long listened
     cdef Link link
     cdef Duplicates duplicates
     cdef Segment segment
@@ -42,6 +45,8 @@ cdef class Engine:
     cdef long long swept_ns
     cdef long long looked_ns
     cdef public long long rest_ns
+    cdef Py_ssize_t _leap(self, long long own_ns, long long ahead_ns) except? -1
+    cdef int _set_clock(self) except -1
     cdef bint _is_tunnel(self, Segment seg) except -1
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
     cdef int _unreachable(self, Segment seg) except -1

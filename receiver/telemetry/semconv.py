@@ -375,6 +375,7 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.capture.packets.skipped", "{packet}", "Packets that were not read, by reason.", "reason"),
         _sum("pcap_receiver.capture.dropped", "{packet}", "Packets lost before they were read, by reason.", "reason"),
         _sum("pcap_receiver.capture.bytes", "By", "Captured bytes."),
+        _sum("pcap_receiver.capture.clock_steps", "{event}", "Times that the clock which stamps packets was set."),
         _gauge("pcap_receiver.flows.open", "{flow}", "Flows in the table."),
         _sum("pcap_receiver.flows.opened", "{flow}", "Flows that were opened."),
         _sum("pcap_receiver.flows.ended", "{flow}", "Flows forgotten, by reason.", "reason"),
