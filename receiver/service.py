@@ -39,6 +39,7 @@ from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.health import PageServer, health_page, metrics_page
+from receiver.known_names import KnownNames
 from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
@@ -74,6 +75,8 @@ EXIT_CAPTURE = 3
 LAG_NS = 1_000_000_000
 # A file is read faster than any backend takes spans: wait while more than half of a queue is full.
 FILE_WAIT_S = 30.0
+# What an end without warning may cost of the names that are kept for the next start.
+NAMES_S = 60.0
 
 
 def run(config: Config) -> int:
@@ -309,6 +312,9 @@ class Service:
             )
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
+        self._known_names = None if self._files else _known_names(config)
+        self._named_s = 0.0
+        self._naming: threading.Thread | None = None
         self._due_s: dict[str, float] = {}
         self._flushed_s = 0.0
         self._steps = 0  # of the packets' clock, as far as metrics know of them
@@ -362,6 +368,9 @@ class Service:
             server.start()
         for exporter in self.exporters.values():
             exporter.start()
+        if self._known_names is not None and self.engine.table.names is not None:
+            restored = self._known_names.restore(self.engine.table.names, time.time_ns())
+            log.debug("%d names of addresses are known from before", restored)
         pcap = self.config.receivers.pcap
         log.info("capturing on %s", ", ".join(pcap.files or pcap.interfaces))
 
@@ -369,7 +378,7 @@ class Service:
 
     def run(self) -> int:
         status = EXIT_OK
-        self._turned_s = time.monotonic()
+        self._turned_s = self._named_s = time.monotonic()
         if not self._files:
             threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
         try:
@@ -378,6 +387,7 @@ class Service:
             log.error("%s", error)
             status = exit_status(error)
         self._ended.set()
+        self._keep_names(at_end=True)
         self.engine.finish()
         self._source.close()
         self._flush_spans()
@@ -409,6 +419,9 @@ class Service:
             self._flush_spans()
         if not self._files:
             self._export_metrics(force=False)
+        if now_s - self._named_s >= NAMES_S:
+            self._named_s = now_s
+            self._keep_names(at_end=False)
         if self._page_wanted.is_set():
             self._page_wanted.clear()
             self._page = exposition(self.accounts.metrics(self._source.stats()))
@@ -416,6 +429,22 @@ class Service:
         if self._reload:
             self._reload = False
             self._do_reload()
+
+    def _keep_names(self, *, at_end: bool) -> None:
+        """Write down what addresses are called, on a thread of its own while packets come."""
+        names = self.engine.table.names
+        if self._known_names is None or names is None:
+            return
+        if self._naming is not None and self._naming.is_alive():
+            if not at_end:
+                return  # the disk is slow
+            self._naming.join(self.config.service.shutdown_timeout)
+        content = self._known_names.text(names, self.engine.table.names_in_use(), self.engine.now_ns, int(time.time()))
+        if at_end:
+            self._known_names.write(content)
+            return
+        self._naming = threading.Thread(target=self._known_names.write, args=(content,), name="names", daemon=True)
+        self._naming.start()
 
     def _flush_spans(self) -> None:
         # A batch that was full counts as well: the next one has its whole time.
@@ -570,6 +599,14 @@ def _fixed(config: Config) -> object:
     return (pcap.interfaces, pcap.files, pcap.filter, pcap.snaplen, pcap.buffer_size, pcap.ports, pcap.detect, pcap.exclude,
             pcap.flows, pcap.request_timeout, pcap.http, pcap.dns, pcap.db, pcap.layer4, pcap.unwrap, pcap.limits,
             pcap.local_addresses, pcap.traces.context, pcap.traces.when_instrumented)
+
+
+def _known_names(config: Config) -> KnownNames | None:
+    """Where names outlive a restart: in the first `storage` that an exporter has."""
+    for settings in _used(config).values():
+        if not isinstance(settings, DebugSettings) and settings.sending_queue.storage:
+            return KnownNames(settings.sending_queue.storage)
+    return None
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:
