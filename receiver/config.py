@@ -74,7 +74,7 @@ class SendingQueue(Section, frozen=True):
     num_consumers: Count = 1
     sizer: Literal["bytes"] = "bytes"
     queue_size: Room = Size(16 * 1024 * 1024)
-    storage: str = ""  # a directory: what is queued survives a restart
+    storage: str = ""  # a directory: what is queued survives a restart, and so do the names of addresses
     batch: Batch = Batch()
 
 

@@ -1,4 +1,5 @@
 from receiver.l7.conversation cimport Conversation, Reading
+from receiver.pcap.clock cimport Clock
 from receiver.pcap.duplicate cimport Duplicates
 from receiver.pcap.flow cimport Flow, FlowTable
 from receiver.pcap.layer4 cimport Layer4
@@ -30,6 +31,8 @@ cdef class Engine:
     cdef bint unwrap
     cdef bytes tunnel_ports
     cdef readonly Layer4 layer4
+    cdef readonly Clock clock
+    cdef long long listened
     cdef Link link
     cdef readonly object fragments
     cdef Duplicates duplicates
@@ -44,6 +47,8 @@ cdef class Engine:
     cdef long long swept_ns
     cdef long long looked_ns
     cdef public long long rest_ns
+    cdef Py_ssize_t _leap(self, long long own_ns, long long ahead_ns) except? -1
+    cdef int _set_clock(self) except -1
     cdef bint _is_tunnel(self, Segment seg) except -1
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
     cdef int _give_up_fragments(self, long long now_ns, bint everything) except -1

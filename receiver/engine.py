@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import cython
 
 from receiver.l7.conversation import Reading
+from receiver.pcap.clock import Clock
 from receiver.pcap.duplicate import Duplicates
 from receiver.pcap.flow import Flow, FlowTable
 from receiver.pcap.fragment import Fragments
@@ -51,7 +52,8 @@ class Engine:
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
     `unwrap` asks it to open tunnels as well, those in UDP that go to `tunnel_ports`. `layer4` counts what TCP and UDP do; None
-    costs nothing. A connection that is silent for `rest_ns` loses its reader, if that has nothing to remember.
+    costs nothing. A connection that is silent for `rest_ns` loses its reader, if that has nothing to remember. `clock` makes steady
+    time of the packets' own; None: one for files.
     """
 
     def __init__(
@@ -62,7 +64,10 @@ class Engine:
         unwrap: cython.bint = False,
         layer4: Layer4 | None = None,
         tunnel_ports: Iterable[int] = (),
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = clock if clock is not None else Clock()
+        self.listened = -1
         self.table = table
         table.layer4 = layer4
         self.layer4 = layer4
@@ -92,6 +97,7 @@ class Engine:
         m: Cursor = self.meta
         seg: Segment = self.segment
         link: Link = self.link
+        clock: Clock = self.clock
         n: cython.Py_ssize_t = len(meta) // 16
         i: cython.Py_ssize_t
         m.set(meta, 0, n * 16)
@@ -101,7 +107,10 @@ class Engine:
         for i in range(n):
             at: cython.Py_ssize_t = i * 16
             seconds: cython.longlong = m.u32le(at)
-            ts_ns: cython.longlong = seconds * 1_000_000_000 + m.u32le(at + 4) * 1000
+            ts_ns: cython.longlong = seconds * 1_000_000_000 + m.u32le(at + 4) * 1000 - clock.shift_ns
+            ahead_ns: cython.longlong = ts_ns - self.now_ns
+            if ahead_ns > clock.ahead_max_ns or ahead_ns < clock.behind_max_ns:
+                ts_ns = self._leap(ts_ns + clock.shift_ns, ahead_ns)
             start: cython.Py_ssize_t = m.u32le(at + 8)
             end: cython.Py_ssize_t = start + m.u32le(at + 12)
             self.bytes += end - start
@@ -122,6 +131,37 @@ class Engine:
         self.packets += n
         if self.now_ns - self.looked_ns >= self.rest_ns:
             self._let_rest(self.now_ns)
+
+    def _leap(self, own_ns: cython.longlong, ahead_ns: cython.longlong) -> cython.Py_ssize_t:
+        """The steady time of a packet that seems to leap. Late ones come in numbers: for them the clock is asked once a batch."""
+        clock: Clock = self.clock
+        if ahead_ns > 0 or self.listened != self.packets:
+            self.listened = self.packets
+            clock.listen(self.now_ns)
+        ts_ns: cython.longlong = clock.judge(own_ns, self.now_ns)
+        self._set_clock()
+        return ts_ns
+
+    def _set_clock(self) -> cython.int:
+        """Those who tell of times outside are to know how far the packets' clock is ahead of steady time."""
+        clock: Clock = self.clock
+        self.reading.pairing.set_clock(clock.steps, clock.shift_ns, clock.before_ns, clock.stepped_ns)
+        if self.layer4 is not None:
+            self.layer4.shift_ns = clock.shift_ns
+        return 0
+
+    def turn(self, own_ns: cython.longlong) -> None:
+        """Live, the clock says `own_ns`, with or without packets: call it several times a second."""
+        clock: Clock = self.clock
+        clock.listen(self.now_ns)
+        self._set_clock()
+        now_ns: cython.longlong = own_ns - clock.shift_ns
+        if now_ns - self.swept_ns >= SWEEP_NS:
+            self.tick(now_ns)
+
+    def latest_ns(self) -> int:
+        """The latest time that any packet carried; 0 before the first."""
+        return self.clock.latest(self.now_ns)
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
         return not seg.is_tcp and self.tunnel_ports[seg.target_port] != 0
@@ -332,7 +372,7 @@ class Engine:
         return 0
 
     def tick(self, now_ns: cython.longlong) -> None:
-        """Time has passed, by the packets' clock: declare holes, give up requests, forget flows. Once a second is enough."""
+        """Time has passed, steady time: declare holes, give up requests, forget flows. Once a second is enough."""
         if now_ns > self.now_ns:
             self.now_ns = now_ns
         self.swept_ns = now_ns

@@ -61,6 +61,7 @@ class Accounts:
             "reason",
             {"kernel": capture.dropped_kernel, "interface": capture.dropped_interface},
         )
+        out.add("pcap_receiver.capture.clock_steps", engine.clock.steps)
         out.add("pcap_receiver.flows.open", table.open)
         out.add("pcap_receiver.flows.opened", table.opened)
         ended = {"closed": table.closed, "evicted": table.evicted, "idle": table.expired}

@@ -40,6 +40,7 @@ from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.health import PageServer, health_page, metrics_page
+from receiver.known_names import KnownNames
 from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
@@ -47,6 +48,7 @@ from receiver.l7.matcher import Pairing
 from receiver.l7.trace_context import PROPAGATORS
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.clock import Clock
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
@@ -76,6 +78,8 @@ EXIT_CAPTURE = 3
 LAG_NS = 1_000_000_000
 # A file is read faster than any backend takes spans: wait while more than half of a queue is full.
 FILE_WAIT_S = 30.0
+# What an end without warning may cost of the names that are kept for the next start.
+NAMES_S = 60.0
 
 
 def run(config: Config) -> int:
@@ -167,7 +171,24 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         ranges = BOUNDS if _vmrange(config) else ()
         layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
     odd_link = partial(_odd_link, tunnels=pcap.tunnels)
-    return Engine(table, reading, odd_link, pcap.unwrap, layer4, (*pcap.tunnels.vxlan, *pcap.tunnels.geneve))
+    clock = Clock(None if pcap.files else _look_at_clock)
+    tunnel_ports = (*pcap.tunnels.vxlan, *pcap.tunnels.geneve)
+    return Engine(table, reading, odd_link, pcap.unwrap, layer4, tunnel_ports, clock)
+
+
+def _look_at_clock() -> tuple[int, int]:
+    """What the clock that stamps packets says, and how far it is ahead of one that nobody sets: by the closest of a few looks at
+    both, for whoever looks can be kept waiting between the two."""
+    best_ns, found = 1 << 62, (0, 0)
+    for _ in range(5):
+        before_ns = time.monotonic_ns()
+        now_ns = time.time_ns()
+        apart_ns = time.monotonic_ns() - before_ns
+        if apart_ns < best_ns:
+            best_ns, found = apart_ns, (now_ns, now_ns - before_ns)
+        if apart_ns < 100_000:
+            break
+    return found
 
 
 def _vmrange(config: Config) -> bool:
@@ -304,9 +325,12 @@ class Service:
             )
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
+        self._known_names = None if self._files else _known_names(config)
+        self._named_s = 0.0
+        self._naming: threading.Thread | None = None
         self._due_s: dict[str, float] = {}
         self._flushed_s = 0.0
-        self._ticked_ns = 0
+        self._steps = 0  # of the packets' clock, as far as metrics know of them
         self._pages: list[PageServer] = []
         self._source = self._make_source()
 
@@ -351,6 +375,9 @@ class Service:
             server.start()
         for name, exporter in self.exporters.items():
             _start(name, exporter)
+        if self._known_names is not None and self.engine.table.names is not None:
+            restored = self._known_names.restore(self.engine.table.names, time.time_ns())
+            log.debug("%d names of addresses are known from before", restored)
 
     def _listen(self) -> None:
         service = self.config.service
@@ -368,7 +395,7 @@ class Service:
 
     def run(self) -> int:
         status = EXIT_OK
-        self._turned_s = time.monotonic()
+        self._turned_s = self._named_s = time.monotonic()
         if not self._files:
             threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
         try:
@@ -377,6 +404,7 @@ class Service:
             log.error("%s", error)
             status = exit_status(error)
         self._ended.set()
+        self._keep_names(at_end=True)
         self.engine.finish()
         self._source.close()
         self._flush_spans()
@@ -401,14 +429,15 @@ class Service:
     def _tick(self, now_ns: int) -> None:
         now_s = time.monotonic()
         self._turned_s = now_s
-        packet_ns = now_ns if self._files else now_ns - LAG_NS
-        if not self._files and packet_ns - self._ticked_ns >= LAG_NS:
-            self._ticked_ns = packet_ns
-            self.engine.tick(packet_ns)
+        if not self._files:
+            self.engine.turn(now_ns - LAG_NS)
         if now_s - self._flushed_s >= self._flush_s:
             self._flush_spans()
         if not self._files:
             self._export_metrics(force=False)
+        if now_s - self._named_s >= NAMES_S:
+            self._named_s = now_s
+            self._keep_names(at_end=False)
         if self._page_wanted.is_set():
             self._page_wanted.clear()
             self._page = exposition(self.accounts.metrics(self._source.stats()))
@@ -416,6 +445,22 @@ class Service:
         if self._reload:
             self._reload = False
             self._do_reload()
+
+    def _keep_names(self, *, at_end: bool) -> None:
+        """Write down what addresses are called, on a thread of its own while packets come."""
+        names = self.engine.table.names
+        if self._known_names is None or names is None:
+            return
+        if self._naming is not None and self._naming.is_alive():
+            if not at_end:
+                return  # the disk is slow
+            self._naming.join(self.config.service.shutdown_timeout)
+        content = self._known_names.text(names, self.engine.table.names_in_use(), self.engine.now_ns, int(time.time()))
+        if at_end:
+            self._known_names.write(content)
+            return
+        self._naming = threading.Thread(target=self._known_names.write, args=(content,), name="names", daemon=True)
+        self._naming.start()
 
     def _flush_spans(self) -> None:
         # A batch that was full counts as well: the next one has its whole time.
@@ -448,6 +493,14 @@ class Service:
 
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
+        if now_ns is None:
+            now_ns = (self.engine.latest_ns() if self._files else 0) or time.time_ns()
+        if self._files or self._steps != self.engine.clock.steps:
+            self._steps = self.engine.clock.steps
+            self.accounts.start_ns = min(self.accounts.start_ns, now_ns)
+            self.telemetry.metrics.begin_by(now_ns)
+            if self.engine.layer4 is not None:
+                self.engine.layer4.begin_by(now_ns)
         metrics = self.telemetry.metrics.durations()
         if self.layer4 is not None:
             metrics += self.layer4.metrics()
@@ -455,8 +508,6 @@ class Service:
             metrics += self.accounts.metrics(self._source.stats())
         else:
             metrics.append(self.telemetry.metrics.roundtrips(self.accounts.start_ns))
-        if now_ns is None:
-            now_ns = self.engine.now_ns if self._files and self.engine.now_ns else time.time_ns()
         return Snapshot(time_ns=now_ns, resource=self.resource, metrics=tuple(metrics))
 
     def _export_metrics(self, *, force: bool) -> None:
@@ -617,6 +668,14 @@ def _storage(settings: ExporterSettings) -> str:
 def _routes(config: Config) -> RouteTable:
     http = config.receivers.pcap.http
     return RouteTable(http.routes, http.route_patterns == "heuristic")
+
+
+def _known_names(config: Config) -> KnownNames | None:
+    """Where names outlive a restart: in the first `storage` that an exporter has."""
+    for settings in _used(config).values():
+        if not isinstance(settings, DebugSettings) and settings.sending_queue.storage:
+            return KnownNames(settings.sending_queue.storage)
+    return None
 
 
 def _used(config: Config) -> dict[str, ExporterSettings]:

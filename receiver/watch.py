@@ -84,18 +84,14 @@ def _look(
 ) -> int:
     """Capture and show until the end; returns the exit status."""
     status = EXIT_OK
-    ticked_ns = 0
 
     def on_batch(packets: bytes, meta: bytes, link_type: int, interface: int) -> None:
         engine.process_batch(packets, meta, link_type, interface)
         view.show(engine, source.stats)
 
     def on_tick(now_ns: int) -> None:
-        nonlocal ticked_ns
-        packet_ns = now_ns - LAG_NS
-        if not from_file and packet_ns - ticked_ns >= LAG_NS:
-            ticked_ns = packet_ns
-            engine.tick(packet_ns)
+        if not from_file:
+            engine.turn(now_ns - LAG_NS)
         view.turn(engine, source.stats)
 
     failure = ""

@@ -38,6 +38,7 @@ ROOMS = {
     "receiver.self_metrics": "service",
     "receiver.resource": "service",
     "receiver.interface": "service",
+    "receiver.known_names": "service",
     "receiver.health": "service",
     "receiver.logs": "service",
     "receiver.watch": "service",

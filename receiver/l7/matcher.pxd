@@ -29,6 +29,11 @@ cdef class Pairing:
     cdef readonly long long refused
     cdef readonly long long repeated
     cdef readonly long long open
+    cdef readonly Py_ssize_t steps
+    cdef long long shift_ns
+    cdef long long before_ns
+    cdef long long stepped_ns
+    cpdef int set_clock(self, Py_ssize_t steps, long long shift_ns, long long before_ns, long long stepped_ns) except -1
 
 @cython.final
 cdef class Keyed:
@@ -75,6 +80,7 @@ cdef class Matcher:
     cdef int _complete(self, Message request, Message response) except -1
     cdef int _unanswered(self, Message request, Message response, int outcome, long long ts_ns) except -1
     cdef int _emit(self, Message request, Message response, int outcome, long long end_ns) except -1
+    cdef int _emit_stepped(self, Roundtrip roundtrip) except -1
     cdef int _release(self) except -1
     cdef int _void(self) except -1
     cdef bint busy(self) except -1

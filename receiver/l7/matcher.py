@@ -77,6 +77,21 @@ class Pairing:
         self.refused = 0
         self.repeated = 0
         self.open = 0
+        self.steps = 0
+        self.shift_ns = 0
+        self.before_ns = 0
+        self.stepped_ns = 0
+
+    def set_clock(
+        self, steps: cython.Py_ssize_t, shift_ns: cython.longlong, before_ns: cython.longlong, stepped_ns: cython.longlong
+    ) -> cython.int:
+        """The packets' clock was set `steps` times, last when it was `stepped_ns` in the steady time of messages: since then it is
+        ahead of that by `shift_ns`, before by `before_ns`."""
+        self.steps = steps
+        self.shift_ns = shift_ns
+        self.before_ns = before_ns
+        self.stepped_ns = stepped_ns
+        return 0
 
 
 @cython.no_gc
@@ -463,8 +478,28 @@ class Matcher:
         roundtrip.request = request
         roundtrip.response = response
         roundtrip.outcome = outcome
-        roundtrip.end_ns = end_ns
+        # Small steps of the clock, and rings of interfaces that are read in turn, may put the end before the beginning.
+        roundtrip.end_ns = end_ns if end_ns > request.first_ns else request.first_ns
+        if self.pairing.steps:
+            return self._emit_stepped(roundtrip)
         return self.pairing.sink.roundtrip(roundtrip)
+
+    def _emit_stepped(self, roundtrip: Roundtrip) -> cython.int:
+        """Tell it at the time that the packets' clock had when it began; all else of it as much later as it was."""
+        pairing: Pairing = self.pairing
+        request: Message = roundtrip.request
+        response: Message | None = roundtrip.response
+        shift_ns: cython.longlong = pairing.shift_ns if request.first_ns >= pairing.stepped_ns else pairing.before_ns
+        roundtrip.end_ns += shift_ns
+        request.first_ns += shift_ns
+        request.last_ns += shift_ns
+        if response is not None:
+            response.first_ns += shift_ns
+            response.last_ns += shift_ns
+        pairing.sink.roundtrip(roundtrip)
+        request.first_ns -= shift_ns  # its place may still wait here
+        request.last_ns -= shift_ns
+        return 0
 
     def _release(self) -> cython.int:
         """The order has proved right: what was held is true, and what follows is certain."""

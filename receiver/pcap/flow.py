@@ -627,6 +627,23 @@ class FlowTable:
         known.encoded = None
         return known
 
+    def names_in_use(self) -> dict[bytes, str]:
+        """The servers of open flows that have a name: packed address -> name."""
+        found: dict[bytes, str] = {}
+        for each in (self.starting, self.datagrams, self.answered, self.young, self.old, self.done):
+            queue: Queue = each
+            flow: Flow | None = queue.first
+            while flow is not None:
+                name: str | None = None
+                if flow.tally is not None:
+                    name = flow.tally.name
+                elif flow.known is not None and flow.known.server_name is not flow.known.server_address:
+                    name = flow.known.server_name
+                if name is not None:
+                    found[flow.server().packed] = name
+                flow = flow.after
+        return found
+
     def clear(self) -> None:
         """Forget every flow. A table that is dropped with flows in it keeps them for ever: nothing here is known to the garbage
         collector."""

@@ -171,6 +171,7 @@ cdef class Layer4:
     cdef int mss
     cdef bint sacks
     cdef bint doubled
+    cdef public long long shift_ns
     cdef Tally begin(self, bytes client, bytes server, int server_port, bint is_tcp, int vantage, str name, bint certain, long long ts_ns)
     cdef int swap(self, Tally tally, bytes client, bytes server, int server_port, int vantage, str name, long long ts_ns) except -1
     cdef int _settle(self, Tally tally) except -1

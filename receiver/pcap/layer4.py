@@ -287,7 +287,8 @@ class Layer4:
     """All figures.
 
     `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: config.Layer4Label. Beyond `series_max` combinations all is
-    counted in one. `vmrange`: count in these buckets as well, by bisect_left.
+    counted in one. `vmrange`: count in these buckets as well, by bisect_left. `shift_ns`: how far the packets' clock is ahead of the
+    times that are given here; series begin by that clock.
     """
 
     def __init__(
@@ -333,6 +334,7 @@ class Layer4:
         self.mss = 0
         self.sacks = False
         self.doubled = False
+        self.shift_ns = 0
 
     # -- flows -------------------------------------------------------------------------------------------------------
 
@@ -428,9 +430,9 @@ class Layer4:
         tally.peer = tally.shared
         tally.shared = None
         if tally.endpoints is not None and (self.by_server_name or self.by_alpn):
-            tally.peer = self._home(tally, tally.seen == 3, own.start_ns)
+            tally.peer = self._home(tally, tally.seen == 3, tally.first_ns)
         if tally.seen == 3:
-            self._answered(tally, own.start_ns)
+            self._answered(tally, tally.first_ns)
         return self._absorb(tally.peer, own, False)
 
     def _absorb(self, peer: Peer, own: Peer, mirrored: cython.bint) -> cython.int:
@@ -944,7 +946,7 @@ class Layer4:
         return 0
 
     def _make(self, start_ns: cython.longlong) -> Peer:
-        peer: Peer = Peer(start_ns, len(self.limits))
+        peer: Peer = Peer(start_ns + self.shift_ns, len(self.limits))
         if self.vmrange:
             peer.ranges = [{} for _ in self.widths]
         return peer
@@ -1085,6 +1087,13 @@ class Layer4:
             if address[i]:
                 return 0
         return 2 if address[15] == 1 else 3
+
+    def begin_by(self, now_ns: int) -> None:
+        """The clock was set, and says `now_ns`: nothing began to count later than that."""
+        for entry in self.everything():
+            peer: Peer = entry
+            if peer.start_ns > now_ns:
+                peer.start_ns = now_ns
 
     def everything(self) -> list[Peer]:
         """All rows, the one beyond the cap last."""

@@ -11,8 +11,8 @@ What is held waits a little (GRACE_*) when the missing bytes are known to have p
 sent again, and never takes more than the limits. Then the hole is declared: the consumer is told how many bytes will not come,
 and goes on after them. All by packet time; sequence arithmetic is modular; what a short snaplen cut off is a hole of known size.
 
-Bytes that come twice count once: the first copy wins, whatever a later one says, also while it is held. The times that the consumer
-is told do not go back in a direction: bytes that waited for others came, for whoever reads in order, with those.
+Bytes that come twice count once: the first copy wins, whatever a later one says, also while it is held. Bytes that waited for
+others came, for whoever reads in order, with those: never before them. What did not wait has its own time.
 
 Which direction a connection starts at, and where:
 
@@ -195,6 +195,7 @@ class Stream:
             wire_length += offset
             if start > seg.end:
                 start = seg.end
+        self.told_ns = seg.ts_ns
         return self._deliver(buf, start, seg.end, wire_length, flags & FIN != 0, seg.ts_ns, consumer)
 
     def _probe(self, seg: Segment) -> cython.int:
@@ -270,7 +271,7 @@ class Stream:
         return 0
 
     def _in_order(self, ts_ns: cython.longlong) -> cython.longlong:
-        """Not before the bytes before it came, unless the clock was set back by more than anything waits."""
+        """Of what waited: not before the bytes before it came, unless the clock was set back by more than anything waits."""
         if ts_ns < self.told_ns and self.told_ns - ts_ns < PATIENCE_NS:
             return self.told_ns
         self.told_ns = ts_ns

@@ -318,6 +318,15 @@ class Metrics:
             routes.overflowed += self.routes.overflowed
         self.routes = routes
 
+    def begin_by(self, now_ns: int) -> None:
+        """The clock was set, and says `now_ns`: nothing began to count later than that."""
+        for each in dict.fromkeys(self.forms):
+            form: Form = each
+            for entry in (*form.series.values(), *form.owners.values(), form.overflow):
+                series: Series | None = entry
+                if series is not None and series.start_ns > now_ns:
+                    series.start_ns = now_ns
+
     def durations(self) -> list[Metric]:
         """The duration metrics that have a series, one Metric for each name."""
         points: dict[str, list[HistogramPoint]] = {}

@@ -378,6 +378,7 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.capture.fragments", "{fragment}", "IP fragments of TCP and UDP, by what became of them.", "state"),
         _sum("pcap_receiver.capture.dropped", "{packet}", "Packets lost before they were read, by reason.", "reason"),
         _sum("pcap_receiver.capture.bytes", "By", "Captured bytes."),
+        _sum("pcap_receiver.capture.clock_steps", "{event}", "Times that the clock which stamps packets was set."),
         _gauge("pcap_receiver.flows.open", "{flow}", "Flows in the table."),
         _sum("pcap_receiver.flows.opened", "{flow}", "Flows that were opened."),
         _sum("pcap_receiver.flows.ended", "{flow}", "Flows forgotten, by reason.", "reason"),
@@ -388,7 +389,7 @@ SELF: dict[str, MetricDef] = {
         _sum(
             "pcap_receiver.stream.bytes_missing",
             "By",
-            "Bytes that no decoder saw: delivered, not captured (unseen), never acknowledged, or cut off by the snaplen or a lost fragment.",
+            "Bytes that no decoder saw: delivered, not captured (unseen), never acknowledged, or cut off by snaplen or a lost fragment.",
             "reason",
         ),
         _sum("pcap_receiver.stream.segments", "{segment}", "Segments with bytes that were not simply the next, by kind.", "kind"),

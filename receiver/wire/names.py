@@ -137,6 +137,19 @@ class Names:
         except ValueError:
             return None
 
+    def given(self, address: bytes) -> str | None:
+        """The name that the user's map or /etc/hosts gives."""
+        return self._static.get(address)
+
+    def told(self, now_ns: int) -> list[tuple[bytes, str, int]]:
+        """What answers told and is true still: address, name, until when; the oldest address first."""
+        found: list[tuple[bytes, str, int]] = []
+        for address, entry in self._learnt.items():
+            known: Named = entry
+            if known.expires_ns > now_ns:
+                found.append((address, known.name, known.expires_ns))
+        return found
+
     def size(self) -> cython.Py_ssize_t:
         """Learnt names in the table; those that expired count until they are asked for or pushed out."""
         return len(self._learnt)
