@@ -132,7 +132,7 @@ CARRIES: dict[type[Exporter], tuple[str, ...]] = {
 
 
 class Exclude(Section, frozen=True):
-    """What is not looked at. The exporters' own endpoints are always excluded and not listed here."""
+    """What is not looked at. Our own connections never are, and need not be listed here."""
 
     ports: tuple[PortRange, ...] = ()  # a mesh proxy's, so that one call is one span: 15000-15090
     addresses: tuple[str, ...] = ()  # addresses or networks, `10.0.0.0/8`

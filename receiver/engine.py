@@ -230,7 +230,7 @@ class Engine:
         if flow is None:
             if seg.flags & RST:
                 return DECODED  # of a flow that nobody saw: it tells nothing
-            flow = table.open_flow(seg)
+            flow = table.open_flow(seg, buf)
         if flow.turn_direction != table.direction:
             flow.turn_direction = table.direction
             flow.turn += 1
@@ -240,7 +240,7 @@ class Engine:
             # The same ports again: another connection.
             self._over(flow, OUTCOME_CLOSED, seg.ts_ns)
             table.remove(flow)
-            flow = table.open_flow(seg)
+            flow = table.open_flow(seg, buf)
         direction: cython.int = table.direction
         flow.last_ns = seg.ts_ns
         if not seg.is_tcp:

@@ -11,7 +11,6 @@ import ipaddress
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from receiver.config import (
     OtlpGrpcExporter,
     PrometheusRemoteWriteExporter,
     Tunnels,
+    endpoint_hosts,
     split_endpoint,
 )
 from receiver.config import (
@@ -39,6 +39,7 @@ from receiver.config import (
 from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
+from receiver.export.own import OwnSockets
 from receiver.health import PageServer, health_page, metrics_page
 from receiver.known_names import KnownNames
 from receiver.l7 import registry
@@ -264,17 +265,17 @@ class _Both(Sink):
         return self._onlooker.roundtrip(roundtrip)
 
 
-def make_exporter(name: str, settings: ExporterSettings, resource: Resource) -> Exporter:
+def make_exporter(name: str, settings: ExporterSettings, resource: Resource, own: OwnSockets) -> Exporter:
     """Raises ConfigError for settings that cannot be."""
     try:
         if isinstance(settings, OtlpGrpcExporter):
             from receiver.otlp_out.client import OtlpExporter
 
-            return OtlpExporter(name, settings, resource, __version__)
+            return OtlpExporter(name, settings, resource, __version__, own)
         if isinstance(settings, PrometheusRemoteWriteExporter):
             from receiver.remote_write.client import RemoteWriteExporter
 
-            return RemoteWriteExporter(name, settings, __version__)
+            return RemoteWriteExporter(name, settings, __version__, own)
     except ValueError as error:
         key, _, problem = str(error).partition(": ")
         raise ConfigError((Fault(f"exporters.{name}.{key}", problem),)) from error
@@ -303,7 +304,8 @@ class Service:
         self.resource = _resource(config)
         self._traces: list[SpanExporter] = []
         self._metrics: list[tuple[Exporter, float]] = []
-        self.exporters = {name: make_exporter(name, item, self.resource) for name, item in _used(config).items()}
+        self._own = OwnSockets()
+        self.exporters = {name: make_exporter(name, item, self.resource, self._own) for name, item in _used(config).items()}
         self._assign()
         # Names and numbers of the rows are all that counting needs: the engine's own know what to decode.
         metrics = Metrics(
@@ -347,14 +349,20 @@ class Service:
         ]
 
     def _make_source(self) -> LiveSource | FileSource:
-        own = exporter_endpoints(self.config)
+        if self._files:
+            return make_source(self.config, on_progress=_progress())  # whatever is recorded there, it is not ours
+        self.engine.table.watched = self._own.watched
+        self.engine.table.is_own = self._own.is_own
+        for _, port in _own_pages(self.config):
+            self._own.expect(port)  # they may listen on every address
+        own = exporter_endpoints(self.config, self._own)
         self._exclude(own)
         return make_source(self.config, own, _progress())
 
     def _exclude(self, endpoints: set[tuple[str, int]]) -> None:
         """Take no notice of what goes to these, and still none of what went to the earlier ones."""
         for address, port in endpoints:
-            self.engine.table.excluded.setdefault(port, set()).add(ipaddress.ip_address(address).packed)
+            self._own.exclude(address, port)
 
     def open(self) -> None:
         """Open the capture, listen, give up capabilities, start threads - in this order: either may take one.
@@ -586,7 +594,7 @@ class Service:
                 for name, exporter in self.exporters.items()
                 if used.get(name) == old[name] and resource == self.resource
             }
-            fresh = {name: make_exporter(name, item, resource) for name, item in used.items() if name not in kept}
+            fresh = {name: make_exporter(name, item, resource, self._own) for name, item in used.items() if name not in kept}
             gone = {name: exporter for name, exporter in self.exporters.items() if name not in kept}
             # They begin when the ones before them have let go of the directory; what they are given meanwhile waits in memory.
             heirs = {name: fresh[name] for name in fresh if name in gone and _storage(used[name]) == _storage(old[name]) != ""}
@@ -605,7 +613,7 @@ class Service:
         changes = again.changes(self.config, loaded.config)
         self._flush_spans()
         if fresh:
-            self._exclude(exporter_endpoints(new))  # the kernel's filter stays as it is: these are ignored here
+            self._exclude(exporter_endpoints(new, self._own))  # the kernel's filter stays as it is: these are ignored here
         http = self.config.receivers.pcap.http
         self.config = new
         self.resource = resource
@@ -720,31 +728,38 @@ def _destinations(config: Config) -> Iterator[str]:
             yield f"{carried} to {', '.join(each)}"
 
 
-def exporter_endpoints(config: Config) -> set[tuple[str, int]]:
-    """Every address and port that an exporter talks to, and our own pages: what must not be captured."""
+def exporter_endpoints(config: Config, own: OwnSockets) -> set[tuple[str, int]]:
+    """Every address and port that an exporter talks to as far as they are known, and our own pages: the kernel need not copy what
+    goes there. A proxy is not among them, for the application may use it as well; our sockets to it are known as such."""
     from urllib.parse import urlsplit
 
     found: set[tuple[str, int]] = set()
     wanted: list[tuple[str, int]] = []
     for settings in _used(config).values():
+        if isinstance(settings, DebugSettings) or settings.proxy_url:
+            continue
         if isinstance(settings, OtlpGrpcExporter):
-            with contextlib.suppress(ValueError):
-                wanted.append(split_endpoint(settings.endpoint))
-        elif isinstance(settings, PrometheusRemoteWriteExporter):
+            wanted += endpoint_hosts(settings.endpoint)
+        else:
             parts = urlsplit(settings.endpoint)
             wanted.append((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
-    service = config.service
-    if "health_check" in service.extensions:
-        wanted.append(split_endpoint(config.extensions.health_check.endpoint))
-    if service.telemetry.metrics.level != "none":
-        wanted.append(split_endpoint(service.telemetry.metrics.endpoint))
-    for host, port in wanted:
+    for host, port in (*wanted, *_own_pages(config)):
         try:
-            for *_, address in socket.getaddrinfo(host or "localhost", port, type=socket.SOCK_STREAM):
+            for *_, address in own.resolve(host or "localhost", port):
                 found.add((str(address[0]).split("%")[0], port))
         except OSError as error:
-            log.warning("%s cannot be resolved now, its traffic is captured like any other: %s", host, error)
+            log.debug("%s cannot be resolved now: %s", host, error)
     return found
+
+
+def _own_pages(config: Config) -> list[tuple[str, int]]:
+    """Where we listen: host and port."""
+    pages = []
+    if "health_check" in config.service.extensions:
+        pages.append(split_endpoint(config.extensions.health_check.endpoint))
+    if config.service.telemetry.metrics.level != "none":
+        pages.append(split_endpoint(config.service.telemetry.metrics.endpoint))
+    return pages
 
 
 def _is_compiled() -> bool:

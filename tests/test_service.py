@@ -5,10 +5,21 @@ from __future__ import annotations
 import pytest
 
 from receiver import service as module
-from receiver.config import Batch, Config, Duration, OtlpGrpcExporter, PcapReceiver, Pipeline, Receivers, SendingQueue
+from receiver.config import (
+    Batch,
+    Config,
+    Duration,
+    OtlpGrpcExporter,
+    PcapReceiver,
+    Pipeline,
+    PrometheusRemoteWriteExporter,
+    Receivers,
+    SendingQueue,
+)
 from receiver.config import Service as ServiceSettings
 from receiver.export.debug import read_spans
-from receiver.service import Service
+from receiver.export.own import OwnSockets
+from receiver.service import Service, exporter_endpoints
 from tests.bench.generate import LINK_ETHERNET, Workload, batches, packets
 
 
@@ -75,3 +86,41 @@ def test_a_series_has_the_same_attributes_in_every_snapshot() -> None:
     assert len(first) > 40
     assert first == second
     assert all(before[1] is after[1] for before, after in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy", "known"),
+    [
+        ("10.0.0.7:4317", "", {("10.0.0.7", 4317)}),
+        ("dns:///10.0.0.7:4317", "", {("10.0.0.7", 4317)}),
+        ("ipv4:10.0.0.7:4317,10.0.0.8:4318", "", {("10.0.0.7", 4317), ("10.0.0.8", 4318)}),
+        ("ipv6:[fd00::7]:4317", "", {("fd00::7", 4317)}),
+        ("unix:///run/otel.sock", "", set()),
+        # The application may use the proxy as well; and nothing of ours goes to the endpoint itself.
+        ("10.0.0.7:4317", "http://10.0.0.9:3128", set()),
+        ("nowhere.invalid:4317", "", set()),
+    ],
+)
+def test_endpoints_whose_traffic_the_kernel_need_not_copy(endpoint: str, proxy: str, known: set[tuple[str, int]]) -> None:
+    exporters = {
+        "otlp_grpc": OtlpGrpcExporter(endpoint=endpoint, proxy_url=proxy),
+        "prometheus_remote_write": PrometheusRemoteWriteExporter(endpoint="http://10.0.0.5/w", proxy_url=proxy),
+    }
+    pipelines = {"metrics": Pipeline(exporters=tuple(exporters))}
+    config = Config(exporters=exporters, service=ServiceSettings(pipelines=pipelines))
+    pages = {(address, port) for address in ("127.0.0.1", "::1") for port in (13143, 8898)}
+    store = set() if proxy else {("10.0.0.5", 80)}
+    assert exporter_endpoints(config, OwnSockets()) - pages == known | store
+
+
+def test_what_is_recorded_is_not_taken_for_ours() -> None:
+    """A file may hold the traffic of a Collector at the address where ours is."""
+    exporter = OtlpGrpcExporter(endpoint="10.2.0.1:8080")
+    config = Config(
+        receivers=Receivers(pcap=PcapReceiver(interfaces=(), files=("x.pcap",))),
+        exporters={"otlp_grpc": exporter},
+        service=ServiceSettings(pipelines={"traces": Pipeline(exporters=("otlp_grpc",))}),
+    )
+    service = Service(config)
+    assert service.engine.table.is_own is None
+    assert not any(service.engine.table.watched)

@@ -36,6 +36,10 @@ TOO_LARGE = "too_large"
 SHUTDOWN = "shutdown"
 INTERNAL = "internal"
 
+# A trouble that lasts is said again now and then, one that becomes another soon, but not at every try.
+SAY_AGAIN_S = 300.0
+SAY_NEWS_S = 10.0
+
 # A server may name any delay, and without max_elapsed_time nothing else would end the wait.
 MAX_DELAY_S = 3600.0
 
@@ -122,6 +126,8 @@ class ExportQueue:
 
         # What has been said already: a state is logged when it begins and when it ends.
         self._trouble = 0  # 0 none, 1 retrying, 2 dropping; falls back to 0 only with a success
+        self._said_trouble = ""
+        self._said_trouble_s = 0.0
         self._said_full = self._said_rejected = self._said_spool = self._said_internal = False
 
     def start(self) -> None:
@@ -423,14 +429,14 @@ class ExportQueue:
     # Called without it, by the worker alone.
 
     def _note_trouble(self, level: int, outcome: Retry | Failed) -> None:
+        said = f"{outcome.reason} ({outcome.detail})" if outcome.detail else outcome.reason
+        now_s = time.monotonic()
         if level <= self._trouble:
-            return
-        self._trouble = level
-        what = "will retry" if level == 1 else "dropped and counted"
-        if outcome.detail:
-            logger.warning("%s: %s (%s): %s", self.name, outcome.reason, outcome.detail, what)
-        else:
-            logger.warning("%s: %s: %s", self.name, outcome.reason, what)
+            if now_s - self._said_trouble_s < (SAY_AGAIN_S if said == self._said_trouble else SAY_NEWS_S):
+                return
+        self._trouble = max(level, self._trouble)
+        self._said_trouble, self._said_trouble_s = said, now_s
+        logger.warning("%s: %s: %s", self.name, said, "will retry" if level == 1 else "dropped and counted")
 
     def _note_success(self, outcome: Sent) -> None:
         if self._trouble:

@@ -102,19 +102,21 @@ cdef class FlowTable:
     cdef Queue old
     cdef Queue done
     cdef Hosts hosts
-    cdef public dict excluded
+    cdef public bytearray watched
+    cdef public object is_own
     cdef public Names names
     cdef bytes server_ports
     cdef readonly int vantage
     cdef Flow find(self, Segment seg)
-    cdef Flow open_flow(self, Segment seg)
+    cdef Flow open_flow(self, Segment seg, bytes buf)
     cdef unsigned long long _end(self, long long high, long long low, int port)
     cdef Py_ssize_t _place(self, Flow flow) except -1
     cdef int _chain(self, Flow flow) except -1
     cdef int _unchain(self, Flow flow) except -1
     cdef int _spread(self) except -1
     cdef bint _serves(self, int port) except -1
-    cdef bint _is_excluded(self, Host host, int port) except -1
+    cdef bint _is_watched(self, int port) except -1
+    cdef bint _is_own(self, Flow flow, bytes payload) except -1
     cdef int _vantage(self, Host client, Host server) except -1
     cdef str _name(self, Host server, long long now_ns)
     cdef int retell(self, Flow flow) except -1

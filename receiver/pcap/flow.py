@@ -8,7 +8,7 @@ tells better. Time is the packets' own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cython
 
@@ -47,6 +47,9 @@ PORTS = 65536
 # Chains of flows, a power of two; there are twice to four times as many as flows: to look at one that is not it costs more than the
 # room.
 SLOTS_MIN = 256
+
+IsOwn = Callable[[bytes, int, bytes, int, bool, int, bytes], bool]
+"""Client's packed address and port, the server's, whether it is TCP, when it begins, in ns, and its first payload."""
 
 
 @cython.no_gc
@@ -260,9 +263,9 @@ class FlowTable:
 
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
-    ports that servers are known to listen on. `names` knows servers' names. `excluded` has endpoints, packed addresses by port,
-    whose flows are ignored: what our own exporters talk to, else a capture that sees them feeds itself. `layer4` counts, None
-    where nobody asked for it.
+    ports that servers are known to listen on. `names` knows servers' names. `is_own` tells of a flow that has a port of `watched`
+    (a bit each) whether it is this process' own, and ignored: a capture that sees its exporters feeds itself. `layer4` counts,
+    None where nobody asked for it.
     """
 
     def __init__(
@@ -299,7 +302,8 @@ class FlowTable:
         self.old = Queue()
         self.done = Queue()
         self.hosts = Hosts(local)
-        self.excluded: dict[int, set[bytes]] = {}
+        self.watched = bytearray(PORTS // 8)
+        self.is_own: IsOwn | None = None
         self.names: Names | None = None
         bits = bytearray(PORTS // 8)  # a set would be asked with a Python integer, twice a flow
         for port in server_ports:
@@ -369,8 +373,8 @@ class FlowTable:
                 flow = following
         return 0
 
-    def open_flow(self, seg: Segment) -> Flow:
-        """A new flow for `seg`, which has none; `direction` is the packet's."""
+    def open_flow(self, seg: Segment, buf: bytes) -> Flow:
+        """A new flow for `seg`, which has none; `direction` is the packet's. `buf` is the batch that it lies in."""
         if self.open >= self.flow_max:
             self._evict()
         if 2 * self.open > self.mask:
@@ -411,8 +415,8 @@ class FlowTable:
         flow.last_ns = seg.ts_ns
         flow.queued_ns = seg.ts_ns
         self._chain(flow)
-        if self.excluded:
-            flow.ignored = self._is_excluded(flow.client(), flow.client_port) or self._is_excluded(flow.server(), flow.server_port)
+        if self._is_watched(flow.client_port) or self._is_watched(flow.server_port):
+            flow.ignored = self._is_own(flow, buf[seg.start : seg.end])
         if self.layer4 is not None and not flow.ignored:
             client: Host = flow.client()
             server: Host = flow.server()
@@ -441,9 +445,18 @@ class FlowTable:
         """Whether servers are known to listen there."""
         return self.server_ports[port >> 3] >> (port & 7) & 1 != 0
 
-    def _is_excluded(self, host: Host, port: cython.int) -> cython.bint:
-        addresses: set[bytes] | None = self.excluded.get(port)
-        return addresses is not None and host.packed in addresses
+    def _is_watched(self, port: cython.int) -> cython.bint:
+        return self.watched[port >> 3] >> (port & 7) & 1 != 0
+
+    def _is_own(self, flow: Flow, payload: bytes) -> cython.bint:
+        if self.is_own is None:
+            return False
+        client: Host = flow.client()
+        server: Host = flow.server()
+        own: cython.bint = self.is_own(
+            client.packed, flow.client_port, server.packed, flow.server_port, flow.is_tcp, flow.last_ns, payload
+        )
+        return own
 
     def _vantage(self, client: Host, server: Host) -> cython.int:
         if server.local:

@@ -287,8 +287,8 @@ class Layer4:
     """All figures.
 
     `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: config.Layer4Label. Beyond `series_max` combinations all is
-    counted in one. `vmrange`: count in these buckets as well, by bisect_left. `shift_ns`: how far the packets' clock is ahead of the
-    times that are given here; series begin by that clock.
+    counted in one. `vmrange`: count in these buckets as well, by bisect_left. `shift_ns`: how far the packets' clock is ahead of
+    the times that are given here; series begin by that clock.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ Room: remote_write. Sources: Prometheus Remote Write 1.0 and 2.0 (rc.4), "Protoc
 from __future__ import annotations
 
 import math
+import re
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,15 +15,18 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 import snappy
-from requests.utils import check_header_validity, get_environ_proxies
+from requests.utils import check_header_validity
 from urllib3.util import Timeout
 
 from receiver.config import PrometheusRemoteWriteExporter as Config
 from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
+from receiver.export.own import OwnSockets
 from receiver.export.queue import ExportQueue, QueueStats
 from receiver.export.tls import check_files
+from receiver.remote_write.connection import OwnAdapter
 from receiver.remote_write.encode import WriteRequests
+from receiver.remote_write.trouble import explain
 from receiver.telemetry.snapshot import Snapshot
 
 V2 = "io.prometheus.write.v2.Request"
@@ -45,13 +49,16 @@ class RemoteWriteStats(msgspec.Struct, frozen=True):
 class RemoteWriteExporter:
     """One named exporter. A store that is down raises nothing and blocks nobody: see `stats`."""
 
-    def __init__(self, name: str, config: Config, version: str) -> None:
-        """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing but the files that `tls` names.
+    def __init__(self, name: str, config: Config, version: str, own: OwnSockets | None = None) -> None:
+        """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing but the files that `tls` names. `own` is
+        told which sockets are ours.
 
         Raises ValueError, beginning with the key's path below the exporter, for settings that cannot be.
         """
         self.name = name
         self._url = _check_endpoint(config.endpoint)
+        self._where = _host_and_port(config.endpoint)
+        self._proxy = _host_and_port(config.proxy_url)
         self._v2 = config.protobuf_message == V2
         if config.histograms == "native" and not self._v2:
             raise ValueError(f"histograms: native needs protobuf_message: {V2}")
@@ -64,8 +71,9 @@ class RemoteWriteExporter:
         max_size = int(config.sending_queue.batch.max_size)
         if max_size < MIN_REQUEST_SIZE:
             raise ValueError(f"sending_queue.batch.max_size: got {max_size}, takes {MIN_REQUEST_SIZE} or more")
-        self._secrets = secrets_of((*config.headers.values(), urlsplit(self._url).password or ""))
-        self._session = _session(config, version, self._v2)
+        passwords = (urlsplit(url).password or "" for url in (self._url, config.proxy_url))
+        self._secrets = secrets_of((*config.headers.values(), *passwords))
+        self._session = _session(config, version, self._v2, own or OwnSockets())
         self._requests = WriteRequests(
             max_size=max_size,
             version=2 if self._v2 else 1,
@@ -125,21 +133,25 @@ class RemoteWriteExporter:
                 self._url, data=payload, timeout=timeout, allow_redirects=False, stream=True
             ) as answer:
                 return self._outcome(answer)
-        except requests.Timeout:
-            return Retry("timeout")
-        except requests.exceptions.SSLError:
-            return Retry("tls")
-        except requests.RequestException:
-            # Its text holds the URL, which may hold a secret.
-            return Retry("connection_error")
+        except requests.Timeout as error:
+            return Retry("timeout", detail=explain(error, self._where, self._proxy))
+        except requests.exceptions.SSLError as error:
+            return Retry("tls", detail=explain(error, self._where, self._proxy))
+        except requests.RequestException as error:
+            return Retry("connection_error", detail=explain(error, self._where, self._proxy))
 
     def _outcome(self, answer: requests.Response) -> Outcome:
         status = answer.status_code
         if 200 <= status < 300:
+            _body(answer)  # a connection is used again once its answer is read
             if self._v2 and not any(header in answer.headers for header in _WRITTEN):
                 return Failed("not_written", "no X-Prometheus-Remote-Write-*-Written in the answer: it speaks 1.0")
             return Sent()
         detail = clean(_body(answer), self._secrets)
+        if status == 400 and re.search("http request to an https server|http request was sent to https", detail, re.IGNORECASE):
+            detail = f"{self._where} speaks TLS: set an endpoint of https://"
+        if status == 407 and self._proxy:
+            detail = f"the proxy {self._proxy} wants credentials: http://USER:PASSWORD@{self._proxy}"
         if status == 429 or status >= 500:
             return Retry(str(status), read_retry_after(answer.headers.get("Retry-After", ""), time.time()), detail)
         return Failed(str(status), detail)
@@ -178,7 +190,14 @@ def _check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _session(config: Config, version: str, v2: bool) -> requests.Session:
+def _host_and_port(url: str) -> str:
+    """What may be said of a URL: it may have a password, and its path may be one."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def _session(config: Config, version: str, v2: bool, own: OwnSockets) -> requests.Session:
     tls = config.tls
     check_files(tls)
     if tls.server_name_override:
@@ -186,10 +205,12 @@ def _session(config: Config, version: str, v2: bool) -> requests.Session:
             "tls.server_name_override: not for remote write: name the host in endpoint as its certificate does"
         )
     session = requests.Session()
-    # The environment's proxy is honoured, as a Collector does; a .netrc is not: it would add credentials nobody
-    # configured.
+    # What the environment says is in the configuration by now; a .netrc would add credentials nobody configured.
     session.trust_env = False
-    session.proxies = get_environ_proxies(config.endpoint)
+    if config.proxy_url:
+        session.proxies = {"http": config.proxy_url, "https": config.proxy_url}
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, OwnAdapter(own))
     session.verify = False if tls.insecure_skip_verify else (tls.ca_file or True)
     if tls.cert_file:
         session.cert = (tls.cert_file, tls.key_file)

@@ -9,7 +9,7 @@ import pytest
 
 from receiver.config import Duration, RetryOnFailure, SendingQueue, Size
 from receiver.export.outcome import Failed, Retry, Sent
-from receiver.export.queue import ExportQueue, QueueStats
+from receiver.export.queue import SAY_AGAIN_S, SAY_NEWS_S, ExportQueue, QueueStats
 
 FAST = RetryOnFailure(initial_interval=Duration(0.005), max_interval=Duration(0.02))
 
@@ -379,3 +379,25 @@ def test_full_queue_is_logged_once_until_there_is_room(caplog):
 def test_settings_that_cannot_be_name_their_key(queue, retry, key):
     with pytest.raises(ValueError, match=f"^{key}:"):
         ExportQueue("x", Backend(), 5.0, queue, retry)
+
+
+def test_trouble_that_lasts_is_said_now_and_then_and_another_one_soon(caplog, monkeypatch):
+    now_s = 1000.0
+    monkeypatch.setattr("receiver.export.queue.time.monotonic", lambda: now_s)
+    queue = make(Backend())
+    tls, refused = Retry("UNAVAILABLE", detail="no TLS"), Retry("UNAVAILABLE", detail="refused")
+
+    def said(outcome, after_s):
+        nonlocal now_s
+        now_s += after_s
+        before = len(caplog.records)
+        queue._note_trouble(1, outcome)
+        return [r.getMessage() for r in caplog.records[before:]]
+
+    line = "otlp_grpc/x traces: UNAVAILABLE (no TLS): will retry"
+    assert said(tls, 0) == [line]
+    assert [said(tls, 1) for _ in range(60)] == [[]] * 60
+    assert said(tls, SAY_AGAIN_S) == [line]
+    assert said(refused, SAY_NEWS_S / 2) == []
+    assert said(refused, SAY_NEWS_S / 2) == ["otlp_grpc/x traces: UNAVAILABLE (refused): will retry"]
+    assert said(tls, 1) == []

@@ -50,6 +50,8 @@ PACKAGES = {
     "redis-benchmark": "Debian package redis-tools",
     "setpriv": "Debian package util-linux",
     "systemd-analyze": "Debian package systemd",
+    "ss": "Debian package iproute2",
+    "tinyproxy": "Debian package tinyproxy-bin",
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",
@@ -356,7 +358,7 @@ service:
         arguments = ["--config", str(folder / "config.yaml")]
         for setting in settings:
             arguments += ["--set", setting]
-        super().__init__(receiver_command(*arguments), namespace, folder, RECEIVER_ENV)
+        super().__init__(receiver_command(*arguments), namespace, folder, dict(RECEIVER_ENV))
         self.config = folder / "config.yaml"
         self.config.write_text(self.CONFIG)
         self.reloaded = False
@@ -447,8 +449,10 @@ class Site(Lab):
         self._start(collector, "http://127.0.0.1:13133/")
         return collector
 
-    def victoria_metrics(self) -> VictoriaMetrics:
-        store = VictoriaMetrics(self.backend, self.folder / "victoria-metrics")
+    def victoria_metrics(self, namespace: Namespace | None = None) -> VictoriaMetrics:
+        """In `backend`, or a second one elsewhere."""
+        folder = self.folder / ("victoria-metrics" if namespace is None else f"victoria-metrics-{namespace.name}")
+        store = VictoriaMetrics(namespace or self.backend, folder)
         self._start(store, "http://127.0.0.1:8428/health")
         return store
 
@@ -458,10 +462,11 @@ class Site(Lab):
         self._start(prometheus, "http://127.0.0.1:9090/-/ready")
         return prometheus
 
-    def receiver(self, *settings: str) -> Receiver:
-        """A receiver that captures by now."""
+    def receiver(self, *settings: str, env: dict[str, str] | None = None) -> Receiver:
+        """A receiver that captures by now; `env` is added to its environment."""
         (self.folder / "receiver").mkdir()
         receiver = Receiver(self.application, self.folder / "receiver", *settings)
+        receiver.env |= env or {}
         self._start(receiver, Receiver.HEALTH)
         return receiver
 

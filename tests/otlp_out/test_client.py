@@ -1,6 +1,7 @@
 """The exporter against real gRPC servers on loopback; opentelemetry-proto reads what they got."""
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 import time
 from concurrent import futures
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 import pytest
@@ -24,9 +26,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from receiver.config import Batch, Duration, OtlpGrpcExporter, RetryOnFailure, SendingQueue, Size, Tls
+from receiver.export.own import OwnSockets, packed
 from receiver.export.protobuf import message
 from receiver.otlp_out.client import METRICS_METHOD, TRACES_METHOD, OtlpExporter, read_endpoint
 from receiver.telemetry.snapshot import Metric, NumberPoint, Resource, Snapshot
+from tests.export.deaf import DeafWay
 
 RESOURCE = Resource((("service.name", "shop"),), "pcap-receiver", "1.2.3", "https://opentelemetry.io/schemas/1.44.0")
 FAST = RetryOnFailure(initial_interval=Duration(0.01), max_interval=Duration(0.05))
@@ -467,3 +471,182 @@ def test_no_protobuf_library_is_loaded_on_the_way_out():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_connection_that_goes_silent_is_given_up_and_nothing_is_lost():
+    collector = Collector()
+    with serve(collector) as port:
+        way = DeafWay(port)
+        with way.serve() as way_port, exporter(way_port, timeout=Duration(0.3)) as out:
+            out.export_spans(blob("before"), 1)
+            wait_for(lambda: out.stats().spans.sent == 1)
+            way.silence()
+            for n in range(10):
+                out.export_spans(blob(str(n)), 1)
+                out.export_metrics(snapshot())
+            wait_for(lambda: out.stats().spans.queued == 0 and out.stats().metric_points.queued == 0)
+            assert out.stats().spans.sent == 11
+            assert out.stats().metric_points.sent == 30
+            assert out.stats().spans.send_failed == {} == out.stats().metric_points.send_failed
+        assert collector.spans == ["before", *map(str, range(10))]
+        assert collector.points == 30
+        assert way.connections >= 2
+
+
+def test_slow_answers_between_good_ones_keep_the_connection():
+    collector = Collector()
+    collector.answer = lambda signal, *_: time.sleep(0.6) if collector.calls % 2 else None
+    with serve(collector) as port:
+        way = DeafWay(port)
+        with way.serve() as way_port, exporter(way_port, timeout=Duration(0.3)) as out:
+            for n in range(3):
+                out.export_spans(blob(str(n)), 1)
+                wait_for(lambda n=n: out.stats().spans.sent == n + 1)
+            assert out.stats().spans.retries >= 2
+            assert way.connections == 1
+
+
+# Real handshakes between gRPC's own client and server; what is to be set is named in the line.
+@pytest.mark.parametrize(
+    ("server_tls", "client", "said"),
+    [
+        (False, {"ca_file": "cert.pem"}, "does not speak TLS: set tls.insecure: true"),
+        (True, {"insecure": True}, "closes the connection at once: where it speaks TLS set tls.insecure: false"),
+        (True, {}, "its certificate is of no known authority: set tls.ca_file"),
+        (True, {"ca_file": "cert.pem"}, "its certificate is for another name: set tls.server_name_override"),
+        (None, {"insecure": True}, "refuses the connection: nobody listens there"),
+    ],
+)
+def test_connection_that_cannot_be_made_is_one_line_that_says_what_to_set(certificate, caplog, server_tls, client, said):
+    credentials = None
+    if server_tls:
+        key, cert = (certificate / "key.pem").read_bytes(), (certificate / "cert.pem").read_bytes()
+        credentials = grpc.ssl_server_credentials([(key, cert)])
+    tls = Tls(**{key: str(certificate / value) if key == "ca_file" else value for key, value in client.items()})
+    with serve(Collector(), credentials=credentials) as port:
+        if server_tls is None:
+            port = free_port()
+        with exporter(port, tls=tls) as out:
+            out.export_spans(blob("a"), 1)
+            wait_for(lambda: out.stats().spans.retries >= 5)
+    lines = [r.getMessage() for r in caplog.records if "UNAVAILABLE" in r.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"otlp_grpc/x traces: UNAVAILABLE (127.0.0.1:{port} {said}")
+
+
+def test_what_listens_there_is_no_collector(caplog):
+    """HTTP/1 on the port: a Collector's 4318, say."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with exporter(server.server_port) as out:
+        out.export_spans(blob("a"), 1)
+        wait_for(lambda: out.stats().spans.retries >= 2)
+    server.shutdown()
+    server.server_close()
+    assert "answers, but does not speak gRPC: is that its port for OTLP over gRPC?" in caplog.text
+
+
+def test_handshake_that_takes_longer_than_a_second_succeeds():
+    collector = Collector()
+    with serve(collector) as port:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def slow():
+            inner, _ = listener.accept()
+            time.sleep(2)
+            outer = socket.create_connection(("127.0.0.1", port))
+            way = DeafWay(port)
+            threading.Thread(target=way._pump, args=(inner, outer, 1), daemon=True).start()
+            way._pump(outer, inner, 1)
+
+        threading.Thread(target=slow, daemon=True).start()
+        with exporter(listener.getsockname()[1], timeout=Duration(8)) as out:
+            out.export_spans(blob("a"), 1)
+            wait_for(lambda: out.stats().spans.sent == 1)
+            assert out.stats().spans.retries == 0
+        listener.close()
+    assert collector.spans == ["a"]
+
+
+@pytest.mark.parametrize("form", ["unix://{path}", "unix:{path}", "unix-abstract:{name}", "ipv4:127.0.0.1:{port}", "dns:///localhost:{port}"])
+def test_targets_of_grpc_are_taken_as_they_are(form, tmp_path):
+    collector = Collector()
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([collector])
+    names = {"path": str(tmp_path / "otel.sock"), "name": f"otel-{free_port()}", "port": str(free_port())}
+    endpoint = form.format(**names)
+    server.add_insecure_port(f"127.0.0.1:{names['port']}" if names["port"] in endpoint else endpoint)
+    server.start()
+    with exporter(0, endpoint=endpoint) as out:
+        out.export_spans(blob("a"), 1)
+        wait_for(lambda: out.stats().spans.sent == 1)
+    server.stop(0).wait()
+    assert collector.spans == ["a"]
+
+
+def test_grpc_itself_writes_nothing():
+    code = (
+        "from receiver.config import OtlpGrpcExporter, RetryOnFailure, Duration\n"
+        "from receiver.telemetry.snapshot import Resource\n"
+        "from receiver.otlp_out.client import OtlpExporter; import sys, time\n"
+        "fast = RetryOnFailure(initial_interval=Duration(0.05), max_interval=Duration(0.1))\n"
+        "config = OtlpGrpcExporter(endpoint=sys.argv[1], retry_on_failure=fast)\n"
+        "out = OtlpExporter('otlp_grpc', config, Resource((), '', '', ''), '1')\n"
+        "out.start(); out.export_spans(bytes((0x12, 0)), 1); time.sleep(1.5); assert out.stats().spans.retries > 1\n"
+    )
+    with serve(Collector()) as port:
+        command = [sys.executable, "-c", code, f"127.0.0.1:{port}"]
+        environment = {key: value for key, value in os.environ.items() if key != "GRPC_VERBOSITY"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | {"PYTHONPATH": "."})
+    assert [line for line in done.stderr.splitlines() if "does not speak TLS: set tls.insecure: true" not in line] == []
+
+
+def test_name_with_addresses_of_both_families_of_which_one_answers(monkeypatch):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo",
+        lambda host, *rest, **more: [*resolve("::1", *rest, **more), *resolve("127.0.0.1", *rest, **more)],
+    )  # fmt: skip
+    collector = Collector()
+    with serve(collector) as port, exporter(0, endpoint=f"both.test:{port}") as out:
+        out.export_spans(blob("a"), 1)
+        wait_for(lambda: out.stats().spans.sent == 1)
+        assert out.stats().spans.retries == 0
+
+
+def test_name_that_moves_is_followed_at_once_and_known_beforehand(monkeypatch):
+    addresses = ["127.0.0.1"]
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: resolve(addresses[0], *rest, **more))
+    monkeypatch.setattr("receiver.otlp_out.client.LOOK_UP_AGAIN_S", 0.0)
+    collector, own = Collector(), OwnSockets()
+    port = free_port()
+    settings = OtlpGrpcExporter(endpoint=f"collector.test:{port}", tls=Tls(insecure=True), retry_on_failure=FAST)
+    out = OtlpExporter("otlp_grpc/x", settings, RESOURCE, "1.2.3", own)
+    out.start()
+    with serve(collector, port):
+        out.export_spans(blob("a"), 1)
+        wait_for(lambda: out.stats().spans.sent == 1)
+    addresses[0] = "127.0.0.2"
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([collector])
+    server.add_insecure_port(f"127.0.0.2:{port}")
+    server.start()
+    out.export_spans(blob("b"), 1)
+    wait_for(lambda: out.stats().spans.sent == 2)
+    assert collector.spans == ["a", "b"]
+    for address in ("127.0.0.1", "127.0.0.2"):
+        assert own.is_own(packed("127.0.0.1"), 40000, packed(address), port, True, time.time_ns())
+    out.shutdown(1)
+    server.stop(0).wait()
+
+
+def test_name_that_cannot_be_resolved_is_said_and_asked_for_again(caplog, monkeypatch):
+    collector = Collector()
+    with serve(collector) as port, exporter(0, endpoint=f"collector.invalid:{port}") as out:
+        out.export_spans(blob("a"), 1)
+        wait_for(lambda: out.stats().spans.retries >= 2)
+        resolve = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more))
+        wait_for(lambda: out.stats().spans.sent == 1)
+    assert f"UNAVAILABLE (collector.invalid:{port} its name cannot be resolved): will retry" in caplog.text

@@ -89,3 +89,25 @@ def test_answer_that_passed_unseen_before_its_late_request_is_lost_and_no_closed
     wire.engine.finish()
     assert [one.outcome for one in collector.seen] == ["lost"]
     assert wire.engine.table.limits.bytes_missing == 129
+
+
+def test_flow_of_a_watched_port_is_asked_for_once_and_ignored_where_it_is_ours() -> None:
+    wire = Wire(engine(()))
+    table = wire.engine.table
+    asked: list[tuple[object, ...]] = []
+
+    def is_own(*flow: object) -> bool:
+        asked.append(flow)
+        return flow[1] == 40001
+
+    table.watched = bytearray(8192)
+    table.is_own = is_own
+    for port in (4317, 40002):
+        table.watched[port >> 3] |= 1 << (port & 7)
+    here, there = ("10.0.0.1", bytes((10, 0, 0, 1))), ("10.0.0.2", bytes((10, 0, 0, 2)))
+    for ident, (port, server) in enumerate(((40001, 4317), (40001, 4316), (40002, 80), (40003, 4317)), 1):
+        for turn in range(3):
+            wire.packet(packet("tcp", (here[0], port), (there[0], server), ident * 10 + turn), after_ms=1)
+    ports = ((40001, 4317), (40002, 80), (40003, 4317))
+    assert [flow[:5] for flow in asked] == [(here[1], port, there[1], server, True) for port, server in ports]
+    assert [flow.ignored for flow in table.flows()] == [True, False, False, False]

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,8 +15,11 @@ import pytest
 import snappy
 
 from receiver.config import Batch, Duration, PrometheusRemoteWriteExporter, RetryOnFailure, SendingQueue, Size, Tls
+from receiver.export.own import OwnSockets, packed
 from receiver.remote_write.client import RemoteWriteExporter, read_retry_after
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from tests.export.deaf import DeafWay
+from tests.export.http_proxy import HttpProxy
 
 RESOURCE = Resource((("service.name", "shop"), ("host.name", "h")), "pcap-receiver", "1.2.3", "")
 FAST = RetryOnFailure(initial_interval=Duration(0.01), max_interval=Duration(0.05))
@@ -309,7 +313,8 @@ def test_store_that_is_down_is_logged_once_without_secrets(caplog):
         out.shutdown(0.1)
         assert out.stats().metric_points.send_failed == {"shutdown": 5}
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("receiver.")]
-    assert ours[0] == "prometheus_remote_write/x metrics: connection_error: will retry"
+    trouble = f"connection_error (127.0.0.1:{port} refuses the connection: nobody listens there)"
+    assert ours[0] == f"prometheus_remote_write/x metrics: {trouble}: will retry"
     assert len(ours) == 2  # and the shutdown
     assert "hunter" not in "".join(ours)
 
@@ -391,3 +396,125 @@ def test_neither_grpc_nor_protobuf_is_loaded():
     code = f"import receiver.remote_write.client, sys; print([m for m in sys.modules if m.startswith({heavy})])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_connection_that_goes_silent_is_left_and_nothing_is_lost(store):
+    with store.serve() as port:
+        way = DeafWay(port)
+        with way.serve() as way_port, exporter(way_port, timeout=Duration(0.3)) as out:
+            out.export_metrics(snapshot(1))
+            wait_for(lambda: settled(out))
+            way.silence()
+            for n in range(2, 12):
+                out.export_metrics(snapshot(n))
+            wait_for(lambda: settled(out))
+            assert out.stats().metric_points.sent == 11
+            assert out.stats().metric_points.send_failed == {}
+        assert way.connections >= 2
+    assert store.values("requests_total") == [float(n) for n in range(1, 12)]
+
+
+def test_through_a_proxy_with_credentials_which_are_never_said(store, caplog):
+    caplog.set_level(logging.DEBUG, logger="receiver")
+    proxy = HttpProxy(credentials="user:hunt@er2")
+    with store.serve() as port, proxy.serve() as proxy_port:
+        with exporter(port, proxy_url=f"http://user:hunt%40er2@127.0.0.1:{proxy_port}") as out:
+            out.export_metrics(snapshot(7))
+            wait_for(lambda: settled(out))
+            assert out.stats().metric_points.sent == 1
+        with exporter(port, proxy_url=f"http://user:hunter3@127.0.0.1:{proxy_port}") as out:
+            out.export_metrics(snapshot(8))
+            wait_for(lambda: settled(out))
+            assert out.stats().metric_points.send_failed == {"407": 1}
+    assert proxy.heads[0].startswith(f"POST http://127.0.0.1:{port}/api/v1/write HTTP/1.1")
+    assert store.values("requests_total") == [7.0]
+    assert f"the proxy 127.0.0.1:{proxy_port} wants credentials: http://USER:PASSWORD@127.0.0.1:{proxy_port}" in caplog.text
+    assert "hunt" not in caplog.text
+
+
+def test_environment_is_not_asked(store, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with store.serve() as port, exporter(port) as out:
+        out.export_metrics(snapshot(7))
+        wait_for(lambda: settled(out))
+        assert out.stats().metric_points.sent == 1
+
+
+def test_sockets_are_known_as_ours_without_a_look(store):
+    own = OwnSockets()
+    with store.serve() as port:
+        config = PrometheusRemoteWriteExporter(endpoint=f"http://localhost:{port}/api/v1/write", retry_on_failure=FAST)
+        out = RemoteWriteExporter("prometheus_remote_write/x", config, "1.2.3", own)
+        out.start()
+        out.export_metrics(snapshot(7))
+        wait_for(lambda: settled(out))
+        (local,) = own._opened
+        here = packed("127.0.0.1")
+        assert own.is_own(here, local, here, port, True, time.time_ns())
+        assert not own.is_own(here, local ^ 1, here, port, True, time.time_ns())
+        out.shutdown(0)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-keyout", directory / "key.pem", "-out", directory / "cert.pem", "-subj", "/CN=vm.test",
+         "-addext", "subjectAltName=DNS:vm.test", "-addext", "basicConstraints=critical,CA:TRUE"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("server_tls", "endpoint", "tls", "said"),
+    [
+        (False, "https://127.0.0.1:{port}/w", {}, "tls (127.0.0.1:{port} does not speak TLS: set an endpoint of http://)"),
+        (True, "https://127.0.0.1:{port}/w", {},
+         "tls (127.0.0.1:{port} its certificate is of no known authority: set tls.ca_file)"),
+        (True, "https://127.0.0.1:{port}/w", {"ca_file": "cert.pem"},
+         "tls (127.0.0.1:{port} its certificate is for another name than the endpoint's)"),
+        (True, "http://127.0.0.1:{port}/w", {}, "connection_error (127.0.0.1:{port} closed the connection before it answered)"),
+        (False, "http://nowhere.invalid/w", {}, "connection_error (nowhere.invalid: its name cannot be resolved)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_reached_is_one_line_that_says_what_to_set(certificate, caplog, server_tls, endpoint, tls, said):
+    """Against OpenSSL itself, by Python's server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.handle_error = lambda *_: None
+    if server_tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    port = server.server_port
+    settings = Tls(**{key: str(certificate / value) for key, value in tls.items()})
+    with exporter(port, endpoint=endpoint.format(port=port), tls=settings) as out:
+        out.export_metrics(snapshot())
+        wait_for(lambda: out.stats().metric_points.retries >= 3)
+    server.shutdown()
+    server.server_close()
+    lines = [r.getMessage() for r in caplog.records if "will retry" in r.getMessage()]
+    assert lines == [f"prometheus_remote_write/x metrics: {said.format(port=port)}: will retry"]
+
+
+def test_plain_request_to_a_port_with_tls_of_a_go_program(store, caplog):
+    store.answers = [(400, {}, b"Client sent an HTTP request to an HTTPS server.\n")]  # net/http's words
+    with store.serve() as port, exporter(port) as out:
+        out.export_metrics(snapshot())
+        wait_for(lambda: settled(out))
+    assert f"400 (127.0.0.1:{port} speaks TLS: set an endpoint of https://)" in caplog.text
+
+
+def test_connection_is_kept_from_one_export_to_the_next(store):
+    store.answers = [(204, {}, b""), (200, {}, b"fine"), (503, {}, b"not now")]
+    with store.serve() as port:
+        way = DeafWay(port)
+        with way.serve() as way_port, exporter(way_port) as out:
+            for n in range(5):
+                out.export_metrics(snapshot(n))
+                wait_for(lambda: settled(out))
+            assert out.stats().metric_points.sent == 5
+            assert way.connections == 1
