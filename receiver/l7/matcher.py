@@ -234,6 +234,7 @@ class Matcher:
         begun: Message = self.open_request
         if begun is not None:
             self.open_request = None
+            begun.body = -1
             if not begun.expects_reply:
                 return self._unanswered(begun, None, OUTCOME_LOST, ts_ns)
         return 0
@@ -276,6 +277,7 @@ class Matcher:
             its: Message = self.answered
             self.open_response = None
             self.answered = None
+            older.body = -1
             self._complete(its, older)
         asked: Message = self._pop()
         if asked is None or asked.state == GONE:
@@ -398,6 +400,8 @@ class Matcher:
     def _merge(self, whole: Message, piece: Message) -> cython.int:
         whole.last_ns = piece.last_ns
         whole.size += piece.size
+        if whole.body != -1:
+            whole.body = -1 if piece.body < 0 else piece.body if whole.body < 0 else whole.body + piece.body
         if piece.protocol is not None:
             whole.protocol = piece.protocol
         if piece.operation is not None:
@@ -529,6 +533,8 @@ class Matcher:
             self.open_response = None
             self.answered = None
             self.pairing.unmatched += 1
+            if outcome == OUTCOME_LOST:
+                partial.body = -1
             self._unanswered(asked, partial, outcome, ts_ns)
         waiting: Message = self._pop()
         while waiting is not None:
@@ -549,6 +555,8 @@ class Matcher:
         if whole is None:
             return False
         whole.size += size
+        if whole.body >= 0:
+            whole.body += size
         if seen_ns > whole.last_ns:
             whole.last_ns = seen_ns
         return True

@@ -34,6 +34,8 @@ TLS_ALPN = "pcap_receiver.tls.client.alpn"
 URL_PATH = "url.path"
 URL_QUERY = "url.query"
 URL_FULL = "url.full"
+REQUEST_BODY = "http.request.body.size"
+RESPONSE_BODY = "http.response.body.size"
 DB_SYSTEM_NAME = "db.system.name"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
@@ -259,8 +261,8 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "pcap_receiver.dns.truncated",
         "user_agent.original",
         "http.request.method_original",
-        "http.request.body.size",
-        "http.response.body.size",
+        REQUEST_BODY,
+        RESPONSE_BODY,
         "pcap_receiver.rpc.request.messages",
         "pcap_receiver.rpc.response.messages",
         CLIENT_ADDRESS,

@@ -80,6 +80,7 @@ cdef class Message:
     cdef public long long first_ns
     cdef public long long last_ns
     cdef public long long size
+    cdef public long long body
     cdef public bint expects_reply
     cdef public bint patient
     cdef public int fault

@@ -132,6 +132,8 @@ class Message:
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` are the caller's, -1 where it left
     open whether the trace is sampled; it may have decided that without giving ids (`b3: 0`).
     `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
+    `body`: bytes of its body that came, whatever was announced; -1 where it has none, or a part of it was not seen; -2 where it is
+    not known yet whether one comes. Of a piece, what it adds.
     `protocol` is the row that the roundtrip belongs to where one connection carries several, None where it is the connection's;
     a response that has a protocol or an operation knows better than its request.
     """
@@ -143,6 +145,7 @@ class Message:
         self.first_ns = 0
         self.last_ns = 0
         self.size = 0
+        self.body = -1
         self.expects_reply = True
         self.fault = 0
         self.server_port = 0

@@ -122,7 +122,9 @@ class Said:
 
     @staticmethod
     def of(message: Message) -> Said:
-        flat = message.attributes or []
+        flat = list(message.attributes or ())
+        if message.body >= 0:
+            flat += [f"http.{'response' if message.direction == TO_CLIENT else 'request'}.body.size", message.body]
         return Said(
             message.operation,
             message.target,
