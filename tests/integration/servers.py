@@ -39,6 +39,7 @@ PACKAGES = {
     "curl": "Debian package curl",
     "tcpdump": "Debian package tcpdump",
     "nft": "Debian package nftables",
+    "node": "Debian package nodejs",
     "ethtool": "Debian package ethtool",
     "dnsmasq": "Debian package dnsmasq-base",
     "unbound": "Debian package unbound",
