@@ -1,7 +1,8 @@
 """The harness for protocols whose messages are interleaved and whose fields may stay unknown (HTTP/2, gRPC).
 
 The same feeds as in `harness.py`. What differs: a field that refers to a table entry lost in a hole, or older than the join, is
-absent, so a roundtrip is true when all that it says is true; and order is asked of each stream, not of the connection.
+absent, so a roundtrip is true when all that it says is true; and order is asked of each stream, not of the connection. A pair is
+told as `ok` only where the truth is `ok`, as `error` only where it is an error, of whatever protocol; all else is `unknown`.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def check_true(seen: Iterable[Seen], truth: Sequence[Seen], where: object) -> No
 def is_part(one: Seen, whole: Seen) -> bool:
     if not agrees(one.request, whole.request):
         return False
+    if one.paired and one.outcome not in (whole.outcome, "unknown"):
+        return False
     told = (one.protocol, whole.protocol)
     if told == ("http2", "grpc"):
         return True  # a call of which nothing that could be read said that it is gRPC is told as the HTTP that it is as well
@@ -115,9 +118,7 @@ def is_part(one: Seen, whole: Seen) -> bool:
         return False
     if one.response is None or whole.response is None:
         return one.response is whole.response
-    # An answer whose status nobody could read is no known error.
-    known = one.response.status is not None or one.response.error_type is not None
-    return (one.outcome == whole.outcome or (not known and one.outcome == "ok")) and agrees(one.response, whole.response)
+    return agrees(one.response, whole.response)
 
 
 def agrees(part: Said, whole: Said) -> bool:
