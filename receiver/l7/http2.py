@@ -970,7 +970,7 @@ class Http2Decoder(Decoder):
         return 0
 
     def _settle(self, exchange: Exchange, fields: Fields | None, closing: cython.bint) -> cython.int:
-        """Find out whether an exchange is gRPC whose content-type nobody could read, at its end. `closing`: by trailers, `fields`."""
+        """Find out whether an exchange is gRPC whose content-type nobody could read; it is at its end. `closing`: by trailers."""
         if fields is not None and fields.grpc_status is not None:
             return self._prove(exchange)
         sent: Body | None = exchange.sent

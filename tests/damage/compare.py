@@ -4,7 +4,8 @@ What must hold:
 
 - Nothing is invented. Each roundtrip of the damaged run is one of the truth, none twice: the same connection, protocol, client and
   server, begun by the same packet; all that it says is so. A pair is a pair of the truth, both sides begun by the same packets,
-  with the same outcome, or `unknown` where the damage took what the status refers to; a time that it tells is one at which those bytes were there.
+  with the same outcome, or `unknown` where the damage took what its status refers to; a time that it tells is one at which those
+  bytes were there.
 - A request whose answer was there and is not any more is `lost`: no timeout, no closed connection.
 - Nothing is lost that the damage did not touch (`untouched`), and that is told in full.
 - The books balance and the limits hold, after every batch of packets.
