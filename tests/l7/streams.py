@@ -19,6 +19,8 @@ from receiver.l7.http2 import Http2Settings
 from receiver.l7.registry import protocols
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
+    CLIENT_SIDE,
+    SERVER_SIDE,
     TO_CLIENT,
     TO_SERVER,
     Run,
@@ -68,8 +70,10 @@ def check_vector(vector: Vector) -> None:
     step = 1 + sum(len(event.payload or b"") for event in vector.events) // 8000
     for damage in islice(damages(vector), 0, None, step):
         check_true(feed_with_gap(run, vector, damage), truth, damage)
-    for index in range(1, len(vector.events)):
-        check_true(feed_joined(partial(run, from_start=False), vector, index), truth, index)
+    for vantage in (SERVER_SIDE, CLIENT_SIDE):  # what is an error is more to a client
+        truth = feed_recorded(partial(run, vantage=vantage), vector)
+        for index in range(1, len(vector.events)):
+            check_true(feed_joined(partial(run, from_start=False, vantage=vantage), vector, index), truth, index)
 
 
 def check_expected(vector: Vector, truth: Sequence[Seen]) -> None:

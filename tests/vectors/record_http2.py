@@ -540,6 +540,19 @@ def grpcio_codes() -> None:
         keep("grpcio-codes", about(grpcio_version(), grpcio_version()), relay.only(), caller.record)
 
 
+@scenario("grpcio-errors")
+def grpcio_errors() -> None:
+    """The same statuses again and again: joined late, all of them stand in entries that nobody saw."""
+    with Lab() as lab:
+        relay = Relay(lab.port)
+        caller = Caller(relay.port)
+        for _ in range(3):
+            caller.unary("lab.Lab/Echo")
+            caller.unary("lab.Lab/Fail", b"INTERNAL")
+        caller.close()
+        keep("grpcio-errors", about(grpcio_version(), grpcio_version()), relay.only(), caller.record)
+
+
 @scenario("grpcio-streams")
 def grpcio_streams() -> None:
     with Lab() as lab:
@@ -914,6 +927,23 @@ def grpc_go_grpcio() -> None:
         caller.unary("lab.Lab/Echo")
         caller.close()
         keep("grpc-go-grpcio", about(modules, grpcio_version()), relay.only(), caller.record)
+
+
+@scenario("grpc-go-errors", "go")
+def grpc_go_errors() -> None:
+    """The same statuses again and again, then one more: grpc-go finds its name in the table, wherever that was seen."""
+    binary, modules = go()
+    port = free_port()
+    with program([binary, "grpc-server", f"127.0.0.1:{port}"], port):
+        wait_for(port)
+        relay = Relay(port)
+        caller = Caller(relay.port)
+        for _ in range(3):
+            caller.unary("lab.Lab/Echo")
+            caller.unary("lab.Lab/Fail", b"\x0d")
+        caller.unary("lab.Lab/Fail", b"\x0e")
+        caller.close()
+        keep("grpc-go-errors", about(modules, grpcio_version()), relay.only(), caller.record)
 
 
 # --- the JDK's client, which begins every connection in the clear with an upgrade ---
