@@ -2,7 +2,7 @@ from receiver.l7.decoder cimport Decoder
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
 
 cimport cython
 

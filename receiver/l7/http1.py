@@ -32,7 +32,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, FAULT_NONE, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
@@ -805,6 +805,7 @@ class Http1Decoder(Decoder):
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
         out.status = _STATUSES[status]
+        out.fault = FAULT_NONE
         if lines.minor >= 0:
             out.version = "1.0" if lines.minor == 0 else "1.1"
         if status >= 400:

@@ -47,7 +47,7 @@ if not cython.compiled:
         KIND_SYNC,
         KIND_UNSUBSCRIBE,
     )
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER
 
 MORE = 0
 ANSWERS_BEGUN = -3
@@ -853,6 +853,8 @@ class RedisDecoder(Decoder):
     def _response(self, c: Cursor, out: Message) -> cython.int:
         if self.error_at >= 0:
             self._error(c, out)
+        elif self.piece & BEGINS and self.opened:
+            out.fault = FAULT_NONE  # its type is the status
         if self.piece & BEGINS:
             if self.claims > 0:
                 # By content: whatever was thought to come before it does not come any more.

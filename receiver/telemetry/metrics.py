@@ -23,10 +23,12 @@ from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, Numb
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
-    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST
+    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_ONE_WAY, OUTCOME_UNKNOWN
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
+
+OUTCOME_COUNT = len(OUTCOMES)
 
 # Whoever tries out paths must not use up the guessed routes.
 NOT_FOUND = 404
@@ -166,7 +168,7 @@ class Metrics:
         self.near: list[Series | None] = [None] * NEAR
         self.overflowed = 0
         self._told: dict[Attributes, Attributes] = {}
-        self.outcomes = array("q", bytes(8 * len(OUTCOMES) * len(protocols)))
+        self.outcomes = array("q", bytes(8 * OUTCOME_COUNT * len(protocols)))
 
     def observe(self, roundtrip: Roundtrip) -> Series | None:
         """Count a roundtrip; returns its series, which is also what its span starts from. None when nobody asked for it."""
@@ -175,7 +177,7 @@ class Metrics:
         request: Message = roundtrip.request
         response: Message = roundtrip.response
         outcome: cython.int = roundtrip.outcome
-        self.outcomes[protocol.number * 7 + outcome] += 1
+        self.outcomes[protocol.number * OUTCOME_COUNT + outcome] += 1
         form: Form = self.forms[protocol.number * 2 + endpoints.vantage]
         if not form.emitted:
             return None
@@ -190,7 +192,7 @@ class Metrics:
             error_type = response.error_type
             if error_type is None:
                 error_type = "_OTHER"
-        elif outcome > 2 and outcome != OUTCOME_LOST:
+        elif outcome > OUTCOME_ONE_WAY and outcome != OUTCOME_LOST and outcome != OUTCOME_UNKNOWN:
             error_type = semconv.UNANSWERED_ERROR[outcome]
         if form.routed and self.routes is not None and request.path is not None:
             route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND)
@@ -351,7 +353,7 @@ class Metrics:
         points: list[NumberPoint] = []
         for protocol in self.protocols:
             for i, outcome in enumerate(OUTCOMES):
-                value = self.outcomes[protocol.number * 7 + i]
+                value = self.outcomes[protocol.number * OUTCOME_COUNT + i]
                 if value:
                     attributes: Attributes = (("outcome", outcome), ("protocol", protocol.name))
                     attributes = self._told.setdefault(attributes, attributes)  # exporters know them again by identity

@@ -48,8 +48,9 @@ TCP_LEG = "pcap_receiver.tcp.leg"
 REASON = "reason"
 CAUSE = "cause"
 
-UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "")
-"""error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error."""
+UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "", "")
+"""error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error, nor is one whose status
+is unknown."""
 
 Slot = Literal["operation", "target", "namespace", "summary", "version", "status"]
 

@@ -13,9 +13,10 @@ cdef enum Piece:
     ENDS = 2
 
 cdef enum Fault:
-    FAULT_NONE = 0
-    FAULT_CLIENT = 1
-    FAULT_BOTH = 2
+    FAULT_UNREAD = 0
+    FAULT_NONE = 1
+    FAULT_CLIENT = 2
+    FAULT_BOTH = 3
 
 cdef enum Outcome:
     OUTCOME_OK = 0
@@ -25,6 +26,7 @@ cdef enum Outcome:
     OUTCOME_RESET = 4
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
+    OUTCOME_UNKNOWN = 7
 
 cdef enum MessageState:
     CERTAIN = 0

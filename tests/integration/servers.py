@@ -52,6 +52,8 @@ PACKAGES = {
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",
+    "grpc-lab": "./dev upstreams grpc-lab",
+    "node": "Debian package nodejs",
 }
 
 

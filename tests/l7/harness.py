@@ -160,7 +160,7 @@ class Seen:
 
     @property
     def paired(self) -> bool:
-        return self.outcome in ("ok", "error")
+        return self.outcome in ("ok", "error", "unknown")
 
     def content(self) -> tuple[Any, ...]:
         return self.outcome, self.request, self.response
