@@ -11,6 +11,8 @@ cdef int READING
 cdef int DETECTING
 cdef int SET_ASIDE
 cdef Py_ssize_t REST_UNKNOWN
+cdef Py_ssize_t REST_LOST
+cdef Py_ssize_t ANSWERS_BEGUN
 cdef Py_ssize_t DETECT_BYTES
 cdef int DETECT_TRIES
 cdef int PREAMBLES_MAX
@@ -87,7 +89,9 @@ cdef class Conversation(Consumer):
     cdef int go_on(self, Protocol protocol) except -1
     cdef bint _again(self) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
-    cdef int _keep(self, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns, Py_ssize_t need) except -1
+    cdef int _keep(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns, Py_ssize_t need) except -1
+    cdef int _begun(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
+    cdef int _break_off(self, int direction, Lane lane, Message piece, Py_ssize_t rest, long long ts_ns) except -1
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1

@@ -30,8 +30,12 @@ READING = 0
 DETECTING = 1
 SET_ASIDE = 2
 
-# What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead.
+# What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead. UNKNOWN: nor whose
+# message this is; LOST: the message is known.
 REST_UNKNOWN = -2
+REST_LOST = -3
+# What `frame` says of an answer to what the other direction has begun and not ended.
+ANSWERS_BEGUN = -3
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
@@ -321,7 +325,7 @@ class Conversation(Consumer):
                 lane.carry = None
                 self.unread = end
                 if end < lane.need:
-                    return self._keep(lane, buf, start, end, first_ns, lane.need)
+                    return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, lane.need)
             self.unread = end - start
             c.set(buf, start, end)
             if lane.resync:
@@ -335,9 +339,17 @@ class Conversation(Consumer):
                     self.unread = end - start
             n = decoder.frame(direction, c)
             if n < 0:
-                raise Malformed(self.protocol.name, "not this protocol", 0)
+                if n != ANSWERS_BEGUN:
+                    raise Malformed(self.protocol.name, "not this protocol", 0)
+                asking: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+                other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
+                begun: bytes = other.carry if other.carry is not None else b""
+                began_ns: cython.longlong = other.carry_ns if other.carry is not None else other.seen_ns
+                if not self._begun(asking, other, begun, 0, len(begun), began_ns, other.seen_ns):
+                    self._lose(asking, 0, other.seen_ns)
+                continue
             if n == 0 or n > end - start:
-                return self._keep(lane, buf, start, end, first_ns, n)
+                return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, n)
             c.clamp(start + n)
             if piece is None:
                 piece = Message()
@@ -354,6 +366,8 @@ class Conversation(Consumer):
                 if piece.piece & BEGINS:
                     lane.passed = 0
                 piece.size += n + lane.passed
+                if piece.body >= 0:
+                    piece.body += lane.passed
                 lane.passed = 0
             if rest > 0:
                 n = end - start
@@ -365,14 +379,14 @@ class Conversation(Consumer):
                 lane.skip = rest
                 if filled and rest == 0:
                     piece.size += n
+                    if piece.body >= 0:
+                        piece.body += n
                     lane.passed = 0
+            if filled and direction == TO_CLIENT and self.to_server.passed > 0:
+                self._passing(TO_SERVER, self.to_server)  # what has come of a request that may end with this answer
             if rest < 0:
-                if rest == REST_UNKNOWN:
-                    lane.resync = True
-                    # Whose message this is, is as unknown as how many are passed over with its rest.
-                    self.matcher.lost(direction, ts_ns)
-                    if filled:
-                        self.matcher.offer(piece)
+                if rest != -1:
+                    self._break_off(direction, lane, piece if filled else None, rest, ts_ns)
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = -1
@@ -393,20 +407,70 @@ class Conversation(Consumer):
 
     def _keep(
         self,
+        direction: cython.int,
         lane: Lane,
         buf: bytes,
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
         first_ns: cython.longlong,
+        ts_ns: cython.longlong,
         need: cython.Py_ssize_t,
     ) -> cython.int:
         if self.datagrams:
             raise Malformed(self.protocol.name, "datagram cut short", end - start)
         if end - start > self.reading.head_max or need > self.reading.head_max:
-            raise Malformed(self.protocol.name, "head too long", end - start)
+            if not self._begun(direction, lane, buf, start, end, first_ns, ts_ns):
+                raise Malformed(self.protocol.name, "head too long", end - start)
+            key = (self.protocol.name, "head too long")
+            self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
+            return 0
         lane.carry = buf[start:end]
         lane.carry_ns = first_ns
         lane.need = need
+        return 0
+
+    def _begun(
+        self,
+        direction: cython.int,
+        lane: Lane,
+        buf: bytes,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        first_ns: cython.longlong,
+        ts_ns: cython.longlong,
+    ) -> cython.int:
+        """Tell what is known of a frame whose end is not waited for, and look for the next; 0 when nothing is known."""
+        piece: Message = Message()
+        piece.direction = direction
+        piece.first_ns = first_ns
+        piece.last_ns = ts_ns
+        c: Cursor = self.reading.cursor
+        c.set(buf, start, end)
+        filled: cython.int = self.decoder.begun(direction, c, ts_ns, piece)
+        rest: cython.Py_ssize_t = self.decoder.skip
+        self.decoder.skip = 0
+        if filled:
+            lane.carry = None
+            lane.need = 0
+            if not piece.piece & BEGINS:
+                piece.size += lane.passed
+            lane.passed = 0
+            piece.size += end - start
+            self._break_off(direction, lane, piece, rest, ts_ns)
+        return filled
+
+    def _break_off(
+        self, direction: cython.int, lane: Lane, piece: Message | None, rest: cython.Py_ssize_t, ts_ns: cython.longlong
+    ) -> cython.int:
+        """Where the message before ends cannot be told: go on where the next one begins."""
+        lane.resync = True
+        if rest == REST_UNKNOWN:
+            # Whose message this is, is as unknown as how many are passed over with its rest.
+            self.matcher.lost(direction, ts_ns)
+        if piece is not None:
+            self.matcher.offer(piece)
+        if rest != REST_UNKNOWN:
+            self.matcher.lost(direction, ts_ns)
         return 0
 
     def _offer(self, lane: Lane, piece: Message) -> cython.int:
@@ -415,6 +479,7 @@ class Conversation(Consumer):
         ending.direction = piece.direction
         ending.key = piece.key
         ending.piece = ENDS
+        ending.body = 0
         if piece.piece & BEGINS:
             piece.piece = BEGINS
             lane.ending = ending
@@ -428,6 +493,8 @@ class Conversation(Consumer):
             lane.ending = None
             piece.last_ns = ts_ns
             piece.size += lane.passed
+            if piece.body >= 0:
+                piece.body += lane.passed
             lane.passed = 0
             self.matcher.offer(piece)
         return 0
@@ -619,6 +686,7 @@ class Conversation(Consumer):
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
         decoder.vantage = endpoints.vantage
         decoder.limits = self.reading.limits
+        decoder.errors = self.reading.errors
         decoder.successor = None
         decoder.datagrams = self.datagrams
         decoder.resumed = connection.protocol is not None
@@ -656,6 +724,7 @@ class Conversation(Consumer):
         decoder.detail = self.decoder.detail
         decoder.vantage = self.decoder.vantage
         decoder.limits = self.decoder.limits
+        decoder.errors = self.decoder.errors
         decoder.successor = None
         decoder.datagrams = self.datagrams
         decoder.meet(self.matcher.endpoints)

@@ -15,12 +15,14 @@ cdef class Decoder:
     cdef public bint at_home
     cdef public str successor
     cdef public dict limits
+    cdef public dict errors
     cdef int meet(self, Endpoints endpoints) except -1
     cdef bint rests(self) except -1
     cdef Py_ssize_t frame(self, int direction, Cursor c) except -2
     cdef int parse(self, int direction, Cursor c, long long ts_ns, Message out) except -1
     cdef int more(self, int direction, long long ts_ns, Message out) except -1
     cdef int take_over(self, Message request) except -1
+    cdef int begun(self, int direction, Cursor c, long long ts_ns, Message out) except -1
     cdef int on_close(self, int direction, long long ts_ns, Message out) except -1
     cdef int on_gap(self, int direction, Py_ssize_t missing) except -1
     cdef bint sync(self, int direction, Cursor c) except -1

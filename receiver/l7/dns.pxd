@@ -2,7 +2,7 @@ from receiver.l7.decoder cimport Decoder
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.names cimport Names
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
 
 cimport cython
 

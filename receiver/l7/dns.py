@@ -28,7 +28,7 @@ from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import ENDS, FAULT_BOTH, TO_CLIENT
+    from receiver.wire.records import ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT
 
 PROTOCOL = "dns"
 
@@ -375,7 +375,10 @@ class DnsDecoder(Decoder):
             if not first and rcode == RCODE_NOERROR:
                 return 1
         name: str = settings.rcode_name(rcode)
-        out.status = name
+        # Eight bits of the code stand in OPT (RFC 6891, 6.1.3). Where that was cut off, an answer without records may be BADVERS.
+        if at != CUT or rcode != RCODE_NOERROR or self.edns_size >= 0 or c.u16(base + 6) > 0 or c.u16(base + 10) == 0:
+            out.status = name
+            out.fault = FAULT_NONE
         # That there is no such name is an answer (RFC 2308, 2.1): a search path gets it all day. An update is refused by it
         # (RFC 2136, 2.2).
         if rcode != RCODE_NOERROR and (rcode != RCODE_NXDOMAIN or flags & OPCODE_BITS != 0):

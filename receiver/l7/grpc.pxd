@@ -1,5 +1,5 @@
 from receiver.wire.records cimport Message, Protocol
-from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT
+from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
 
 cimport cython
 
@@ -19,6 +19,7 @@ cdef bytes _SERVER_FAULTS
 cdef bytes _OF_RESET
 cdef Py_ssize_t _RESET_CANCEL
 cdef Py_ssize_t METHODS_MAX
+cdef Py_ssize_t HEARD_MAX
 cdef Py_ssize_t METHOD_MAX
 cdef long long _DEADLINE_SLACK_NS
 cdef long long _SECONDS_MAX
@@ -27,11 +28,17 @@ cdef long long _SECONDS_MAX
 cdef class Grpc:
     cdef readonly Protocol protocol
     cdef readonly dict methods
+    cdef readonly dict heard
     cpdef bint speaks(self, bytes content_type) except -1
     cpdef int code(self, bytes value) except -1
     cpdef int code_of_http(self, int status) except -1
     cpdef int code_of_reset(self, Py_ssize_t error, long long elapsed_ns, long long timeout_ns) except -1
     cpdef Py_ssize_t timeout_ns(self, bytes value) except -2
-    cdef int begins(self, bytes path, Message out) except -1
-    cdef int ends(self, bytes path, int code, bint said, Message out) except -1
-    cdef str method(self, bytes path)
+    cdef bint is_cancel(self, Py_ssize_t error) except -1
+    cdef int fault(self, int code) except -1
+    cdef int begins(self, bytes path, object limits, Message out) except -1
+    cdef int ends(self, bytes path, int code, bint said, object limits, Message out) except -1
+    cdef str _confirmed(self, bytes path, int code, bint said, object limits)
+    cdef str method(self, bytes path, object limits)
+    cdef str _one_more(self, object limits)
+    cdef str _text(self, bytes path)

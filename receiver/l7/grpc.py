@@ -3,18 +3,22 @@
 Room: l7; knows header values and error codes, no bytes of the wire.
 Sources: grpc/grpc doc/PROTOCOL-HTTP2.md, doc/statuscodes.md, doc/http-grpc-status-mapping.md.
 
-A method counts as known when its call ended with a grpc-status that is not UNIMPLEMENTED: only a server that has the method sends
-one. Anything else is `_OTHER`, so that whoever tries out names makes no series.
+A method counts as known when a call of it ended with a grpc-status that is not UNIMPLEMENTED: only a server that has the method
+sends one. What the server says it does not have is `_OTHER` (UNIMPLEMENTED, or HTTP's 404), unless it is known. A call that
+failed in any other way has its name; of names that no server has ever confirmed only a few are told, so that whoever tries out
+names makes no series.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cython
 
 from receiver.wire.records import Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import FAULT_BOTH, FAULT_CLIENT
+    from receiver.wire.records import FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
 
 STATUSES = (
     "OK",
@@ -57,8 +61,10 @@ _SERVER_FAULTS = bytes(
 _OF_RESET = bytes((13, 13, 13, 13, 13, 2, 13, 14, 1, 13, 13, 8, 7, 2))
 _RESET_CANCEL = 8
 
-# A service has some hundreds of methods; a server that takes every path must not fill the memory.
+# A service has some hundreds of methods; a server that takes every path must not fill the memory, nor a client that asks a server
+# which never answers. Further ones are `_OTHER`, and counted.
 METHODS_MAX = 4096
+HEARD_MAX = 512
 # The longest in use are around 150 bytes.
 METHOD_MAX = 512
 
@@ -71,11 +77,16 @@ _SECONDS_MAX = 9_000_000_000
 
 
 class Grpc:
-    """Interprets; one for all connections. `protocol` is the row that its roundtrips belong to."""
+    """Interprets; one for all connections. `protocol` is the row that its roundtrips belong to.
+
+    Names by path: `methods` that a server answered for, `heard` others, which wait for that. What the server says it does not have
+    leaves `heard` again. `limits`, of the methods below, is where what was refused is counted (`Decoder`).
+    """
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         self.methods: dict[bytes, str] = {}
+        self.heard: dict[bytes, str] = {}
 
     def speaks(self, content_type: bytes) -> cython.bint:
         """Whether it is `application/grpc`, with `+proto` or `;` after it. gRPC-Web is another protocol."""
@@ -159,39 +170,79 @@ class Grpc:
         # 99 999 999 hours are 11 000 years, more than 63 bits of nanoseconds: no limit.
         return -1 if amount > _SECONDS_MAX else amount * 1_000_000_000
 
-    def begins(self, path: bytes | None, out: Message) -> cython.int:
-        """A request: its method is not known to exist before the answer says so."""
+    def is_cancel(self, error: cython.Py_ssize_t) -> cython.bint:
+        return error == _RESET_CANCEL
+
+    def fault(self, code: cython.int) -> cython.int:
+        if code == OK:
+            return FAULT_NONE
+        return FAULT_BOTH if _SERVER_FAULTS[code] != 0 else FAULT_CLIENT
+
+    def begins(self, path: bytes | None, limits: Any, out: Message) -> cython.int:
+        """A request. Without a path, which nobody could read, it has no method."""
         out.protocol = self.protocol
-        out.operation = "_OTHER"
-        out.path = path
+        out.operation = None if path is None else self.method(path, limits)
         return 0
 
-    def ends(self, path: bytes | None, code: cython.int, said: cython.bint, out: Message) -> cython.int:
+    def ends(
+        self, path: bytes | None, code: cython.int, said: cython.bint, limits: Any, out: Message
+    ) -> cython.int:
         """The end of an answer. `said`: the status came as grpc-status, not by what else went wrong. NO_STATUS: not known."""
         out.protocol = self.protocol
-        out.operation = "_OTHER"
+        if path is not None:
+            out.operation = self._confirmed(path, code, said, limits)
         if code < 0:
             return 0
         out.status = STATUSES[code]
+        out.fault = self.fault(code)
         if code != OK:
             out.error_type = STATUSES[code]
-            out.fault = FAULT_BOTH if _SERVER_FAULTS[code] != 0 else FAULT_CLIENT
-        if said and code != UNIMPLEMENTED and path is not None:
-            out.operation = self.method(path)
         return 0
 
-    def method(self, path: bytes) -> str:
-        """`/package.Service/Method` without its first slash, the same object each time."""
+    def _confirmed(self, path: bytes, code: cython.int, said: cython.bint, limits: Any) -> str:
+        """The method's name, after what the server said of it."""
         known: str | None = self.methods.get(path)
         if known is not None:
             return known
-        if len(path) > METHOD_MAX:
+        if code == UNIMPLEMENTED:
+            self.heard.pop(path, None)
             return "_OTHER"
+        if not said:
+            return self.method(path, limits)
+        known = self.heard.pop(path, None)
+        if known is None:
+            known = self._text(path)
+            if known is None:
+                return "_OTHER"
+        if len(self.methods) >= METHODS_MAX:
+            return self._one_more(limits)
+        self.methods[path] = known
+        return known
+
+    def method(self, path: bytes, limits: Any) -> str:
+        """`/package.Service/Method` without its first slash, the same object each time."""
+        known: str | None = self.methods.get(path)
+        if known is None:
+            known = self.heard.get(path)
+        if known is not None:
+            return known
+        known = self._text(path)
+        if known is None:
+            return "_OTHER"
+        if len(self.heard) >= HEARD_MAX:
+            return self._one_more(limits)
+        self.heard[path] = known
+        return known
+
+    def _one_more(self, limits: Any) -> str:
+        limits["grpc_methods"] = limits.get("grpc_methods", 0) + 1
+        return "_OTHER"
+
+    def _text(self, path: bytes) -> str | None:
+        """The name of a path; None for what can be none."""
+        if len(path) > METHOD_MAX:
+            return None
         text: str = path.decode("utf-8", "replace")
         if text.startswith("/"):
             text = text[1:]
-        if not text.isprintable() or len(text) == 0:
-            return "_OTHER"
-        if len(self.methods) < METHODS_MAX:
-            self.methods[path] = text
-        return text
+        return text if text.isprintable() and len(text) > 0 else None

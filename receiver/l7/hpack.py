@@ -8,6 +8,10 @@ was inserted since is known for certain, whatever stood there before; an index t
 that was never seen. Such a field is reported as unknown (name and value are None), never guessed; where only the name
 was taken from there, the value is known, and the entry that this field inserts has an unknown name in turn.
 
+An index is counted from the newest entry, so which entry it names is known even of those that nobody saw: counted the other way
+round, from the join, an entry keeps its number for as long as it is in the table. Whoever reads the headers may so find that two
+fields are one and the same, and where the protocol above leaves only one name for an entry, the decoder can be told (`learn`).
+
     1xxxxxxx  indexed field        01xxxxxx  literal, inserted      001xxxxx  new size of the table
     0000xxxx  literal              0001xxxx  literal, never indexed                                  RFC 7541, 6
 """
@@ -92,6 +96,10 @@ _STATIC_COUNT = 61
 
 _ENTRY_OVERHEAD = 32  # RFC 7541, 4.1: what an entry counts beyond its two strings
 _TABLE_SIZE = 4096  # RFC 9113, 6.5.2: a table's size before anybody says otherwise
+# Names that were learned of entries nobody saw; there is no use for more.
+_LEARNED_MAX = 64
+# Far more than a connection inserts: numbers of entries never meet those from before a hole.
+_EPOCH = 1 << 32
 _COMPACT_AT = 64  # evicted places at the front of the lists before they are cut off
 
 # RFC 7541, appendix B. The code is canonical: the symbols of each length, in their order, determine it.
@@ -180,6 +188,10 @@ class HeaderSink:
         """None: not known. What is indexed comes as the same object each time."""
         raise NotImplementedError  # abstract: each kind has its own
 
+    def hidden(self, entry: cython.longlong, value: bytes | None, never_indexed: cython.bint) -> cython.int:
+        """A field whose name stands in an entry that nobody saw, the one with this number."""
+        return self.header(None, value, never_indexed)
+
 
 class HeaderList(HeaderSink):
     """Keeps the fields as they come: (name, value, never indexed)."""
@@ -221,6 +233,12 @@ class HpackDecoder:
         self._values: list[bytes] = []
         self._oldest = 0
         self._count = 0
+        # Entries by number: how many were inserted; of those seen whose name is unknown, the entry that it was taken from (itself
+        # one that nobody saw); names that were learned of such.
+        self._inserted = 0
+        self._entry = 0
+        self._taken_from: dict[int, int] | None = None
+        self._learned: dict[int, bytes] | None = None
         self._c = Cursor()
         self._begin = 0
         self._at = 0
@@ -268,15 +286,14 @@ class HpackDecoder:
                     name = _STATIC_NAMES[index]
                     value = _STATIC_VALUES[index]
                 elif index - _STATIC_COUNT <= self._count:
-                    index = len(self._names) - (index - _STATIC_COUNT)
-                    name = self._names[index]
-                    value = self._values[index]
+                    index -= _STATIC_COUNT
+                    name = self._names[len(self._names) - index]
+                    value = self._values[len(self._names) - index]
                     if name is None:
-                        self.unknown += 1
+                        name = self._unseen(index)
                 else:
                     self._at = at
-                    self._beyond(index - _STATIC_COUNT)
-                    name = None
+                    name = self._unseen(index - _STATIC_COUNT)
                     value = None
             elif byte & 0xE0 == 0x20:
                 if fields > 0:
@@ -306,10 +323,9 @@ class HpackDecoder:
                 elif index - _STATIC_COUNT <= self._count:
                     name = self._names[len(self._names) - (index - _STATIC_COUNT)]
                     if name is None:
-                        self.unknown += 1
+                        name = self._unseen(index - _STATIC_COUNT)
                 else:
-                    self._beyond(index - _STATIC_COUNT)
-                    name = None
+                    name = self._unseen(index - _STATIC_COUNT)
                 value = self._string(block, end)
                 at = self._at
                 if byte >= 0x40:
@@ -323,9 +339,26 @@ class HpackDecoder:
             if room < 0:
                 # The rest is read for what it does to the table.
                 self.truncated = True
+            elif name is None:
+                sink.hidden(self._entry, value, byte & 0xF0 == 0x10)
             else:
                 sink.header(name, value, byte & 0xF0 == 0x10)
         return fields
+
+    def learn(self, entry: cython.longlong, name: bytes) -> cython.int:
+        """The entry with this number, which nobody saw, has this name, which whoever reads the headers found out."""
+        if self._learned is None:
+            self._learned = {}
+        if len(self._learned) >= _LEARNED_MAX:
+            return 0
+        self._learned[entry] = name
+        if self._taken_from is None:
+            return 0
+        for number in [number for number, source in self._taken_from.items() if source == entry]:
+            del self._taken_from[number]
+            self._names[len(self._names) - (self._inserted - number)] = name
+            self.table_size += len(name)
+        return self._shrink(0)
 
     def reset_unknown(self) -> cython.int:
         """A block was lost: the table may hold anything, in any number, and its size may have been changed."""
@@ -336,13 +369,20 @@ class HpackDecoder:
             self.table_limit = _TABLE_SIZE
         return 0
 
-    def _beyond(self, index: cython.Py_ssize_t) -> cython.int:
-        """An index that is further back than what is known: older than the join, or a mistake."""
-        # An entry counts 32 bytes at least, so the limit bounds their number where it is certain.
-        if self.complete or (self._limit_certain and index > self.table_limit // _ENTRY_OVERHEAD):
-            raise Malformed("http2", "hpack index outside the table", self._at - self._begin)
+    def _unseen(self, index: cython.Py_ssize_t) -> bytes | None:
+        """The name, where it was learned, of an entry nobody saw, or one whose name was taken from such; `_entry` is its number.
+
+        An index that is further back than what is known is older than the join, or a mistake.
+        """
+        self._entry = self._inserted - index
+        if index > self._count:
+            # An entry counts 32 bytes at least, so the limit bounds their number where it is certain.
+            if self.complete or (self._limit_certain and index > self.table_limit // _ENTRY_OVERHEAD):
+                raise Malformed("http2", "hpack index outside the table", self._at - self._begin)
+        elif self._taken_from is not None:
+            self._entry = self._taken_from.get(self._entry, self._entry)
         self.unknown += 1
-        return 0
+        return None if self._learned is None else self._learned.get(self._entry)
 
     def _integer(self, block: bytes, end: cython.Py_ssize_t, prefix: cython.int) -> cython.Py_ssize_t:
         """The rest of an integer whose prefix is all ones, at `_at` (RFC 7541, 5.1); at most five more bytes."""
@@ -440,8 +480,13 @@ class HpackDecoder:
             self.complete = False
             return 0
         self._shrink(size)
+        if name is None:
+            if self._taken_from is None:
+                self._taken_from = {}
+            self._taken_from[self._inserted] = self._entry
         self._names.append(name)
         self._values.append(value)
+        self._inserted += 1
         self._count += 1
         self.table_size += size
         return 0
@@ -465,6 +510,8 @@ class HpackDecoder:
         self.table_size -= _ENTRY_OVERHEAD + len(value)
         if name is not None:
             self.table_size -= len(name)
+        elif self._taken_from is not None:
+            self._taken_from.pop(self._inserted - self._count, None)
         self._names[self._oldest] = None
         self._values[self._oldest] = b""
         self._oldest += 1
@@ -490,4 +537,7 @@ class HpackDecoder:
         self._oldest = 0
         self._count = 0
         self.table_size = 0
+        self._inserted += _EPOCH
+        self._taken_from = None
+        self._learned = None
         return 0

@@ -2,21 +2,24 @@ from receiver.l7.decoder cimport Decoder
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
 
 cimport cython
 
 cdef int MORE
 cdef int NOT_OURS
+cdef Py_ssize_t ANSWERS_BEGUN
 cdef int READ_HEAD
 cdef int READ_CHUNK
 cdef int TUNNEL
+cdef int AWAIT
 cdef int PLAIN
 cdef int HEAD
 cdef int CONNECT
 cdef int CODING_NONE
 cdef int CODING_CHUNKED
 cdef int CODING_OTHER
+cdef int CODING_TWICE
 cdef Py_ssize_t LENGTH_UNKNOWN
 cdef Py_ssize_t LENGTH_BAD
 cdef Py_ssize_t LENGTH_LIMIT
@@ -25,11 +28,13 @@ cdef Py_ssize_t HOST_MAX
 cdef Py_ssize_t CHUNK_LINE_MAX
 cdef Py_ssize_t SPECIALS_MAX
 cdef Py_ssize_t LONG_LINE
+cdef Py_ssize_t REQUEST_LINE
 cdef long long REST_NS
 cdef Py_ssize_t SKIP_TO_END
 cdef int BROKEN
 cdef Py_ssize_t BROKEN_LINE_MAX
 cdef Py_ssize_t REST_UNKNOWN
+cdef Py_ssize_t REST_LOST
 cdef bytes _CLASSES
 cdef tuple _RECOGNISED
 cdef list _STATUSES
@@ -65,9 +70,16 @@ cdef class Lines:
     cdef Py_ssize_t host_end
     cdef Py_ssize_t length
     cdef int coding
+    cdef bint expects
     cdef Py_ssize_t chunk
-    cdef Py_ssize_t body
+    cdef str fault
+    cdef bint unframed
+    cdef bint cut
+    cdef Py_ssize_t owed
+    cdef long long number
+    cdef bint urged
     cdef int start_message(self) noexcept
+    cdef int break_rule(self, str rule) noexcept
 
 @cython.final
 cdef class Http1Decoder(Decoder):
@@ -91,10 +103,19 @@ cdef class Http1Decoder(Decoder):
     cdef Py_ssize_t _read_head(self, Lines lines, int direction, Cursor c) except -2
     cdef Py_ssize_t _read_request_line(self, Lines lines, Cursor c) except -2
     cdef Py_ssize_t _unreadable(self, Lines lines, Cursor c, str what) except -2
+    cdef bint _asks(self, Cursor c, Py_ssize_t at) except -1
+    cdef int _read_what_there_is(self, Lines lines, Cursor c, Py_ssize_t end) except -1
+    cdef bint _read_begun_line(self, Lines lines, Cursor c) except -1
+    cdef bint _answers_begun(self, Lines lines) noexcept
+    cdef Py_ssize_t _await_body(self, Lines lines, Cursor c) except -2
+    cdef int _goes_on(self, Cursor c, Py_ssize_t owed) except -1
+    cdef bint _cut_short(self, Cursor c) except -1
+    cdef int _count_fault(self, Lines lines) except -1
+    cdef Py_ssize_t _odd_status(self, Cursor c) except -2
     cdef Py_ssize_t _read_status_line(self, Lines lines, Cursor c) except -2
     cdef int _read_header(self, Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
     cdef Py_ssize_t _read_chunk(self, Lines lines, Cursor c) except -2
-    cdef Py_ssize_t _read_chunk_size(self, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef Py_ssize_t _read_chunk_size(self, Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end) except -2
     cdef int _request(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
     cdef int _response(self, Lines lines, Cursor c, long long ts_ns, Message out) except -1
     cdef int _chunk(self, Lines lines, int direction, Message out) except -1
@@ -115,7 +136,7 @@ cdef class Http1Decoder(Decoder):
 cdef int _class(int byte) except -1
 cdef Py_ssize_t _skip_empty(Cursor c) except -1
 cdef bint _same(Cursor c, Py_ssize_t at, bytes name) except -1
-cdef Py_ssize_t _after_name(Cursor c, Py_ssize_t at, Py_ssize_t end, bytes name) except -2
+cdef Py_ssize_t _after_name(Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end, bytes name) except -2
 cdef bint _blank(int byte) noexcept
 cdef Py_ssize_t _trim_start(Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
 cdef Py_ssize_t _trim_end(Cursor c, Py_ssize_t at, Py_ssize_t end) except -1

@@ -8,10 +8,15 @@ What a response says cannot be read without its request: the answer to HEAD has 
 ends HTTP. Requests and final responses are therefore counted, and the few requests that matter so are kept with their
 number; a GET costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
 
+What breaks the rules is counted (`Lines.fault`), and told as far as it could be read: a client gets the status of a faulty
+response, and a server answers a faulty request, with 400 as a rule. Only where the message ends may be unknown then; what follows
+is read again where a message begins. A response is framed as a client takes it, a faulty request may be refused: see `_request` and
+`_response`. Bytes that belong to no message are Malformed.
+
 Deviations from RFC 9112, each because real programs do it: a bare LF ends a line (2.2 allows it); any empty lines
 before a start line are skipped (2.2: at least one); a line folded with white space is one line (5.2); spaces in a
 request target are kept; `Transfer-Encoding` is obeyed in HTTP/1.0 as well (6.1 calls it faulty); `identity` is no
-coding; white space may follow a chunk's size.
+coding; white space may follow a chunk's size; a CR alone is skipped before a start line.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, FAULT_NONE, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
@@ -43,10 +48,13 @@ SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "s
 
 MORE = 0
 NOT_OURS = -1
+ANSWERS_BEGUN = -3
 
 READ_HEAD = 0
 READ_CHUNK = 1
 TUNNEL = 2
+# The request's client waits for a word before it sends the body (RFC 9110, 10.1.1).
+AWAIT = 3
 
 # Instead of the number of a method: the line could not be read.
 BROKEN = -2
@@ -60,6 +68,8 @@ CONNECT = 2
 CODING_NONE = 0
 CODING_CHUNKED = 1
 CODING_OTHER = 2
+# Chunked, which the list names more than once.
+CODING_TWICE = 3
 
 LENGTH_UNKNOWN = -1
 LENGTH_BAD = -2
@@ -75,12 +85,15 @@ CHUNK_LINE_MAX = 4096
 SPECIALS_MAX = 1024
 # A request line that has not ended after so many bytes may begin a flow if all else of it is right (long URLs).
 LONG_LINE = 64
+# As long as a request line must be supported (RFC 9112, 3); what is longer, where a body is due, is the body.
+REQUEST_LINE = 8000
 # So long without a message, and everything answered, a client that overlaps its requests is taken to be at rest.
 REST_NS = 1_000_000_000
 
 # Values of `skip`, as `decoder.py` and `conversation.py` say.
 SKIP_TO_END = -1
 REST_UNKNOWN = -2
+REST_LOST = -3
 
 # 1: may stand in a method (tchar, RFC 9110, 5.6.2); 2: a letter. Others are 0.
 _CLASSES = bytes(
@@ -136,12 +149,17 @@ class Lines:
     """One direction: what is being read, and what the lines read so far have said.
 
     All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
-    no LF stands in `[at:searched)`.
+    no LF stands in `[at:searched)`. `fault` is the first rule that is broken; `unframed`: of a request, it leaves open where that
+    ends. `cut`: the head's own end was not waited for. In AWAIT, `owed` bytes are the body that may come (-1: in chunks) of request
+    `number`, `urged` says that it will.
     """
 
     def __init__(self) -> None:
         self.state = READ_HEAD
         self.first_chunk = True
+        self.owed = 0
+        self.number = 0
+        self.urged = False
         self.start_message()
 
     def start_message(self) -> cython.int:
@@ -159,8 +177,16 @@ class Lines:
         self.host_end = 0
         self.length = LENGTH_UNKNOWN
         self.coding = CODING_NONE
+        self.expects = False
         self.chunk = 0
-        self.body = 0
+        self.fault: str | None = None
+        self.unframed = False
+        self.cut = False
+        return 0
+
+    def break_rule(self, rule: str) -> cython.int:
+        if self.fault is None:
+            self.fault = rule
         return 0
 
 
@@ -219,6 +245,8 @@ class Http1Decoder(Decoder):
             return self._read_head(lines, direction, c)
         if lines.state == READ_CHUNK:
             return self._read_chunk(lines, c)
+        if lines.state == AWAIT:
+            return self._await_body(lines, c)
         return 1
 
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
@@ -231,7 +259,30 @@ class Http1Decoder(Decoder):
             return self._response(lines, c, ts_ns, out)
         if lines.state == READ_CHUNK:
             return self._chunk(lines, direction, out)
+        if lines.state == AWAIT:
+            out.piece = ENDS
+            out.body = 1
+            self.skip = lines.owed - 1
+            lines.state = READ_HEAD
+            lines.start_message()
+            return 1
         self.skip = SKIP_TO_END
+        return 0
+
+    def begun(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+        lines: Lines = self.response if direction == TO_CLIENT else self.request
+        lines.cut = True
+        if lines.state == READ_CHUNK:
+            lines.fault = "head too long"  # of the trailers
+            self._chunk(lines, direction, out)
+            return 1
+        if lines.state == READ_HEAD and c.end > c.pos:
+            if direction == TO_CLIENT:
+                if lines.at > 0 and self._response(lines, c, ts_ns, out):
+                    return 1
+            elif lines.at > 0 or self._read_begun_line(lines, c):
+                return self._request(lines, c, ts_ns, out)
+        lines.start_message()
         return 0
 
     def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
@@ -272,9 +323,7 @@ class Http1Decoder(Decoder):
             if b == 0x0D:
                 if end - base < 2:
                     return MORE
-                if c.u8(base + 1) != 0x0A:
-                    raise Malformed("http", "CR without LF", 0)
-                return 2
+                return 2 if c.u8(base + 1) == 0x0A else 1
             if direction == TO_CLIENT:
                 at = self._read_status_line(lines, c)
             else:
@@ -291,13 +340,18 @@ class Http1Decoder(Decoder):
         b = c.u8(at)
         while True:
             if b == 0x0A:
+                if direction == TO_CLIENT and self._answers_begun(lines):
+                    return ANSWERS_BEGUN
                 return at + 1 - base
             if b == 0x0D:
                 if at + 1 >= end:
                     break
                 if c.u8(at + 1) == 0x0A:
+                    if direction == TO_CLIENT and self._answers_begun(lines):
+                        return ANSWERS_BEGUN
                     return at + 2 - base
-                raise Malformed("http", "CR without LF", at - base)
+                lines.break_rule("CR without LF")
+                lines.unframed = True  # of a request: some servers see an empty line here
             if eol < at:
                 eol = at
             following: cython.int = 0x20
@@ -326,6 +380,9 @@ class Http1Decoder(Decoder):
             elif letter == 0x68 and direction == TO_SERVER:  # Host
                 if eol - at > 5 and (c.u8(at + 3) | 0x20) == 0x74:
                     self._read_header(lines, c, at, eol - 1)
+            elif letter == 0x65 and direction == TO_SERVER:  # Expect
+                if eol - at > 7 and (c.u8(at + 5) | 0x20) == 0x74:
+                    lines.expects = lines.expects or _after_name(lines, c, at, eol - 1, b"expect") > 0
             at = eol
             b = following
         lines.at = at - base
@@ -382,77 +439,166 @@ class Http1Decoder(Decoder):
         return eol + 1 - base
 
     def _unreadable(self, lines: Lines, c: Cursor, what: str) -> cython.Py_ssize_t:
-        """A first request line that breaks the grammar. A server answers it, with 400 as a rule (RFC 9112, 3), so there is a
-        roundtrip, of an unknown method; no other line may be read so: after a good request nobody knows what it is.
+        """A request line that breaks the grammar. A server answers it, with 400 as a rule (RFC 9112, 3), so there is a roundtrip,
+        with what of method and target can be read.
 
-        Only a line that says `HTTP/` or begins with a known method; anything else raises Malformed.
+        A line that begins with a known method and a target, or, unless bytes were missing before, says ` HTTP/`; the first one may
+        also just begin with a known method. Anything else raises Malformed: after a good request nobody knows what it is.
         """
         base: cython.Py_ssize_t = c.pos
-        if self.requests > 0 or self.doubt or self.resumed:
-            raise Malformed("http", what, 0)
+        asks: cython.bint = self._asks(c, base)
         eol: cython.Py_ssize_t = c.find(0x0A, base, c.end)
-        if eol < 0:
-            if c.end - base >= BROKEN_LINE_MAX:
-                raise Malformed("http", what, 0)
-            return MORE
-        line: bytes = c.take(base, eol)
-        known: cython.bint = False
-        method: cython.int = BROKEN
-        for i, token in enumerate(self.settings.tokens):
-            known = known or line.startswith(token[: len(token) - 1])
-            if line.startswith(token):
-                method = i
-        if len(line) > BROKEN_LINE_MAX or not (known or b"HTTP/" in line):
+        if (c.end if eol < 0 else eol) - base > BROKEN_LINE_MAX and not asks:
             raise Malformed("http", what, 0)
-        lines.method = method
+        if eol < 0:
+            return MORE
+        if not asks:
+            line: bytes = c.take(base, eol)
+            known: cython.bint = not self.doubt and b" HTTP/" in line
+            if not (self.requests > 0 or self.doubt or self.resumed):
+                for token in self.settings.tokens:
+                    known = known or line.startswith(token[: len(token) - 1])
+            if not known:
+                raise Malformed("http", what, 0)
+        self._read_what_there_is(lines, c, eol)
+        lines.break_rule(what)
+        return eol + 1 - base
+
+    def _asks(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
+        """Whether a known method and the beginning of a target stand at `at`."""
+        i: cython.Py_ssize_t
+        for i in range(len(self.settings.tokens)):
+            token: bytes = self.settings.tokens[i]
+            if c.starts(at, token):
+                at += len(token)
+                if at >= c.end:
+                    return False
+                b: cython.int = c.u8(at)
+                return b == 0x2F or b == 0x2A or (b | 0x20) == 0x68
+        return False
+
+    def _read_what_there_is(self, lines: Lines, c: Cursor, end: cython.Py_ssize_t) -> cython.int:
+        """Of a request line `[c.pos:end)` that breaks the grammar or has not ended: a known method, and a target up to a space."""
+        base: cython.Py_ssize_t = c.pos
+        lines.method = BROKEN
         lines.minor = -1
-        lines.kind = HEAD if line.startswith(b"HEAD ") else PLAIN
+        lines.kind = PLAIN
         lines.name_end = 0
         lines.target = 0
         lines.target_end = 0
-        return eol + 1 - base
+        i: cython.Py_ssize_t
+        for i in range(len(self.settings.tokens)):
+            token: bytes = self.settings.tokens[i]
+            if c.starts(base, token):
+                lines.method = i
+                lines.target = len(token)
+        if c.starts(base, b"HEAD "):
+            lines.kind = HEAD
+        at: cython.Py_ssize_t = base + lines.target
+        if lines.method == BROKEN:
+            at = c.find(0x20, base, end) + 1
+        if base < at < end and (c.u8(at) == 0x2F or c.u8(at) == 0x2A or lines.method >= 0):
+            lines.target = at - base
+            while at < end and c.u8(at) > 0x20:
+                at += 1
+            lines.target_end = at - base if at - base > lines.target else 0
+        return 0
+
+    def _read_begun_line(self, lines: Lines, c: Cursor) -> cython.bint:
+        """The first line of a request, of which the end is not there; whether a request can be seen in it."""
+        if not self._asks(c, c.pos):
+            return False
+        self._read_what_there_is(lines, c, c.end)
+        lines.at = lines.headers = c.end - c.pos
+        return True
+
+    def _answers_begun(self, lines: Lines) -> cython.bint:
+        """Whether this response answers a request that has begun and not ended (400, 408, 414, 431): none other waits for one."""
+        if self.responses != self.requests or self.doubt or lines.status < 200:
+            return False
+        return self.request.state == READ_HEAD and self.request.searched > 0
 
     def _read_status_line(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
         #  HTTP/1.x SP 3DIGIT SP [ reason-phrase ] CRLF                                    RFC 9112, 4
         base: cython.Py_ssize_t = c.pos
         answer: cython.int = self._starts(TO_CLIENT, c)
+        at: cython.Py_ssize_t = base + 9
         if answer == 0:
-            raise Malformed("http", "no status line", 0)
-        if answer == 1:
+            at = self._odd_status(c)
+            if at == 0:
+                raise Malformed("http", "no status line", 0)
+        if answer == 1 or at < 0:
             return MORE
         eol: cython.Py_ssize_t = c.find(0x0A, base + lines.searched, c.end)
         if eol < 0:
             lines.searched = c.end - base
             return MORE
         lines.minor = c.u8(base + 7) - 0x30
-        lines.status = (c.u8(base + 9) - 0x30) * 100 + (c.u8(base + 10) - 0x30) * 10 + c.u8(base + 11) - 0x30
+        if answer == 0:
+            lines.minor = -1
+            lines.break_rule("no status line")
+        lines.status = (c.u8(at) - 0x30) * 100 + (c.u8(at + 1) - 0x30) * 10 + c.u8(at + 2) - 0x30
         return eol + 1 - base
+
+    def _odd_status(self, c: Cursor) -> cython.Py_ssize_t:
+        """Where the three digits of a status stand in a line that is no status line of HTTP/1 and yet says one: `HTTP/2 200`,
+        `HTTP/1.1  200`, `HTTP/1.1 200OK`. 0 for anything else, -1 when more could tell."""
+        at: cython.Py_ssize_t = c.pos
+        if not c.starts(at, b"HTTP/"):
+            return 0
+        at += 5
+        i: cython.Py_ssize_t = 0
+        b: cython.int
+        while at < c.end and i < 8 and c.u8(at) != 0x20:  # a version, however it is written
+            b = c.u8(at)
+            if b != 0x2E and (b < 0x30 or b > 0x39):
+                return 0
+            at += 1
+            i += 1
+        if i == 0 or i == 8:
+            return 0 if at < c.end else -1
+        i = 0
+        while at < c.end and i < 8 and c.u8(at) == 0x20:
+            at += 1
+            i += 1
+        for i in range(3):
+            if at + i >= c.end:
+                return -1
+            b = c.u8(at + i)
+            if b < 0x30 or b > 0x39 or (i == 0 and b == 0x30):
+                return 0
+        if at + 3 >= c.end:
+            return -1
+        b = c.u8(at + 3)
+        return 0 if 0x30 <= b <= 0x39 else at
 
     def _read_header(self, lines: Lines, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """Take what the field line `[at:end)` says of the message's length and server, if it does."""
         value: cython.Py_ssize_t
         b: cython.int = c.u8(at) | 0x20
         if b == 0x63:
-            value = at + 15 if c.starts(at, b"Content-Length:") else _after_name(c, at, end, b"content-length")
+            value = at + 15 if c.starts(at, b"Content-Length:") else _after_name(lines, c, at, end, b"content-length")
             if value < 0:
                 return 0
             length: cython.Py_ssize_t = _read_length(c, value, end)
             if length == LENGTH_BAD:
-                raise Malformed("http", "content-length is no number", at - c.pos)
-            if lines.length != LENGTH_UNKNOWN and lines.length != length:
-                raise Malformed("http", "two content-lengths", at - c.pos)
+                lines.break_rule("content-length is no number")
+            elif lines.length != LENGTH_UNKNOWN and lines.length != length:
+                lines.break_rule("two content-lengths")
+                length = LENGTH_BAD
             lines.length = length
         elif b == 0x74:
-            value = _after_name(c, at, end, b"transfer-encoding")
+            value = _after_name(lines, c, at, end, b"transfer-encoding")
             if value < 0:
                 return 0
             coding: cython.int = _read_coding(c, value, end)
             if coding != CODING_NONE:
-                if lines.coding == CODING_CHUNKED:
-                    raise Malformed("http", "coding after chunked", at - c.pos)
-                lines.coding = coding
+                if lines.coding == CODING_CHUNKED or coding == CODING_TWICE:
+                    # RFC 9112, 7.1: never more than once. What is said twice is done once, by whoever sends it.
+                    lines.break_rule("coding after chunked")
+                lines.coding = CODING_CHUNKED if coding == CODING_TWICE else coding
         elif lines.host_end == 0:
-            value = at + 5 if c.starts(at, b"Host:") else _after_name(c, at, end, b"host")
+            value = at + 5 if c.starts(at, b"Host:") else _after_name(lines, c, at, end, b"host")
             if value < 0:
                 return 0
             value = _trim_start(c, value, end)
@@ -476,15 +622,19 @@ class Http1Decoder(Decoder):
                     at += 1
                     b = c.u8(at)
                 if b != 0x0A:
-                    raise Malformed("http", "chunk longer than its size", 0)
+                    lines.fault = "chunk longer than its size"
+                    return 1
                 at += 1
             eol = c.find(0x0A, at if at > base + lines.searched else base + lines.searched, end)
             if (end if eol < 0 else eol) - at > CHUNK_LINE_MAX:
-                raise Malformed("http", "chunk line too long", 0)
+                lines.fault = "chunk line too long"
+                return 1
             if eol < 0:
                 lines.searched = end - base
                 return MORE
-            lines.chunk = self._read_chunk_size(c, at, eol)
+            lines.chunk = self._read_chunk_size(lines, c, at, eol)
+            if lines.chunk < 0:
+                return 1
             if lines.chunk > 0:
                 return eol + 1 - base
             lines.at = eol + 1 - base
@@ -504,7 +654,10 @@ class Http1Decoder(Decoder):
         lines.at = at - base
         return MORE
 
-    def _read_chunk_size(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    def _read_chunk_size(
+        self, lines: Lines, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """-1 for what is none."""
         size: cython.Py_ssize_t = 0
         first: cython.Py_ssize_t = at
         digit: cython.int
@@ -514,25 +667,78 @@ class Http1Decoder(Decoder):
                 break
             size = size << 4 | digit
             if size > LENGTH_LIMIT:
-                raise Malformed("http", "chunk size too large", at - c.pos)
+                lines.fault = "chunk size too large"
+                return -1
             at += 1
         if at == first:
-            raise Malformed("http", "no chunk size", at - c.pos)
+            lines.fault = "no chunk size"
+            return -1
         while at < end:
             b: cython.int = c.u8(at)
             if b == 0x3B or (b == 0x0D and at + 1 == end):
                 break
             if b != 0x20 and b != 0x09:
-                raise Malformed("http", "no chunk size", at - c.pos)
+                lines.fault = "no chunk size"
+                return -1
             at += 1
         return size
+
+    # --- a body that may come ---
+
+    def _await_body(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
+        """After `Expect` (RFC 9110, 10.1.1): what comes is the body, unless a final answer came in its place; then the client may
+        keep the body, and go on with its next request. Only what comes tells."""
+        if self.responses >= lines.number and not lines.urged:
+            answer: cython.int = self._goes_on(c, lines.owed)
+            if answer == 1:
+                return MORE
+            if answer == 2:
+                lines.state = READ_HEAD
+                return self._read_head(lines, TO_SERVER, c)
+        if lines.owed >= 0:
+            return 1
+        lines.state = READ_CHUNK
+        lines.first_chunk = True
+        return self._read_chunk(lines, c)
+
+    def _goes_on(self, c: Cursor, owed: cython.Py_ssize_t) -> cython.int:
+        """Whether a request stands where a body of `owed` bytes may: 2 yes, 1 perhaps, 0 no."""
+        base: cython.Py_ssize_t = c.pos
+        if not self._recognised(c, base):
+            return 1 if self._cut_short(c) else 0
+        space: cython.Py_ssize_t = c.find(0x20, base, c.end)
+        if space + 1 >= c.end:
+            return 1
+        b: cython.int = c.u8(space + 1)
+        if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68 and not c.starts(base, b"CONNECT"):
+            return 0
+        eol: cython.Py_ssize_t = c.find(0x0A, space, c.end)
+        if eol < 0:
+            return 1 if c.end - base < REQUEST_LINE else 0
+        if c.u8(eol - 1) == 0x0D:
+            eol -= 1
+        if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
+            return 0
+        if owed == c.end - base:
+            return 0  # all that is due and nothing else: a body that looks like a request
+        if 0 < owed < c.end - base and self._recognised(c, base + owed):
+            return 0
+        return 2
+
+    def _cut_short(self, c: Cursor) -> cython.bint:
+        """Whether less than a method is there, and could become one that is known."""
+        n: cython.Py_ssize_t = c.end - c.pos
+        if n >= METHOD_MAX:
+            return False
+        word: bytes = c.take(c.pos, c.end)
+        for token in self.settings.tokens + _RECOGNISED:  # noqa: SIM110 - any() would make a generator
+            if token.startswith(word):
+                return True
+        return False
 
     # --- messages ---
 
     def _request(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
-        if lines.coding == CODING_OTHER:
-            # RFC 9112, 6.3: the length cannot be determined; a server answers 400 and closes.
-            raise Malformed("http", "request body of unknown length", 0)
         # Everything answered: the count is right again, unless the client keeps several requests on their way, so that
         # there is always one that a lost request could have taken the place of.
         if self.requests == self.responses:
@@ -553,25 +759,47 @@ class Http1Decoder(Decoder):
         if lines.minor >= 0:
             out.version = "1.0" if lines.minor == 0 else "1.1"
         self._server_of(lines, c, out)
-        if lines.minor >= 0:
+        if lines.target_end > 0:
             self._target(lines, c, out)
         if self.detail:
             self._describe_request(lines, c, out)
-        # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; neither means no body.
-        if lines.coding == CODING_CHUNKED:
-            out.piece = BEGINS
-            lines.state = READ_CHUNK
-            lines.first_chunk = True
-        elif lines.length > 0:
-            self.skip = lines.length
-            if self.detail and lines.length < LENGTH_LIMIT:
-                out.add("http.request.body.size", lines.length)
+        # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; neither means no body. With any other fault a server may answer
+        # 400 and close, or read on: what follows is known when a request is seen in it.
+        chunked: cython.bint = lines.coding == CODING_CHUNKED
+        if lines.coding == CODING_OTHER:
+            lines.break_rule("request body of unknown length")
+            lines.unframed = True
+        elif lines.length == LENGTH_BAD and not chunked:
+            lines.unframed = True
+        if lines.fault is not None:
+            self._count_fault(lines)
+        if lines.unframed or lines.minor < 0 or lines.cut:
+            self.skip = REST_LOST
+            self.doubt = True
+            self.certain = self.requests
+        elif chunked or lines.length > 0:
+            out.body = 0
+            if lines.expects:
+                out.body = -2
+                out.piece = BEGINS
+                lines.state = AWAIT
+                lines.number = self.requests
+                lines.owed = -1 if chunked else lines.length
+                lines.urged = False
+            elif chunked:
+                out.piece = BEGINS
+                lines.state = READ_CHUNK
+                lines.first_chunk = True
+            else:
+                self.skip = lines.length
         lines.start_message()
         return 1
 
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
         if status < 200 and (status != 101 or self._upgrades(lines, c)):
+            if status == 100 and self.request.state == AWAIT and self.request.number == self.responses + 1:
+                self.request.urged = True
             lines.start_message()
             return 0  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
         kind: cython.int = PLAIN
@@ -586,15 +814,22 @@ class Http1Decoder(Decoder):
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
         out.status = _STATUSES[status]
-        out.version = "1.0" if lines.minor == 0 else "1.1"
+        out.fault = FAULT_NONE
+        if lines.minor >= 0:
+            out.version = "1.0" if lines.minor == 0 else "1.1"
         if status >= 400:
             out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
             out.error_type = _ERROR_TYPES[status]
         if self.detail and len(self.settings.response_headers) > 0:
             self._keep_headers(self.settings.response_headers, lines, c, out)
-        # RFC 9112, 6.3, in its order.
+        if lines.fault is not None:
+            self._count_fault(lines)
+        # RFC 9112, 6.3, in its order; Transfer-Encoding overrides a Content-Length, however wrong that is.
         if status == 101 or (kind == CONNECT and status < 300):
             self._end_http()
+        elif lines.cut:
+            self.skip = REST_LOST if known else REST_UNKNOWN
+            self._void()
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
@@ -602,34 +837,51 @@ class Http1Decoder(Decoder):
             # passed over until then is not known.
             self.skip = REST_UNKNOWN
             self._void()
+        elif lines.coding == CODING_NONE and lines.length == LENGTH_BAD:
+            # RFC 9112, 6.3: an unrecoverable error, after which a client closes; some take one of the lengths, or read to the end.
+            self.skip = REST_LOST
+            self._void()
         elif lines.coding == CODING_CHUNKED:
+            out.body = 0
             out.piece = BEGINS
             lines.state = READ_CHUNK
             lines.first_chunk = True
         elif lines.coding == CODING_OTHER or lines.length == LENGTH_UNKNOWN:
+            out.body = 0
             self.skip = SKIP_TO_END
         else:
+            out.body = 0
             self.skip = lines.length
-            if self.detail and lines.length < LENGTH_LIMIT:
-                out.add("http.response.body.size", lines.length)
         lines.start_message()
         return 1
 
+    def _count_fault(self, lines: Lines) -> cython.int:
+        key = ("http", lines.fault)
+        self.errors[key] = self.errors.get(key, 0) + 1
+        return 0
+
     def _chunk(self, lines: Lines, direction: cython.int, out: Message) -> cython.int:
-        lines.at = 0
-        lines.searched = 0
-        if lines.chunk > 0:
+        if lines.fault is not None:
+            # The body is broken; what its message said before that is known.
+            self._count_fault(lines)
+            out.piece = ENDS
+            self.skip = REST_LOST
+            if direction == TO_CLIENT:
+                self._void()
+            else:
+                self.doubt = True
+                self.certain = self.requests
+        elif lines.chunk > 0:
+            lines.at = 0
+            lines.searched = 0
             out.piece = 0
+            out.body = 0
             lines.first_chunk = False
-            lines.body += lines.chunk
             self.skip = lines.chunk
             return 1
-        out.piece = ENDS
-        if self.detail:
-            if direction == TO_CLIENT:
-                out.add("http.response.body.size", lines.body)
-            else:
-                out.add("http.request.body.size", lines.body)
+        else:
+            out.piece = ENDS
+            out.body = 0
         lines.state = READ_HEAD
         lines.start_message()
         return 1
@@ -946,10 +1198,13 @@ def _same(c: Cursor, at: cython.Py_ssize_t, name: bytes) -> cython.bint:
     return True
 
 
-def _after_name(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: bytes) -> cython.Py_ssize_t:
+def _after_name(
+    lines: Lines, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: bytes
+) -> cython.Py_ssize_t:
     """Where the value begins if the field line `[at:end)` has this name, else -1.
 
-    Raises Malformed for white space before the colon: not all servers see the same header then (RFC 9112, 5.1).
+    White space may stand before the colon. A server refuses such a request, for not all see the same header then; from a response
+    it is taken away (RFC 9112, 5.1).
     """
     colon: cython.Py_ssize_t = at + len(name)
     if colon >= end:
@@ -960,7 +1215,12 @@ def _after_name(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, name: 
     if not _same(c, at, name):
         return -1
     if b != 0x3A:
-        raise Malformed("http", "space before a colon", colon - c.pos)
+        while colon < end and (c.u8(colon) == 0x20 or c.u8(colon) == 0x09):
+            colon += 1
+        if colon >= end or c.u8(colon) != 0x3A:
+            return -1
+        lines.break_rule("space before a colon")
+        lines.unframed = True
     return colon + 1
 
 
@@ -992,14 +1252,17 @@ def _value(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
 
 
 def _line_end(c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the field line at `at` ends, with what is folded into it: the place of its LF; `at` for the empty line."""
+    """Where the field line at `at` ends, with what is folded into it: the place of its LF; `at` for the empty line, and for one
+    whose end is not there."""
+    if at >= c.end:
+        return at
     b: cython.int = c.u8(at)
-    if b == 0x0A or b == 0x0D:
+    if b == 0x0A or (b == 0x0D and (at + 1 >= c.end or c.u8(at + 1) == 0x0A)):
         return at
     end: cython.Py_ssize_t = c.find(0x0A, at, c.end)
-    while end + 1 < c.end and (c.u8(end + 1) == 0x20 or c.u8(end + 1) == 0x09):
+    while end >= 0 and end + 1 < c.end and (c.u8(end + 1) == 0x20 or c.u8(end + 1) == 0x09):
         end = c.find(0x0A, end + 1, c.end)
-    return end
+    return at if end < 0 else end
 
 
 def _read_length(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -1033,17 +1296,24 @@ def _read_length(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cy
 
 
 def _read_coding(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-    """What the last coding of the list `[at:end)` is: only `chunked` tells where the body ends."""
+    """What the last coding of the list `[at:end)` is: only `chunked` tells where the body ends. Empty elements are none (RFC 9110,
+    5.6.1)."""
     at = _trim_start(c, at, end)
     end = _trim_end(c, at, end)
+    while end > at and c.u8(end - 1) == 0x2C:
+        end = _trim_end(c, at, end - 1)
     last: cython.Py_ssize_t = at
+    twice: cython.bint = False
     i: cython.Py_ssize_t
     for i in range(at, end):
         if c.u8(i) == 0x2C:
+            last = _trim_start(c, last, i)
+            if i - last >= 7 and _trim_end(c, last, i) - last == 7 and _same(c, last, b"chunked"):
+                twice = True
             last = i + 1
     last = _trim_start(c, last, end)
     if end - last == 7 and _same(c, last, b"chunked"):
-        return CODING_CHUNKED
+        return CODING_TWICE if twice else CODING_CHUNKED
     if last == at and (end == at or (end - last == 8 and _same(c, last, b"identity"))):
         return CODING_NONE
     return CODING_OTHER

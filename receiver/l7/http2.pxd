@@ -5,7 +5,8 @@ from receiver.l7.http1 cimport Http1Settings
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message, Protocol
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH
+from receiver.wire.records cimport VANTAGE_SERVER, VANTAGE_CLIENT
 
 cimport cython
 
@@ -40,6 +41,9 @@ cdef Py_ssize_t LIKELY_MAX
 cdef int GRPC_NO
 cdef int GRPC_YES
 cdef int GRPC_PERHAPS
+cdef int GRPC_LIKELY
+cdef Py_ssize_t PROVED_MAX
+cdef long long TIMEOUT_HIDDEN
 cdef int NO_STATUS
 cdef int EITHER
 cdef int REQUEST
@@ -72,6 +76,12 @@ cdef class Fields(HeaderSink):
     cdef dict wanted
     cdef TraceContext context
     cdef Py_ssize_t unknown
+    cdef list entries
+    cdef int candidates
+    cdef long long candidate
+    cdef bytes number
+    cdef bint status_hidden
+    cdef bint trailers
     cdef bint pseudo
     cdef int status
     cdef bytes method
@@ -101,6 +111,9 @@ cdef class Body:
     cdef long long prefix
     cdef Py_ssize_t prefix_size
     cdef bint whole
+    cdef bint ended
+    cdef bint framed(self) except -1
+    cdef bint differs(self) except -1
 
 @cython.final
 @cython.freelist(64)
@@ -111,10 +124,14 @@ cdef class Exchange:
     cdef bint answered
     cdef bint doubted
     cdef bint tunnel
+    cdef bint trailers
+    cdef bint asked
     cdef int status
     cdef long long first_ns
     cdef long long timeout_ns
     cdef bytes path
+    cdef str operation
+    cdef tuple entries
     cdef Body sent
     cdef Body received
 
@@ -137,6 +154,10 @@ cdef class Side:
 @cython.final
 cdef class Http2Decoder(Decoder):
     cdef readonly Http2Settings settings
+    cdef bint pinned
+    cdef bint doubtful
+    cdef set proved
+    cdef int posted
     cdef Side client
     cdef Side server
     cdef dict streams
@@ -178,12 +199,24 @@ cdef class Http2Decoder(Decoder):
     cdef Exchange _find(self, long long key)
     cdef int _forget(self, Exchange exchange) except -1
     cdef int _request(self, Fields fields, bint ends, Message out) except -1
+    cdef int _certain(self, Exchange exchange, bytes method) except -1
+    cdef int _perhaps(self, Exchange exchange, Fields fields) except -1
     cdef int _request_ended(self, Exchange exchange, Message out) except -1
     cdef int _response(self, Fields fields, bint ends, Message out) except -1
     cdef int _status(self, int status, Message out) except -1
-    cdef int _finish(self, Exchange exchange, Fields fields, Message out) except -1
+    cdef int _answered_as(self, Exchange exchange, Grpc grpc, bytes content_type) except -1
+    cdef bint _may_be_call(self, Exchange exchange) except -1
+    cdef int _prove(self, Exchange exchange) except -1
+    cdef int _refute(self, Exchange exchange) except -1
+    cdef int _settle(self, Exchange exchange, Fields fields, bint closing) except -1
+    cdef int _finish(self, Exchange exchange, Fields fields, bint closing, Message out) except -1
+    cdef bytes _number(self, Exchange exchange, Fields fields, bint closing)
+    cdef int _open_end(self, Exchange exchange, Fields fields, bint closing, Grpc grpc, Message out) except -1
+    cdef bint _same(self, int one, int other) except -1
     cdef int _reset(self, int direction, Py_ssize_t error, long long ts_ns, Message out) except -1
     cdef int _cut(self, Exchange exchange, Py_ssize_t error, long long ts_ns, Message out) except -1
+    cdef int _reset_as_http(self, Exchange exchange, Py_ssize_t error, Message out) except -1
+    cdef int _cut_call(self, Exchange exchange, Grpc grpc, Py_ssize_t error, long long ts_ns, Message out) except -1
     cdef int _go_away(self, int direction, Cursor c, long long ts_ns, Message out) except -1
     cdef int _describe(self, Exchange exchange, Fields fields, Message out) except -1
     cdef int _server(self, bytes authority, int default_port, Message out) except -1

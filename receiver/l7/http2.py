@@ -2,8 +2,11 @@
 
 Room: l7; follows the contract of `decoder.py`. A stream is a request and its answer, paired by the stream's id. A header block is
 one piece, however many CONTINUATION frames carry it; it is read by `hpack.py`, whose fields go to one `Fields`. What a stream
-means as gRPC is for `grpc.py` to say: by its content-type, or by the grpc-status at its end where a table entry that nobody saw
-hides the content-type.
+means as gRPC is for `grpc.py` to say.
+
+Whether a stream is gRPC its content-type says. Where a table entry that nobody saw hides that, it is found out by what gRPC alone
+does (`_settle`): messages with their lengths before them, trailers, grpc-status. Until then HTTP's own status is no verdict: 200
+is what a failed call has as well. What stays open is told as it was read, without a verdict.
 
     +-----------------------------------------------+
     |                 Length (24)                   |
@@ -35,7 +38,18 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+    from receiver.wire.records import (
+        BEGINS,
+        ENDS,
+        FAULT_BOTH,
+        FAULT_CLIENT,
+        FAULT_NONE,
+        FAULT_UNREAD,
+        TO_CLIENT,
+        TO_SERVER,
+        VANTAGE_CLIENT,
+        VANTAGE_SERVER,
+    )
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -95,10 +109,16 @@ LIKELY_MAX = 1_048_576
 LONE_MAX = 16_384
 STREAMS_AHEAD = 200
 STREAMS_NEXT = 16
-# Whether a stream is gRPC. Perhaps: a field of its request that nobody can read may be the content-type.
+# Whether a stream is gRPC. Perhaps: a field of its request that nobody can read may be the content-type. Likely: besides, all else
+# that was posted on this connection was gRPC; it is told as such, but for its status that is no proof.
 GRPC_NO = 0
 GRPC_YES = 1
 GRPC_PERHAPS = 2
+GRPC_LIKELY = 3
+# Kinds of requests whose content-type is hidden, of one connection: one for each method.
+PROVED_MAX = 256
+# A grpc-timeout that may stand in a field nobody can read.
+TIMEOUT_HIDDEN = -2
 
 NO_STATUS = -1
 # What the first field of a request or a response shows which of them it is.
@@ -137,8 +157,10 @@ class Http2Settings:
 
 
 class Fields(HeaderSink):
-    """What matters of one header block. `unknown` fields referred to table entries that nobody saw; `pseudo`: it had a
-    pseudo-header of a request, so it begins one."""
+    """What matters of one header block. `unknown` fields referred to table entries that nobody saw, `entries` are the numbers of
+    those whose name is unknown; `pseudo`: it had a pseudo-header of a request, so it begins one. `candidates` of the unknown could
+    be grpc-status, the last of them is entry `candidate` with `number`, if that is known. `status_hidden`: grpc-status is there, in
+    an entry whose name is known and whose value is not."""
 
     def __init__(self) -> None:
         self.start(TO_CLIENT, False, None)
@@ -146,6 +168,12 @@ class Fields(HeaderSink):
     def start(self, direction: cython.int, detail: cython.bint, settings: Http2Settings | None) -> cython.int:
         self.detail = detail
         self.unknown = 0
+        self.entries: list[int] | None = None
+        self.candidates = 0
+        self.candidate = 0
+        self.number: bytes | None = None
+        self.status_hidden = False
+        self.trailers = False
         self.pseudo = False
         self.status = NO_STATUS
         self.method: bytes | None = None
@@ -170,11 +198,17 @@ class Fields(HeaderSink):
         return 0
 
     def header(self, name: bytes | None, value: bytes | None, never_indexed: cython.bint) -> cython.int:
-        if name is None or value is None:
+        if name is None:
+            return 0
+        if value is None:
             self.unknown += 1
+            if name == b"grpc-status":
+                self.status_hidden = True
             return 0
         n: cython.Py_ssize_t = len(name)
         if n < 4:
+            if n == 2 and name == b"te":
+                self.trailers = value == b"trailers"
             return 0
         if name[0] == 0x3A:
             return self._pseudo(n, name, value)
@@ -194,6 +228,17 @@ class Fields(HeaderSink):
                 self.authority = value
         if self.detail:
             return self._more(n, name, value, never_indexed)
+        return 0
+
+    def hidden(self, entry: cython.longlong, value: bytes | None, never_indexed: cython.bint) -> cython.int:
+        self.unknown += 1
+        if self.entries is None:
+            self.entries = []
+        self.entries.append(entry)
+        if value is None or value.isdigit():
+            self.candidates += 1
+            self.candidate = entry
+            self.number = value
         return 0
 
     def _pseudo(self, n: cython.Py_ssize_t, name: bytes, value: bytes) -> cython.int:
@@ -270,12 +315,25 @@ class Body:
         self.prefix = 0
         self.prefix_size = 0
         self.whole = True
+        self.ended = False
+
+    def framed(self) -> cython.bint:
+        """Whether it is messages with their lengths before them, to the last byte."""
+        return self.whole and self.messages > 0 and self.need == 0 and self.prefix_size == 0
+
+    def differs(self) -> cython.bint:
+        """Whether it is something else, for certain."""
+        if not self.whole:
+            return False
+        return self.messages < 0 or (self.ended and (self.need > 0 or self.prefix_size > 0))
 
 
 class Exchange:
     """One stream: its request, as far as the answer's reading depends on it, and how far the answer is.
 
-    `doubted`: bytes of the server were lost while it waited, its answer's head may have been among them.
+    `doubted`: bytes of the server were lost while it waited, its answer's head may have been among them. `entries`: of a request
+    whose content-type is hidden, which entries hide it; `trailers`: it has `te: trailers`; `asked`: it is all there. `operation`:
+    what it is if it is no call after all, where it was told as one that is likely.
     """
 
     def __init__(self) -> None:
@@ -284,10 +342,14 @@ class Exchange:
         self.answered = False
         self.doubted = False
         self.tunnel = False
+        self.trailers = False
+        self.asked = False
         self.status = NO_STATUS
         self.first_ns = 0
         self.timeout_ns = -1
         self.path: bytes | None = None
+        self.operation: str | None = None
+        self.entries: tuple[int, ...] | None = None
         self.sent: Body | None = None
         self.received: Body | None = None
 
@@ -319,9 +381,18 @@ _DEFAULT = Http2Settings()
 
 
 class Http2Decoder(Decoder):
-    """One connection's HTTP/2."""
+    """One connection's HTTP/2. `pinned`: its port is set to be gRPC.
 
-    def __init__(self, settings: Http2Settings | None = None) -> None:
+    `proved`: the hidden entries of requests that were found to be gRPC; another with the same ones is gRPC as well, for its
+    content-type is the same entry. `posted`: what requests with POST were, by what is certain: 1 gRPC, 2 others. `doubtful`:
+    entries of a table were missed.
+    """
+
+    def __init__(self, settings: Http2Settings | None = None, pinned: cython.bint = False) -> None:
+        self.pinned = pinned
+        self.doubtful = False
+        self.proved: set[tuple[int, ...]] | None = None
+        self.posted = 0
         self.detail = True
         self.skip = 0
         self.vantage = VANTAGE_SERVER
@@ -443,6 +514,7 @@ class Http2Decoder(Decoder):
         side.block = None
         side.left = 0
         side.body = None
+        self.doubtful = True
         if side.hpack is None:
             side.hpack = HpackDecoder(False)  # the hole may have held its first entries
         else:
@@ -479,6 +551,7 @@ class Http2Decoder(Decoder):
                 if not side.begun:
                     side.begun = True
                     side.hpack = HpackDecoder(False)
+                    self.doubtful = True
                 return True
             at += 1
         return False
@@ -534,11 +607,11 @@ class Http2Decoder(Decoder):
         ends: cython.bint = self.flags & END_STREAM != 0
         out.key = key
         exchange: Exchange | None = self._find(key)
-        if exchange is not None and self.detail:
+        if exchange is not None and (self.detail or self.doubtful or exchange.grpc >= GRPC_PERHAPS):
             body: Body | None = exchange.sent if direction == TO_SERVER else exchange.received
             if body is None:
                 body = Body()
-                if exchange.grpc != GRPC_YES:
+                if exchange.grpc == GRPC_NO:
                     body.messages = -1
                 if direction == TO_SERVER:
                     exchange.sent = body
@@ -610,8 +683,10 @@ class Http2Decoder(Decoder):
         if direction == TO_SERVER:
             self._request_ended(exchange, out)
             return 1
+        if exchange.received is not None:
+            exchange.received.ended = True
         if exchange.answered:
-            return self._finish(exchange, None, out)
+            return self._finish(exchange, None, False, out)
         self._forget(exchange)  # its head was lost: nobody knows what the answer was
         return 1
 
@@ -748,6 +823,7 @@ class Http2Decoder(Decoder):
         exchange = Exchange()
         exchange.key = out.key
         exchange.path = fields.path
+        exchange.asked = ends
         exchange.first_ns = out.first_ns
         self.streams[exchange.key] = exchange
         self.recent = exchange
@@ -756,17 +832,24 @@ class Http2Decoder(Decoder):
         if fields.authority is not None:
             self._server(fields.authority, 443 if fields.secure else 80, out)
         if settings.grpc is not None:
-            if fields.content_type is None:
-                exchange.grpc = GRPC_PERHAPS if fields.unknown > 0 else GRPC_NO
-            elif settings.grpc.speaks(fields.content_type):
-                exchange.grpc = GRPC_YES
-        if exchange.grpc == GRPC_YES:
-            settings.grpc.begins(fields.path, out)
+            if fields.content_type is not None:
+                exchange.grpc = GRPC_YES if settings.grpc.speaks(fields.content_type) else GRPC_NO
+            elif fields.unknown > 0 and (fields.method is None or fields.method == b"POST"):
+                self._perhaps(exchange, fields)
+            if exchange.grpc <= GRPC_YES:
+                self._certain(exchange, fields.method)
             if fields.grpc_timeout is not None:
                 exchange.timeout_ns = settings.grpc.timeout_ns(fields.grpc_timeout)
+            elif fields.unknown > 0:
+                exchange.timeout_ns = TIMEOUT_HIDDEN
+        if exchange.grpc == GRPC_YES:
+            out.path = fields.path
         else:
             out.protocol = settings.plain
             self._describe(exchange, fields, out)
+        if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
+            exchange.operation = out.operation
+            settings.grpc.begins(fields.path, self.limits, out)
         if self.detail:
             self._describe_more(exchange, fields, out)
         if 0 <= self.going_away < exchange.key:
@@ -775,8 +858,33 @@ class Http2Decoder(Decoder):
             return 2
         return 1
 
+    def _certain(self, exchange: Exchange, method: bytes | None) -> cython.int:
+        """It is known now whether a request is gRPC."""
+        if exchange.grpc == GRPC_YES:
+            self.posted |= 1
+        elif method is not None and method == b"POST":
+            self.posted |= 2
+        return 0
+
+    def _perhaps(self, exchange: Exchange, fields: Fields) -> cython.int:
+        """A request whose content-type nobody can read."""
+        exchange.trailers = fields.trailers
+        if fields.entries is not None:
+            exchange.entries = tuple(fields.entries)
+        if self.pinned or (self.proved is not None and exchange.entries in self.proved):
+            exchange.grpc = GRPC_YES
+        elif self.posted == 1 and fields.method is not None:
+            exchange.grpc = GRPC_LIKELY
+        else:
+            exchange.grpc = GRPC_PERHAPS
+        return 0
+
     def _request_ended(self, exchange: Exchange, out: Message) -> cython.int:
-        if exchange.sent is not None and exchange.grpc == GRPC_NO and exchange.sent.whole:
+        exchange.asked = True
+        if exchange.sent is None:
+            return 0
+        exchange.sent.ended = True
+        if self.detail and exchange.grpc == GRPC_NO and exchange.sent.whole:
             out.add("http.request.body.size", exchange.sent.size)
         return 0
 
@@ -790,11 +898,11 @@ class Http2Decoder(Decoder):
             # Nobody saw its request, or it is forgotten here and still waits in the matcher.
             exchange = Exchange()
             exchange.key = out.key
-            exchange.grpc = GRPC_PERHAPS
+            exchange.grpc = GRPC_PERHAPS if self.doubtful or self.posted & 1 else GRPC_NO
             exchange.answered = status < 0 and fields.unknown == 0
             exchange.first_ns = out.first_ns
-        if fields.content_type is not None and exchange.grpc == GRPC_PERHAPS and settings.grpc is not None:
-            exchange.grpc = GRPC_YES if settings.grpc.speaks(fields.content_type) else GRPC_NO
+        if fields.content_type is not None and exchange.grpc >= GRPC_PERHAPS and settings.grpc is not None:
+            self._answered_as(exchange, settings.grpc, fields.content_type)
         if not exchange.answered:
             if status < 0 and (fields.unknown == 0 or (ends and exchange.doubted)):
                 # Trailers of an answer whose head was lost.
@@ -806,9 +914,11 @@ class Http2Decoder(Decoder):
             out.piece = BEGINS
         else:
             out.piece = 0
+        closing: cython.bint = exchange.status >= 0 or exchange.received is not None
         if status >= 0:
             exchange.status = status
-            if exchange.grpc != GRPC_YES:
+            closing = False
+            if exchange.grpc == GRPC_NO:
                 self._status(status, out)
         out.version = "2"
         if self.detail and fields.kept is not None:
@@ -817,42 +927,144 @@ class Http2Decoder(Decoder):
                 out.add(names[name], fields.kept[name])
         if ends:
             out.piece |= ENDS
-            return self._finish(exchange, fields, out)
+            if exchange.received is not None:
+                exchange.received.ended = True
+            return self._finish(exchange, fields, closing, out)
         if exchange.tunnel and 200 <= status < 300:
             # What follows is not HTTP any more; the roundtrip ends with the headers.
             out.piece |= ENDS
-            return self._finish(exchange, None, out)
+            return self._finish(exchange, None, False, out)
         return 1
 
     def _status(self, status: cython.int, out: Message) -> cython.int:
         out.status = _STATUSES[status]
+        out.fault = FAULT_NONE
         if status >= 400:
             out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
             out.error_type = _ERROR_TYPES[status]
         return 0
 
-    def _finish(self, exchange: Exchange, fields: Fields | None, out: Message) -> cython.int:
-        """The answer is complete; `fields` are those of the header block that ended it, if one did."""
+    def _answered_as(self, exchange: Exchange, grpc: Grpc, content_type: bytes) -> cython.int:
+        """The answer says what it is, whose request's content-type nobody could read."""
+        if grpc.speaks(content_type):
+            self._prove(exchange)
+            return 0
+        # gRPC-Web and Connect have messages of the same form. Any other answer to such may be a proxy's, to a call.
+        web: cython.bint = content_type.startswith((b"application/grpc", b"application/connect"))
+        if web or not self._may_be_call(exchange):
+            self._refute(exchange)
+        return 0
+
+    def _may_be_call(self, exchange: Exchange) -> cython.bint:
+        """By what came of the request's messages so far."""
+        sent: Body | None = exchange.sent
+        if sent is None:
+            return not exchange.asked
+        return not sent.differs() and (sent.messages > 0 or not exchange.asked)
+
+    def _prove(self, exchange: Exchange) -> cython.int:
+        exchange.grpc = GRPC_YES
+        self.posted |= 1
+        if exchange.entries is not None:
+            if self.proved is None or len(self.proved) >= PROVED_MAX:
+                self.proved = set()
+            self.proved.add(exchange.entries)
+        return 0
+
+    def _refute(self, exchange: Exchange) -> cython.int:
+        exchange.grpc = GRPC_NO
+        self.posted |= 2
+        return 0
+
+    def _settle(self, exchange: Exchange, fields: Fields | None, closing: cython.bint) -> cython.int:
+        """Find out whether an exchange is gRPC whose content-type nobody could read; it is at its end. `closing`: by trailers."""
+        if fields is not None and fields.grpc_status is not None:
+            return self._prove(exchange)
+        sent: Body | None = exchange.sent
+        received: Body | None = exchange.received
+        if (sent is not None and sent.differs()) or (received is not None and received.differs()):
+            return self._refute(exchange)
+        if closing:
+            # Nobody else sends messages of that form and then trailers.
+            if (sent is not None and sent.framed()) or (received is not None and received.framed()):
+                return self._prove(exchange)
+            if exchange.trailers and fields.unknown > 0:
+                return self._prove(exchange)
+        return 0
+
+    def _finish(self, exchange: Exchange, fields: Fields | None, closing: cython.bint, out: Message) -> cython.int:
+        """The answer is complete; `fields` are those of the header block that ended it, if one did; `closing`: trailers."""
         grpc: Grpc | None = self.settings.grpc
         self._forget(exchange)
+        if grpc is not None and exchange.grpc >= GRPC_PERHAPS:
+            self._settle(exchange, fields, closing)
+            if exchange.grpc != GRPC_YES:
+                self._open_end(exchange, fields, closing, grpc, out)
         if self.detail:
             self._count(exchange, out)
-        if grpc is None or exchange.grpc == GRPC_NO:
+        if grpc is None or exchange.grpc != GRPC_YES:
             return 1
         said: bytes | None = None
         unknown: cython.bint = False
         if fields is not None:
             said = fields.grpc_status
             unknown = fields.unknown > 0
-        if exchange.grpc == GRPC_PERHAPS and said is None:
-            return 1
+            if said is None and unknown:
+                said = self._number(exchange, fields, closing)
         if said is not None:
-            grpc.ends(exchange.path, grpc.code(said), True, out)
+            grpc.ends(exchange.path, grpc.code(said), True, self.limits, out)
         elif unknown or exchange.status < 0:
-            grpc.ends(exchange.path, NO_STATUS, False, out)
+            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
         else:
-            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, out)
+            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, self.limits, out)
         return 1
+
+    def _number(self, exchange: Exchange, fields: Fields, closing: cython.bint) -> bytes | None:
+        """The grpc-status of a call's trailers in which nobody can read that name, where only one field can be it.
+
+        PROTOCOL-HTTP2.md: trailers have one, and it is a number. What is found so is known from then on: encoders that find the
+        name in their table write a new status with its index.
+        """
+        if not closing or fields.status_hidden or fields.candidates != 1 or self.server.hpack.truncated:
+            return None
+        received: Body | None = exchange.received
+        if received is None or not received.framed():
+            return None  # it might be the answer of a proxy that knows nothing of calls
+        self.server.hpack.learn(fields.candidate, b"grpc-status")
+        return fields.number
+
+    def _open_end(
+        self, exchange: Exchange, fields: Fields | None, closing: cython.bint, grpc: Grpc, out: Message
+    ) -> cython.int:
+        """The answer to a request that is no call, or perhaps none. HTTP's status counts if it says the same of both."""
+        status: cython.int = exchange.status
+        if exchange.grpc == GRPC_NO and exchange.operation is not None:
+            out.protocol = self.settings.plain
+            out.operation = exchange.operation
+        if exchange.grpc == GRPC_LIKELY:
+            return grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+        if status < 0:
+            return 0
+        self._status(status, out)
+        if exchange.grpc == GRPC_NO:
+            return 0
+        hidden: cython.bint = fields is not None and fields.unknown > 0
+        certain: cython.bint = True
+        if hidden and (closing or status == 200):
+            certain = False  # one of these may be grpc-status
+        elif self._may_be_call(exchange):
+            # A call to a server that knows none, or something else with messages of that form.
+            certain = not hidden and self._same(out.fault, grpc.fault(grpc.code_of_http(status)))
+        if not certain:
+            out.fault = FAULT_UNREAD
+            out.error_type = None
+        return 0
+
+    def _same(self, one: cython.int, other: cython.int) -> cython.bint:
+        """Whether two faults are the same to the side that is ours."""
+        if self.vantage == VANTAGE_CLIENT:
+            return (one == FAULT_NONE) == (other == FAULT_NONE)
+        return (one == FAULT_BOTH) == (other == FAULT_BOTH)
 
     def _reset(
         self, direction: cython.int, error: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
@@ -876,11 +1088,42 @@ class Http2Decoder(Decoder):
         if self.detail:
             self._count(exchange, out)
         grpc: Grpc | None = self.settings.grpc
-        if exchange.grpc == GRPC_YES and grpc is not None:
-            code: cython.int = grpc.code_of_reset(error, ts_ns - exchange.first_ns, exchange.timeout_ns)
-            return grpc.ends(exchange.path, code, False, out)
+        if grpc is not None and exchange.grpc != GRPC_NO:
+            sent: Body | None = exchange.sent
+            if exchange.grpc >= GRPC_PERHAPS and sent is not None and sent.differs():
+                self._refute(exchange)
+            else:
+                return self._cut_call(exchange, grpc, error, ts_ns, out)
+        self._reset_as_http(exchange, error, out)
+        return 0
+
+    def _reset_as_http(self, exchange: Exchange, error: cython.Py_ssize_t, out: Message) -> cython.int:
+        if exchange.operation is not None:
+            out.protocol = self.settings.plain
+            out.operation = exchange.operation
         out.error_type = ERROR_NAMES[error] if error < len(ERROR_NAMES) else "_OTHER"
         out.fault = FAULT_BOTH
+        return 0
+
+    def _cut_call(
+        self, exchange: Exchange, grpc: Grpc, error: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
+        """A stream that is a call, or may be one, was reset."""
+        code: cython.int = grpc.code_of_reset(error, ts_ns - exchange.first_ns, exchange.timeout_ns)
+        fault: cython.int = grpc.fault(code)
+        if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
+            if exchange.timeout_ns != TIMEOUT_HIDDEN or not grpc.is_cancel(error):
+                return grpc.ends(exchange.path, code, False, self.limits, out)
+            # Cancelled, or the time was up: an error to the client, and to the server only the latter.
+            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            out.fault = FAULT_BOTH if self.vantage == VANTAGE_CLIENT else FAULT_UNREAD
+            return 0
+        self._reset_as_http(exchange, error, out)
+        if exchange.status >= 0:
+            out.status = _STATUSES[exchange.status]
+        if not self._same(fault, FAULT_BOTH):
+            out.fault = FAULT_UNREAD
+            out.error_type = None
         return 0
 
     def _go_away(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:

@@ -1,6 +1,7 @@
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip, Sink
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH, VANTAGE_CLIENT
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_CLIENT, FAULT_BOTH, VANTAGE_CLIENT
 from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST, OUTCOME_UNREACHABLE
+from receiver.wire.records cimport OUTCOME_UNKNOWN
 from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE
 
 cimport cython

@@ -2,7 +2,8 @@
 
 Room: l7. A decoder offers messages or pieces of them; out come roundtrips. Requests without a key pair in order, first in first
 answered; others by their key. Every request that was offered leaves exactly once: paired, one-way, or unanswered with the
-reason; every response is paired or counted as unmatched. `Pairing` counts, so that this can be checked at any moment.
+reason; every response is paired or counted as unmatched. `Pairing` counts, so that this can be checked at any moment. A pair whose
+response has no `fault`, because its decoder could not read a status, is neither `ok` nor `error`.
 
 What a hole does to an order. After bytes of unknown meaning are gone (or before the first ones that were seen) it is not known
 how many requests or responses they held, so the next answer need not belong to the next request. Pairs made then are
@@ -24,13 +25,15 @@ if not cython.compiled:
         CERTAIN,
         ENDS,
         FAULT_BOTH,
-        FAULT_NONE,
+        FAULT_CLIENT,
+        FAULT_UNREAD,
         GONE,
         OUTCOME_ERROR,
         OUTCOME_LOST,
         OUTCOME_OK,
         OUTCOME_ONE_WAY,
         OUTCOME_TIMEOUT,
+        OUTCOME_UNKNOWN,
         OUTCOME_UNREACHABLE,
         TENTATIVE,
         TO_CLIENT,
@@ -250,6 +253,7 @@ class Matcher:
         begun: Message = self.open_request
         if begun is not None:
             self.open_request = None
+            begun.body = -1
             if not begun.expects_reply:
                 return self._unanswered(begun, None, OUTCOME_LOST, ts_ns)
         return 0
@@ -292,6 +296,7 @@ class Matcher:
             its: Message = self.answered
             self.open_response = None
             self.answered = None
+            older.body = -1
             self._complete(its, older)
         asked: Message = self._pop()
         if asked is None or asked.state == GONE:
@@ -414,6 +419,8 @@ class Matcher:
     def _merge(self, whole: Message, piece: Message) -> cython.int:
         whole.last_ns = piece.last_ns
         whole.size += piece.size
+        if whole.body != -1:
+            whole.body = -1 if piece.body < 0 else piece.body if whole.body < 0 else whole.body + piece.body
         if piece.protocol is not None:
             whole.protocol = piece.protocol
         if piece.operation is not None:
@@ -422,7 +429,7 @@ class Matcher:
             whole.status = piece.status
         if piece.error_type is not None:
             whole.error_type = piece.error_type
-        if piece.fault != FAULT_NONE:
+        if piece.fault != FAULT_UNREAD:
             whole.fault = piece.fault
         if piece.attributes is not None:
             if whole.attributes is None:
@@ -447,9 +454,9 @@ class Matcher:
         self.pairing.open -= 1
         self.pairing.paired += 1
         outcome: cython.int = OUTCOME_OK
-        if response.fault == FAULT_BOTH or (
-            response.fault != FAULT_NONE and self.endpoints.vantage == VANTAGE_CLIENT
-        ):
+        if response.fault == FAULT_UNREAD:
+            outcome = OUTCOME_UNKNOWN  # whatever the protocol: nothing is called a success whose status nobody read
+        elif response.fault == FAULT_BOTH or (response.fault == FAULT_CLIENT and self.endpoints.vantage == VANTAGE_CLIENT):
             outcome = OUTCOME_ERROR
         return self._emit(request, response, outcome, response.last_ns)
 
@@ -470,6 +477,8 @@ class Matcher:
         if response is not None:
             # What the answer tells of the request is known better than what the request told itself.
             if response.protocol is not None:
+                if response.protocol is not protocol:
+                    request.operation = None  # that is what the other row would call it
                 protocol = response.protocol
             if response.operation is not None:
                 request.operation = response.operation
@@ -565,6 +574,8 @@ class Matcher:
             self.open_response = None
             self.answered = None
             self.pairing.unmatched += 1
+            if outcome == OUTCOME_LOST:
+                partial.body = -1
             self._unanswered(asked, partial, outcome, ts_ns)
         waiting: Message = self._pop()
         while waiting is not None:
@@ -585,6 +596,8 @@ class Matcher:
         if whole is None:
             return False
         whole.size += size
+        if whole.body >= 0:
+            whole.body += size
         if seen_ns > whole.last_ns:
             whole.last_ns = seen_ns
         return True

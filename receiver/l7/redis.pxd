@@ -22,7 +22,7 @@ from receiver.l7.redis_names cimport (
 )
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_BOTH
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
 
 cimport cython
 
@@ -31,7 +31,9 @@ cdef Py_ssize_t NIL
 cdef Py_ssize_t CUT
 cdef Py_ssize_t STREAMED
 cdef Py_ssize_t BAD
+cdef Py_ssize_t ANSWERS_BEGUN
 cdef Py_ssize_t SKIP_TO_END
+cdef Py_ssize_t REST_LOST
 cdef Py_ssize_t COUNT_MAX
 cdef Py_ssize_t BULK_MAX
 cdef Py_ssize_t DIGITS_MAX
@@ -46,6 +48,7 @@ cdef Py_ssize_t DATABASES_MAX
 cdef int PROBE_ITEMS
 cdef Py_ssize_t PROBE_LINE
 cdef tuple TELLING_ERRORS
+cdef bytes PROTOCOL_ERROR
 cdef dict MESSAGES
 cdef dict CONFIRMATIONS
 cdef bytes _CLASSES
@@ -73,6 +76,8 @@ cdef class RedisDecoder(Decoder):
     cdef Command command
     cdef Py_ssize_t arguments
     cdef Py_ssize_t arguments_left
+    cdef bint untold
+    cdef Command broken
     cdef bytes first_argument
     cdef bytes second_argument
     cdef bint inline_seen

@@ -47,9 +47,10 @@ if not cython.compiled:
         KIND_SYNC,
         KIND_UNSUBSCRIBE,
     )
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER
 
 MORE = 0
+ANSWERS_BEGUN = -3
 # What a count can say besides its value.
 NIL = -1
 CUT = -2
@@ -58,6 +59,7 @@ BAD = -4
 
 # Values of `skip`, as `decoder.py` says.
 SKIP_TO_END = -1
+REST_LOST = -3
 
 # Redis takes INT_MAX elements and 512 MiB (proto-max-bulk-len can be raised).
 COUNT_MAX = 2_147_483_647
@@ -83,6 +85,8 @@ PROBE_ITEMS = 8
 PROBE_LINE = 512
 # What no other protocol that says -ERR would say.
 TELLING_ERRORS = (b"ERR unknown command", b"ERR wrong number of arg", b"ERR Protocol error")
+# What the server says of a command that breaks the protocol's rules, before it closes (`setProtocolError` in Redis' networking.c).
+PROTOCOL_ERROR = b"ERR Protocol error"
 
 # The first element of what belongs to publish and subscribe, and how many elements it has.
 MESSAGES = {b"message": 3, b"pmessage": 4, b"smessage": 3}
@@ -142,6 +146,10 @@ class RedisDecoder(Decoder):
         self.command: Command = self.words.other
         self.arguments = 0
         self.arguments_left = 0
+        # A command is being read of which nothing was told; and, where it broke a rule, what it was: the server's answer shows
+        # whether it was one.
+        self.untold = False
+        self.broken: Command | None = None
         self.first_argument: bytes | None = None
         self.second_argument: bytes | None = None
         self.inline_seen = False
@@ -180,6 +188,8 @@ class RedisDecoder(Decoder):
         self.requests = 0
         self.responses = 0
         self.arrays_seen = self.resumed  # or it would not have rested
+        self.untold = False
+        self.broken = None
         return 0
 
     def rests(self) -> cython.bint:
@@ -195,8 +205,20 @@ class RedisDecoder(Decoder):
         if self.replication:
             return 1
         if direction == TO_SERVER:
-            return self._read_command(c)
+            self.untold = self.arguments_left == 0
+            n: cython.Py_ssize_t = self._read_command(c)
+            self.untold = False
+            return n
         return self._read_reply(c)
+
+    def begun(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+        if direction == TO_CLIENT or self.broken is None:
+            return 0
+        out.operation = self.broken.operation
+        self.broken = None
+        self.requests += 1
+        self.skip = REST_LOST
+        return 1
 
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         if self.replication and not self.told:
@@ -220,6 +242,9 @@ class RedisDecoder(Decoder):
         self.subscriptions = -1
         self.told = False
         if direction == TO_SERVER:
+            if self.untold:
+                self.untold = False
+                self.broken = self.command if self.piece & BEGINS else self.words.other
             self.arguments_left = 0
             self.database = None
             self.database_queued = None
@@ -316,10 +341,11 @@ class RedisDecoder(Decoder):
                     raise Malformed("redis", "no end of a string", at - base)
                 at += 2
                 command: Command = self.words.find(c, name, size)
+                self.command = command
+                self.piece = BEGINS
                 if command.looks > 0 and n > 1:
                     if not self._look(c, at, n - 1, command.looks):
                         return MORE
-                self.command = command
                 self.arguments_left = n - 1
             self.arguments = n - 1
             self.arrays_seen = True
@@ -469,6 +495,9 @@ class RedisDecoder(Decoder):
                 self.aside = True  # an attribute says something of the reply behind it, or of a push
             elif b == 0x2B:
                 self.aside = _is_monitored(c, base + 1)
+            elif b == 0x2D:
+                if self.broken is not None and self.responses >= self.requests and c.starts(base + 1, PROTOCOL_ERROR):
+                    return ANSWERS_BEGUN
             elif b == 0x0A and self._awaited() == KIND_PSYNC:
                 self.told = False  # a master keeps its replica waiting with newlines
                 return 1
@@ -722,6 +751,7 @@ class RedisDecoder(Decoder):
 
     def _request(self, out: Message) -> cython.int:
         command: Command = self.command
+        self.broken = None
         arguments: cython.Py_ssize_t = self.arguments
         expected: cython.bint = not self.replies_off and not self.skip_next
         self.skip_next = False
@@ -824,6 +854,8 @@ class RedisDecoder(Decoder):
     def _response(self, c: Cursor, out: Message) -> cython.int:
         if self.error_at >= 0:
             self._error(c, out)
+        elif self.piece & BEGINS and self.opened:
+            out.fault = FAULT_NONE  # its type is the status
         if self.piece & BEGINS:
             if self.claims > 0:
                 # By content: whatever was thought to come before it does not come any more.

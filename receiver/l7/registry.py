@@ -40,7 +40,7 @@ def protocols(
     http2 = Http2Settings(http1)
     plain = Protocol("http2", 3, "http", partial(Http2Decoder, http2))
     # Read as HTTP/2; a row of its own for its telemetry, and for a port to be pinned to.
-    grpc = Protocol("grpc", 4, "grpc", partial(Http2Decoder, http2), ports=(50051,), probed=False)
+    grpc = Protocol("grpc", 4, "grpc", partial(Http2Decoder, http2, True), ports=(50051,), probed=False)
     http2.name_rows(plain, grpc)
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),

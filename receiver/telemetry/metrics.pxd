@@ -1,12 +1,12 @@
 from receiver.telemetry.histogram cimport Buckets
 from receiver.telemetry.routes cimport Route, RouteTable
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip
-from receiver.wire.records cimport OUTCOME_LOST, OUTCOME_ERROR, OUTCOME_UNREACHABLE, VANTAGE_CLIENT, FAULT_BOTH, FAULT_NONE
+from receiver.wire.records cimport OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_LOST, OUTCOME_UNREACHABLE, OUTCOME_UNKNOWN
 
 cimport cython
 
 cdef Py_ssize_t NEAR
-cdef int OUTCOME_COUNT
+cdef Py_ssize_t OUTCOME_COUNT
 cdef object NOT_FOUND
 
 @cython.final

@@ -23,12 +23,12 @@ from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, Numb
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
-    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_UNREACHABLE
+    from receiver.wire.records import OUTCOME_ERROR, OUTCOME_LOST, OUTCOME_ONE_WAY, OUTCOME_UNKNOWN, OUTCOME_UNREACHABLE
 
 # Direct-mapped; a service has some tens of series at a time. A power of two.
 NEAR = 512
 
-OUTCOME_COUNT = 8
+OUTCOME_COUNT = len(OUTCOMES)
 
 # Whoever tries out paths must not use up the guessed routes.
 NOT_FOUND = 404
@@ -168,7 +168,7 @@ class Metrics:
         self.near: list[Series | None] = [None] * NEAR
         self.overflowed = 0
         self._told: dict[Attributes, Attributes] = {}
-        self.outcomes = array("q", bytes(8 * len(OUTCOMES) * len(protocols)))
+        self.outcomes = array("q", bytes(8 * OUTCOME_COUNT * len(protocols)))
 
     def observe(self, roundtrip: Roundtrip) -> Series | None:
         """Count a roundtrip; returns its series, which is also what its span starts from. None when nobody asked for it."""
@@ -192,7 +192,7 @@ class Metrics:
             error_type = response.error_type
             if error_type is None:
                 error_type = "_OTHER"
-        elif outcome > 2 and outcome != OUTCOME_LOST:
+        elif outcome > OUTCOME_ONE_WAY and outcome != OUTCOME_LOST and outcome != OUTCOME_UNKNOWN:
             error_type = semconv.UNANSWERED_ERROR[outcome]
             if outcome == OUTCOME_UNREACHABLE and request.error_type is not None:
                 error_type = request.error_type

@@ -35,6 +35,8 @@ TLS_ALPN = "pcap_receiver.tls.client.alpn"
 URL_PATH = "url.path"
 URL_QUERY = "url.query"
 URL_FULL = "url.full"
+REQUEST_BODY = "http.request.body.size"
+RESPONSE_BODY = "http.response.body.size"
 DB_SYSTEM_NAME = "db.system.name"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
@@ -47,9 +49,9 @@ TCP_LEG = "pcap_receiver.tcp.leg"
 REASON = "reason"
 CAUSE = "cause"
 
-UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "", "unreachable")
-"""error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error. What is known better is
-the request's: why it is unreachable (`records.UNREACHABLES`)."""
+UNANSWERED_ERROR = ("", "", "", "timeout", "connection_reset", "connection_closed", "", "unreachable", "")
+"""error.type of a roundtrip without a full answer, by the outcome's number. A lost one is no known error, nor is one whose status
+is unknown. What is known better is the request's: why it is unreachable (`records.UNREACHABLES`)."""
 
 Slot = Literal["operation", "target", "namespace", "summary", "version", "status"]
 
@@ -261,8 +263,8 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "pcap_receiver.dns.truncated",
         "user_agent.original",
         "http.request.method_original",
-        "http.request.body.size",
-        "http.response.body.size",
+        REQUEST_BODY,
+        RESPONSE_BODY,
         "pcap_receiver.rpc.request.messages",
         "pcap_receiver.rpc.response.messages",
         CLIENT_ADDRESS,
@@ -389,7 +391,7 @@ SELF: dict[str, MetricDef] = {
         _sum(
             "pcap_receiver.stream.bytes_missing",
             "By",
-            "Bytes that no decoder saw: delivered, not captured (unseen), never acknowledged, cut off by snaplen or a lost fragment.",
+            "Bytes that no decoder saw: delivered, not captured (unseen); never acknowledged; cut off by snaplen or lost fragments.",
             "reason",
         ),
         _sum("pcap_receiver.stream.segments", "{segment}", "Segments with bytes that were not simply the next, by kind.", "kind"),

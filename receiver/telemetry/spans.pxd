@@ -26,6 +26,8 @@ cdef bytes KEY_SERVER_PORT
 cdef bytes KEY_PATH
 cdef bytes KEY_QUERY
 cdef bytes KEY_FULL
+cdef bytes KEY_REQUEST_BODY
+cdef bytes KEY_RESPONSE_BODY
 
 @cython.final
 cdef class Identities:

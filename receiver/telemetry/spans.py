@@ -51,6 +51,8 @@ KEY_SERVER_PORT = otlp.key(semconv.SERVER_PORT)
 KEY_PATH = otlp.key(semconv.URL_PATH)
 KEY_QUERY = otlp.key(semconv.URL_QUERY)
 KEY_FULL = otlp.key(semconv.URL_FULL)
+KEY_REQUEST_BODY = otlp.key(semconv.REQUEST_BODY)
+KEY_RESPONSE_BODY = otlp.key(semconv.RESPONSE_BODY)
 
 
 class Identities:
@@ -151,8 +153,13 @@ class Spans:
         client_known: cython.int = 0
         if request.attributes is not None:
             client_known = self._attributes(request.attributes, form)
-        if response is not None and response.attributes is not None:
-            self._attributes(response.attributes, form)
+        if request.body >= 0:
+            w.number(KEY_REQUEST_BODY, request.body)
+        if response is not None:
+            if response.attributes is not None:
+                self._attributes(response.attributes, form)
+            if response.body >= 0:
+                w.number(KEY_RESPONSE_BODY, response.body)
         if form.client_address and not client_known:
             w.put(self._client(encoded, endpoints))
         if request.path is not None:

@@ -13,9 +13,10 @@ cdef enum Piece:
     ENDS = 2
 
 cdef enum Fault:
-    FAULT_NONE = 0
-    FAULT_CLIENT = 1
-    FAULT_BOTH = 2
+    FAULT_UNREAD = 0
+    FAULT_NONE = 1
+    FAULT_CLIENT = 2
+    FAULT_BOTH = 3
 
 cdef enum Outcome:
     OUTCOME_OK = 0
@@ -26,6 +27,7 @@ cdef enum Outcome:
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
     OUTCOME_UNREACHABLE = 7
+    OUTCOME_UNKNOWN = 8
 
 cdef enum MessageState:
     CERTAIN = 0
@@ -84,6 +86,7 @@ cdef class Message:
     cdef public long long first_ns
     cdef public long long last_ns
     cdef public long long size
+    cdef public long long body
     cdef public bint expects_reply
     cdef public bint patient
     cdef public int fault

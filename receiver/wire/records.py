@@ -17,9 +17,10 @@ if not cython.compiled:
     VANTAGE_CLIENT = 1
     BEGINS = 1
     ENDS = 2
-    FAULT_NONE = 0
-    FAULT_CLIENT = 1
-    FAULT_BOTH = 2
+    FAULT_UNREAD = 0
+    FAULT_NONE = 1
+    FAULT_CLIENT = 2
+    FAULT_BOTH = 3
     OUTCOME_OK = 0
     OUTCOME_ERROR = 1
     OUTCOME_ONE_WAY = 2
@@ -28,12 +29,13 @@ if not cython.compiled:
     OUTCOME_CLOSED = 5
     OUTCOME_LOST = 6
     OUTCOME_UNREACHABLE = 7
+    OUTCOME_UNKNOWN = 8
     CERTAIN = 0
     TENTATIVE = 1
     GONE = 2
 
-OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable")
-"""Names of the outcomes, by number."""
+OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable", "unknown")
+"""Names of the outcomes, by number. `unknown`: there is an answer, and nobody could read whether it is a good one."""
 
 UNREACHABLES: tuple[str, ...] = (
     "unreachable",
@@ -144,14 +146,17 @@ class Message:
     text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
     means in order.
     `patient`: it may wait for its answer as long as the connection lives (a blocking command, a long poll).
-    `fault`: whether it is an error for the client alone or for both sides. The slots from `operation` to `version` are
-    what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and
-    `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
+    `fault`: whether it is an error for the client alone or for both sides. It says so of a response only once its status was read;
+    until then it is FAULT_UNREAD, and a response that stays so is no known success and no known error. The slots from `operation`
+    to `version` are what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and `query`
+    are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
     (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` are the caller's, -1 where it left
     open whether the trace is sampled; it may have decided that without giving ids (`b3: 0`).
     `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
+    `body`: bytes of its body that came, whatever was announced; -1 where it has none, or a part of it was not seen; -2 where it is
+    not known yet whether one comes. Of a piece, what it adds.
     `protocol` is the row that the roundtrip belongs to where one connection carries several, None where it is the connection's;
-    a response that has a protocol or an operation knows better than its request.
+    a response that has a protocol or an operation knows better than its request; an operation counts in its own row only.
     """
 
     def __init__(self) -> None:
@@ -161,6 +166,7 @@ class Message:
         self.first_ns = 0
         self.last_ns = 0
         self.size = 0
+        self.body = -1
         self.expects_reply = True
         self.fault = 0
         self.server_port = 0

@@ -3,8 +3,9 @@
 What must hold:
 
 - Nothing is invented. Each roundtrip of the damaged run is one of the truth, none twice: the same connection, protocol, client and
-  server, begun by the same packet; all that it says is so. A pair is a pair of the truth, with the same outcome, both sides begun
-  by the same packets; a time that it tells is one at which those bytes were there.
+  server, begun by the same packet; all that it says is so. A pair is a pair of the truth, both sides begun by the same packets,
+  with the same outcome, or `unknown` where the damage took what its status refers to; a time that it tells is one at which those
+  bytes were there.
 - A request whose answer was there and is not any more is `lost`: no timeout, no closed connection.
 - Nothing is lost that the damage did not touch (`untouched`), and that is told in full.
 - The books balance and the limits hold, after every batch of packets.
@@ -57,7 +58,7 @@ BY_KEY = ("http2", "grpc", "dns")
 HELD_MAX = 64
 TIMEOUT_US = 30_000_000
 LESS_KNOWN = (("http2", "grpc"), ("http", "http2"), ("http", "grpc"))
-PAIRED = ("ok", "error")
+PAIRED = ("ok", "error", "unknown")
 
 
 @dataclass(frozen=True)
@@ -315,15 +316,14 @@ def differs(row: Row, true: Row, clock: Clock, damaged: Damaged) -> str | None:
         return None if row.outcome in ("lost", true.outcome) else "outcome"
     if row.response is None or true.response is None or row.answer_us is None or true.answer_us is None:
         return "answer"
+    if row.outcome not in (true.outcome, "unknown"):
+        return "outcome"  # of whatever protocol: an `ok` is one, and so is an error
     # The stream's end is seen where its first one was lost: a cancellation behind an answer, the last of two resets.
     lost = {clock.number[at] for at in true.answer_us} & (damaged.hit | damaged.cut) and row.protocol in ("http2", "grpc")
     reset = lost and row.answer_us[0] >= true.answer_us[0]
     if (row.protocol, true.protocol) == ("http2", "grpc"):
         # A call of which nothing that could be read said that it is gRPC is told as the HTTP that it is as well.
         return None if reset or clock.within(*true.answer_us, row.answer_us[1]) else "answer's end"
-    known = row.response.status is not None or row.response.error_type is not None
-    if row.outcome != true.outcome and (known or row.outcome != "ok"):
-        return "outcome"
     if not agrees(row.response, true.response, row.protocol):
         return "answer"
     if reset:
@@ -368,8 +368,8 @@ def neutral(said: Said) -> set[tuple[str, object]]:
 def is_less(row: Row, true: Row) -> bool:
     """Whether it tells less than the truth, where the truth needed nothing that was lost before."""
     if row.outcome != true.outcome:
-        if row.protocol == "grpc" and row.response is not None and row.response.status is None:
-            return False  # the deadline is known from the request's head
+        if row.outcome == "unknown" and row.protocol in ("http2", "grpc"):
+            return False  # its status refers to an entry that the hole took, or its deadline does
         return not (row.paired and row.protocol == "http2" and true.protocol == "grpc")
     if row.protocol in ("http2", "grpc") or true.protocol in ("http2", "grpc"):
         return False

@@ -40,6 +40,7 @@ PACKAGES = {
     "haproxy": "Debian package haproxy",
     "tcpdump": "Debian package tcpdump",
     "nft": "Debian package nftables",
+    "node": "Debian package nodejs",
     "ethtool": "Debian package ethtool",
     "dnsmasq": "Debian package dnsmasq-base",
     "unbound": "Debian package unbound",
@@ -55,6 +56,7 @@ PACKAGES = {
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",
+    "grpc-lab": "./dev upstreams grpc-lab",
 }
 
 

@@ -123,7 +123,9 @@ class Said:
 
     @staticmethod
     def of(message: Message) -> Said:
-        flat = message.attributes or []
+        flat = list(message.attributes or ())
+        if message.body >= 0:
+            flat += [f"http.{'response' if message.direction == TO_CLIENT else 'request'}.body.size", message.body]
         return Said(
             message.operation,
             message.target,
@@ -159,7 +161,7 @@ class Seen:
 
     @property
     def paired(self) -> bool:
-        return self.outcome in ("ok", "error")
+        return self.outcome in ("ok", "error", "unknown")
 
     def content(self) -> tuple[Any, ...]:
         return self.outcome, self.request, self.response

@@ -98,7 +98,7 @@ def test_connection_that_is_nothing_known_is_set_aside_and_counted() -> None:
 def test_answer_tells_the_protocol_of_a_request_that_breaks_every_rule() -> None:
     run = Run(PROTOCOLS).feed(TO_SERVER, b"GET/HTTP/1.1\nHost: a\n\n")
     run.feed(TO_CLIENT, b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n").feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
-    assert [(seen["operation"], seen["status"]) for seen in run.seen] == [("_OTHER", 400), ("GET", 200)]
+    assert [(seen["operation"], seen["status"]) for seen in run.end()] == [("_OTHER", 400), ("GET", 200)]
 
 
 def test_joined_late_is_tried_again_when_the_direction_turns() -> None:

@@ -315,6 +315,28 @@ def test_a_search_path_that_ends_well_has_no_error() -> None:
     assert [(one.outcome, one["status"]) for one in seen] == [("ok", "NXDOMAIN")] * 3 + [("ok", "NOERROR")]
 
 
+@pytest.mark.parametrize(
+    ("rcode", "records", "size", "said"),
+    [
+        (16, 0, -11, ("unknown", None)),  # its OPT record is gone, and with it what makes BADVERS of NOERROR
+        (0, 0, -11, ("unknown", None)),
+        (0, 1, -11, ("ok", "NOERROR")),  # an answer with records is no BADVERS
+        (2, 0, -11, ("error", "SERVFAIL")),
+        (16, 0, None, ("error", "BADVERS")),
+    ],
+)
+def test_a_response_code_whose_upper_bits_are_cut_off_is_not_read(
+    rcode: int, records: int, size: int | None, said: tuple[str, str | None]
+) -> None:
+    asked = query(use_edns=0)
+    whole = answer(asked, *[a_record("192.0.2.1")] * records, rcode=rcode).to_wire()
+    run = datagram_run().feed(TO_SERVER, asked.to_wire(), START_NS)
+    if size is not None:
+        run.gap(TO_CLIENT, -size)
+    (seen,) = run.feed(TO_CLIENT, whole[:size], START_NS + 1000).end()
+    assert (seen.outcome, seen["status"]) == said
+
+
 def test_a_response_code_of_twelve_bits() -> None:
     """RFC 6891, 6.1.3: the upper eight stand in the OPT record."""
     asked = query(use_edns=0)

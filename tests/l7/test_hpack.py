@@ -11,9 +11,9 @@ from hpack.table import HeaderTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.l7.hpack import HeaderList, HpackDecoder
+from receiver.l7.hpack import HeaderList, HeaderSink, HpackDecoder
 from receiver.wire.records import Malformed
-from tests.l7.harness import TO_CLIENT, TO_SERVER, Vector, load_all
+from tests.l7.harness import COMPILED, TO_CLIENT, TO_SERVER, Vector, load_all
 
 Field = tuple[bytes | None, bytes | None]
 
@@ -289,6 +289,49 @@ def test_after_a_hole_the_table_is_unknown() -> None:
     decoder.reset_unknown()
     assert decode(decoder, b"\xbe") == [(None, None)]
     assert not decoder.complete
+
+
+class Numbers(HeaderSink):
+    """Keeps the numbers of the entries that nobody saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def header(self, name: bytes | None, value: bytes | None, never_indexed: bool) -> int:
+        return 0
+
+    def hidden(self, entry: int, value: bytes | None, never_indexed: bool) -> int:
+        self.seen.append(entry)
+        return 0
+
+
+@pytest.mark.skipif(COMPILED, reason="a sink of compiled code cannot be written in a test")
+def test_an_entry_that_nobody_saw_has_one_number_wherever_it_stands() -> None:
+    decoder = HpackDecoder(from_start=False)
+    numbers = Numbers()
+    for block in (b"\xbe", insert(b"a", b"1"), b"\xbf", b"\x7f\x00\x01v", b"\xbe", b"\xc0", b"\xc1"):
+        decoder.decode(block, 0, len(block), numbers)
+    # The one whose name was taken from the newest has that one's number; the last is another.
+    assert numbers.seen[:-1] == [numbers.seen[0]] * 5 and numbers.seen[-1] == numbers.seen[0] - 1
+    decoder.reset_unknown()
+    decoder.decode(b"\xbe", 0, 1, numbers)
+    assert numbers.seen[-1] not in numbers.seen[:-1]
+
+
+@pytest.mark.skipif(COMPILED, reason="numbers are told to compiled sinks alone")
+def test_a_name_that_was_learned_is_known_wherever_it_is_referred_to() -> None:
+    decoder = HpackDecoder(from_start=False)
+    numbers = Numbers()
+    decode(decoder, b"\x7e\x01v")  # its name is the newest entry's
+    decoder.decode(b"\xbf", 0, 1, numbers)
+    size = decoder.table_size
+    decoder.learn(numbers.seen[0], b"grpc-status")
+    assert decoder.table_size == size + len(b"grpc-status")
+    assert decode(decoder, b"\xbe\xbf") == [(b"grpc-status", b"v"), (b"grpc-status", None)]
+    assert decode(decoder, b"\x7f\x00\x01w") == [(b"grpc-status", b"w")]
+    assert decode(decoder, b"\xbe\xc1") == [(b"grpc-status", b"w"), (None, None)]
+    decoder.reset_unknown()
+    assert decode(decoder, b"\xbf") == [(None, None)]
 
 
 def test_a_table_of_size_zero_ends_the_uncertainty() -> None:

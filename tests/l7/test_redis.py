@@ -741,6 +741,62 @@ def test_no_bytes_raise_anything_but_malformed(turns: list[tuple[int, bytes]], f
     run.end()  # looks for `internal` among the errors
 
 
+# --- what breaks the protocol, and the server's word for it ---
+
+REFUSED = b"-ERR Protocol error: "
+
+
+@pytest.mark.parametrize(
+    ("broken", "reply", "name"),
+    [
+        (b"*abc\r\n", b"invalid multibulk length", "_OTHER"),
+        (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$abc\r\n", b"invalid bulk length", "SET"),
+        (b"*2\r\n$3\r\nGET\r\n:5\r\n", b"expected '$', got ':'", "GET"),
+        (b"*1\r\n!3\r\nGET\r\n", b"expected '$', got '!'", "_OTHER"),
+        (b"*2\r\n$-5\r\n", b"invalid bulk length", "_OTHER"),
+        (b'SET k "unbalanced\r\n', b"unbalanced quotes in request", "SET"),
+        (b"x" * 70_000, b"too big inline request", "_OTHER"),
+        (b"*2\r\n$3\r\nGET\r\n$9999999999\r\n", b"invalid bulk length", "GET"),
+        (b"*3\r\n$7\r\nEVALSHA\r\n$zz\r\n", b"invalid bulk length", "EVALSHA"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_command_that_breaks_the_protocol_has_its_answer(broken: bytes, reply: bytes, name: str, first: bool) -> None:
+    """Replies as redis-server 7.0.15 gave them to these very bytes; it closes then."""
+    for cut in {0, len(broken) // 2, len(broken) - 1}:
+        run = Run(PROTOCOLS)
+        if not first:
+            run.feed(TO_SERVER, command("PING")).feed(TO_CLIENT, b"+PONG\r\n")
+        elif broken[:1] not in b"*S":
+            continue  # what the flow is, is known by its answer; nothing is kept of so much before that
+        for piece in (broken[:cut], broken[cut:]):
+            if piece:
+                run.feed(TO_SERVER, piece)
+        answer = REFUSED + reply + b"\r\n"
+        run.feed(TO_CLIENT, answer[:9]).feed(TO_CLIENT, answer[9:])
+        seen = run.end()
+        assert told(seen)[0 if first else 1 :] == [(name, "error", "ERR")]
+        assert run.pairing.unmatched == 0
+        assert all(one.times[0] <= one.times[1] <= one.times[2] for one in seen)
+
+
+def test_pipeline_that_ends_in_a_broken_command() -> None:
+    seen = talk(
+        (TO_SERVER, command("PING") + command("GET", "k") + b"*x\r\n"),
+        (TO_CLIENT, b"+PONG\r\n$-1\r\n" + REFUSED + b"invalid multibulk length\r\n"),
+    )
+    assert told(seen) == [("PING", "ok", None), ("GET", "ok", None), ("_OTHER", "error", "ERR")]
+
+
+def test_broken_bytes_without_that_answer_are_no_command() -> None:
+    """After a hole anything may stand where a command was thought to begin: only the server's word shows that one did."""
+    run = Run(PROTOCOLS).feed(TO_SERVER, command("PING")).feed(TO_CLIENT, b"+PONG\r\n").feed(TO_SERVER, b"*x\r\n")
+    run.feed(TO_SERVER, command("GET", "k")).feed(TO_CLIENT, b"$-1\r\n")
+    assert told(run.end()) == [("PING", "ok", None), ("GET", "ok", None)]
+    assert (run.pairing.unmatched, run.reading.errors) == (0, {("redis", "not a count"): 1})
+
+
 # --- detection ---
 
 

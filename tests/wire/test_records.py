@@ -40,7 +40,7 @@ def test_malformed_names_the_rule_and_never_the_payload() -> None:
 
 
 def test_outcomes_have_the_numbers_of_their_places() -> None:
-    assert OUTCOMES == ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable")
+    assert OUTCOMES == ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable", "unknown")
 
 
 def test_rows_keep_what_they_are_given() -> None:
