@@ -314,6 +314,24 @@ def surroundings() -> Iterator[tuple[str, Callable[[int, bytes, bytes, bytes], A
         yield f"{turn}", lambda number, before, piece, behind, turn=turn: (fixed(number + turn), fixed(number + turn))
 
 
+@pytest.mark.parametrize("path", [path for path in VECTOR_FILES if "-udp" in path.name], ids=name_of)
+def test_a_datagram_that_was_cut_ends_there(path: Path) -> None:
+    """On a flow whose protocol is known: a question and its answer, then both again, cut at every length."""
+    question, answer = load(path).events[:2]
+    told = []
+    for foreign in (False, True):
+        run = Run(ROWS, datagrams=True)
+        for event in (question, answer):
+            run.event(event)
+        for event in (question, answer):
+            payload = event.payload or b""
+            for cut in range(len(payload)):
+                run.around = (payload[:cut], payload[cut:] + b"\xff" * 64) if foreign else (b"", b"")
+                run.feed(event.direction, payload[:cut], event.ts_ns)
+        told.append((run.end(), sorted(run.reading.errors.items()), run.reading.bytes_set_aside))
+    assert told[0] == told[1]
+
+
 def test_what_stands_around_what_the_fuzzers_found_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "around", (b"", b""))
     clean = results(CORPUS)
