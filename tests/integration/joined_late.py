@@ -1,6 +1,6 @@
 """Channels that are open and warm before the capture begins: what the client counted, and what is told.
 
-    python -m tests.integration.joined_late --minutes 10 [PAIR ...]
+    python -m tests.integration.joined_late --minutes 10 [--varied] [PAIR ...]
 
 runs each pair of real programs for so long and prints one line of JSON each. Needs root, tcpdump, and the programs.
 """
@@ -151,15 +151,15 @@ def accepts() -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--varied", action="store_true", help="each call with headers of its own, which is what heals")
     parser.add_argument("pairs", nargs="*", default=list(PAIRS))
     options = parser.parse_args()
     for pair in options.pairs:
         namespace = Namespace(f"pr-late-{os.getpid()}")
         try:
             with tempfile.TemporaryDirectory() as folder:
-                # The same headers for ever, which is what does not heal; at last a hundred calls that differ.
                 account = watch(
-                    namespace, Path(folder), pair, Phase(300, False), Phase(1000, False), seconds=60 * options.minutes
+                    namespace, Path(folder), pair, Phase(300, False), Phase(1000, options.varied), seconds=60 * options.minutes
                 )
             counted: Counter[str] = Counter()
             for one in account.counted:
