@@ -391,7 +391,7 @@ SELF: dict[str, MetricDef] = {
         _sum(
             "pcap_receiver.stream.bytes_missing",
             "By",
-            "Bytes that no decoder saw: delivered, not captured (unseen); never acknowledged; cut off by snaplen or lost fragments.",
+            "Bytes that no decoder saw: delivered and not captured (unseen), never acknowledged, or cut off (snaplen, fragments).",
             "reason",
         ),
         _sum("pcap_receiver.stream.segments", "{segment}", "Segments with bytes that were not simply the next, by kind.", "kind"),
