@@ -45,7 +45,7 @@ class Told(Wire):
         telemetry = Telemetry(self.durations, self.spans, Sampler("always_on"), Identities())
         config = Config(receivers=Receivers(pcap=PcapReceiver(**pcap)))
         made: Engine = make_engine(config, telemetry, detail=True, local=())
-        engine = Engine(made.table, made.reading, None, False, made.layer4, Clock(look))
+        engine = Engine(made.table, made.reading, None, False, made.layer4, clock=Clock(look))
         super().__init__(engine)
         self.ns = START_NS
 
