@@ -39,7 +39,6 @@ PACKAGES = {
     "curl": "Debian package curl",
     "tcpdump": "Debian package tcpdump",
     "nft": "Debian package nftables",
-    "node": "Debian package nodejs",
     "ethtool": "Debian package ethtool",
     "dnsmasq": "Debian package dnsmasq-base",
     "unbound": "Debian package unbound",
