@@ -333,6 +333,8 @@ class Http1Decoder(Decoder):
             lines.at = at
             lines.searched = at
             lines.headers = at
+            if lines.cut:
+                return at
         at = base + lines.at
         if at >= end:
             return MORE
@@ -526,7 +528,12 @@ class Http1Decoder(Decoder):
         if answer == 0:
             at = self._odd_status(c)
             if at == 0:
-                raise Malformed("http", "no status line", 0)
+                if self.doubt or self.responses == self.requests:
+                    raise Malformed("http", "no status line", 0)
+                # A request waits, and this is its answer, of HTTP/0.9 perhaps: that much is known, and nothing more.
+                lines.break_rule("no status line")
+                lines.cut = True
+                return 1
         if answer == 1 or at < 0:
             return MORE
         eol: cython.Py_ssize_t = c.find(0x0A, base + lines.searched, c.end)
@@ -797,7 +804,7 @@ class Http1Decoder(Decoder):
 
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
-        if status < 200 and (status != 101 or self._upgrades(lines, c)):
+        if 0 < status < 200 and (status != 101 or self._upgrades(lines, c)):
             if status == 100 and self.request.state == AWAIT and self.request.number == self.responses + 1:
                 self.request.urged = True
             lines.start_message()
@@ -813,14 +820,15 @@ class Http1Decoder(Decoder):
             self.responses += 1
         self.last_direction = TO_CLIENT
         self.last_ns = ts_ns
-        out.status = _STATUSES[status]
-        out.fault = FAULT_NONE
-        if lines.minor >= 0:
-            out.version = "1.0" if lines.minor == 0 else "1.1"
+        if status > 0:
+            out.status = _STATUSES[status]
+            out.fault = FAULT_NONE
+            if lines.minor >= 0:
+                out.version = "1.0" if lines.minor == 0 else "1.1"
         if status >= 400:
             out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
             out.error_type = _ERROR_TYPES[status]
-        if self.detail and len(self.settings.response_headers) > 0:
+        if self.detail and status > 0 and len(self.settings.response_headers) > 0:
             self._keep_headers(self.settings.response_headers, lines, c, out)
         if lines.fault is not None:
             self._count_fault(lines)

@@ -40,7 +40,6 @@ PACKAGES = {
     "haproxy": "Debian package haproxy",
     "tcpdump": "Debian package tcpdump",
     "nft": "Debian package nftables",
-    "node": "Debian package nodejs",
     "ethtool": "Debian package ethtool",
     "dnsmasq": "Debian package dnsmasq-base",
     "unbound": "Debian package unbound",

@@ -679,6 +679,41 @@ def test_status_lines_that_say_a_status(line: bytes, status: int, version: str |
         assert errors(run) == ([] if version else ["no status line"])
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 99 Low\r\n\r\n",
+        b"HTTP/1.1 2000 High\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/x.y 200 OK\r\n\r\n",
+        b"http/1.1 200 OK\r\n\r\n",
+        b"ICY 200 OK\r\n\r\n",
+        b"<html>as of HTTP/0.9</html>",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+    ],
+)
+def test_answer_without_a_status_that_can_be_read_is_unknown(answer: bytes) -> None:
+    for cut in range(1, len(answer)):
+        run = Run(PROTOCOLS).feed(TO_SERVER, get("/first")).feed(TO_CLIENT, OK).feed(TO_SERVER, get("/a"))
+        run.feed(TO_CLIENT, answer[:cut]).feed(TO_CLIENT, answer[cut:])
+        run.feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+        assert [(s["url.path"], s["status"], s.outcome) for s in run.end()] == [
+            ("/first", 200, "ok"),
+            ("/a", None, "unknown"),
+            ("/b", 200, "ok"),
+        ]
+        assert run.reading.errors == {("http", "no status line"): 1} and run.pairing.unmatched == 0
+
+
+def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
+    """A body behind the answer to HEAD."""
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a", method="HEAD")).feed(TO_CLIENT, OK)
+    run.feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    assert [(s["url.path"], s.outcome) for s in run.end()] == [("/a", "ok"), ("/b", "ok")]
+    assert errors(run) == ["no status line"] and run.pairing.unmatched == 0
+
+
 # --- a request that is answered before it has ended ---
 
 
