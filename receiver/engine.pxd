@@ -49,6 +49,7 @@ cdef class Engine:
     cdef public long long rest_ns
     cdef Py_ssize_t _leap(self, long long own_ns, long long ahead_ns) except? -1
     cdef int _set_clock(self) except -1
+    cdef int _several(self) except -1
     cdef bint _is_tunnel(self, Segment seg) except -1
     cdef int _other(self, int verdict, bytes data, Py_ssize_t start, Py_ssize_t end, int link_type) except -1
     cdef int _give_up_fragments(self, long long now_ns, bint everything) except -1

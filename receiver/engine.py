@@ -103,7 +103,7 @@ class Engine:
         m.set(meta, 0, n * 16)
         link.origin = interface << INTERFACE_SHIFT
         if interface and not self.duplicates.several:
-            self.duplicates.widen()
+            self._several()
         for i in range(n):
             at: cython.Py_ssize_t = i * 16
             seconds: cython.longlong = m.u32le(at)
@@ -162,6 +162,11 @@ class Engine:
     def latest_ns(self) -> int:
         """The latest time that any packet carried; 0 before the first."""
         return self.clock.latest(self.now_ns)
+
+    def _several(self) -> cython.int:
+        """Packets of more than one interface come; there was one so far, of which nothing need be remembered."""
+        self.duplicates = Duplicates(True)
+        return 0
 
     def _is_tunnel(self, seg: Segment) -> cython.bint:
         return not seg.is_tcp and self.tunnel_ports[seg.target_port] != 0

@@ -20,9 +20,8 @@ cdef class Duplicates:
     cdef int[::1] turns
     cdef int shift
     cdef int ways
-    cdef readonly bint several
+    cdef bint several
     cdef Cursor cursor
     cdef bint seen(self, Segment seg, bytes buf, long long ends, int turn) except -1
-    cpdef widen(self)
     cdef Py_ssize_t _way(self, Py_ssize_t at, unsigned long long digest) except -1
     cdef Py_ssize_t _options(self, Segment seg, bytes buf) except -1

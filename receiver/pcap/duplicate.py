@@ -43,23 +43,15 @@ class Duplicates:
     """Of each packet a digest of 64 bits, in another word when it came (in 1.024 us) and from where (`origin`), and of those
     without identification the turn. `several`: interfaces."""
 
-    def __init__(self) -> None:
-        self.digests = array("Q", bytes(8 * SLOTS))
-        self.times = array("q", bytes(8 * SLOTS))
-        self.turns = array("i", bytes(4 * SLOTS))
-        self.shift = 54
-        self.ways = 1
-        self.several = False
+    def __init__(self, several: cython.bint = False) -> None:
+        slots: cython.Py_ssize_t = WIDE_SLOTS if several else SLOTS
+        self.digests = array("Q", bytes(8 * slots))
+        self.times = array("q", bytes(8 * slots))
+        self.turns = array("i", bytes(4 * slots))
+        self.shift = 50 if several else 54
+        self.ways = WAYS if several else 1
+        self.several = several
         self.cursor = Cursor(b"")
-
-    def widen(self) -> None:
-        """Several interfaces are read. What is remembered is forgotten: there was one so far."""
-        self.digests = array("Q", bytes(8 * WIDE_SLOTS))
-        self.times = array("q", bytes(8 * WIDE_SLOTS))
-        self.turns = array("i", bytes(4 * WIDE_SLOTS))
-        self.shift = 50
-        self.ways = WAYS
-        self.several = True
 
     def seen(self, seg: Segment, buf: bytes, ends: cython.longlong, turn: cython.int) -> cython.bint:
         """Whether this packet was seen before; it is remembered. `ends` stands for where it comes from and goes to; `turn` counts
