@@ -9,7 +9,8 @@ Four properties of libpcap's language shape the text:
 - `vlan` moves the offset of everything to its right by 4 bytes, brackets or not. So the untagged form stands first
   and each further tag is nested inside the one before: `X or (vlan and (X or (vlan and (X))))`. Of a live capture it knows as well
   the outermost tag, which the kernel takes out of the frame before the filter sees it.
-- `link[...]` is not moved by it. With it the frame is read as it is, live without the outermost tag.
+- `link[...]` is not moved by it: it reads the frame as it is, live without the outermost tag. Tags are not asked for in this way:
+  libpcap makes of it, together with `vlan`, a program that the kernel refuses.
 - `vlan` exists for Ethernet only. Cooked captures carry the tag's ethertype in their own header: matched by `ether
   proto`.
 """
@@ -37,13 +38,13 @@ _JUDGED = frozenset({DLT_NULL, DLT_EN10MB, DLT_RAW, DLT_LOOP, DLT_LINUX_SLL, DLT
 
 PortRange = tuple[int, int]
 
-# Tags that libpcap's `vlan` knows, and how many in a row are judged: more pass.
+# Tags that libpcap's `vlan` knows, and behind how many in a row a packet is judged: behind more it passes.
 _TAGS = (0x8100, 0x88A8, 0x9100)
 _MAX_TAGS = 3
-# What the decoders open and libpcap cannot in the same breath: PPPoE sessions, MPLS, and one more tag.
+# What the decoders open and libpcap cannot in the same breath: PPPoE sessions, MPLS, and a tag that its `vlan` does not know.
 _ENVELOPES = (0x8864, 0x8847, 0x8848, 0x9200)
 # The header is the address family, and AF_INET6 differs: libpcap compiles Linux's 10 in, others write 24, 28 or 30.
-_FOREIGN_FAMILY = "not (ip or ip6)"
+_FOREIGN_FAMILY = "(not (ip or ip6))"
 # Later fragments have no ports, and with layer 4 off no flags either; whose they are the filter cannot know.
 _IP_FRAGMENT = "(ip proto {} and ip[6:2] & 0x1fff != 0)"
 # Hop-by-hop (BIG TCP has one: a segment over 64 KB states its length there), routing, authentication, destination options.
@@ -114,19 +115,20 @@ def build_filter(plan: FilterPlan, link_type: int) -> str:
     if link_type not in _JUDGED:
         return user
     plain = f"({_wanted(plan)})" + "".join(f" and not {clause}" for clause in _refused(plan))
-    others = _unjudged(link_type)
     if user and _SHIFTING.search(user):
         # What the user says about tags holds, and is read at the offsets the user sees: it goes first, nothing is nested.
-        return f"({user}) and (({plain})" + (f" or {others})" if others and not _ENTERING.search(user) else ")")
-    if user:
-        plain = f"{plain} and ({user})"
-        others = f"({others} and ({user}))" if others else ""
-    tagged = ""
-    if link_type == DLT_EN10MB:
-        for _ in range(_MAX_TAGS):
-            tagged = f" or (vlan and (({plain}){tagged}))"
-    # The others before `vlan`: what the user said of them is read at the offsets of an untagged frame.
-    return f"({plain})" + (f" or {others}" if others else "") + tagged
+        others = "" if _ENTERING.search(user) else _unjudged(link_type, 1)
+        return f"({user}) and (({plain}){others})"
+    also = f" and ({user})" if user else ""
+    text = ""
+    for tags in reversed(range(_MAX_TAGS + 1 if link_type == DLT_EN10MB else 1)):
+        # One more tag; behind the last that is judged any passes.
+        more = f" or (vlan and ({text}))" if text else f" or (vlan{also})" if link_type == DLT_EN10MB else ""
+        others = _unjudged(link_type, tags)
+        if others and user:
+            others = f" or (({others.removeprefix(' or ')}){also})"
+        text = f"({plain}{also}){others}{more}"
+    return text
 
 
 def explain_refusal(expression: str, reason: str, compiles: Sequence[bool]) -> str:
@@ -149,32 +151,22 @@ def explain_refusal(expression: str, reason: str, compiles: Sequence[bool]) -> s
     return f'cannot use the filter "{" ".join(expression.split())}": {reason}'
 
 
-def _unjudged(link_type: int) -> str:
-    """What passes unseen, in brackets, for only the decoders can read it; '' when there is none."""
+def _unjudged(link_type: int, tags: int = 0) -> str:
+    """What passes unseen behind so many tags, for only the decoders can read it: clauses, each with ` or ` before it."""
     if link_type == DLT_EN10MB:
-        # [... ethertype at 12][tag, ethertype] ...: each tag moves it by 4.
-        text = f"({_is_tag(12 + 4 * _MAX_TAGS)} or {_is_envelope(12 + 4 * _MAX_TAGS)})"
-        for tags in reversed(range(_MAX_TAGS)):
-            at = 12 + 4 * tags
-            text = f"({_is_envelope(at)} or ({_is_tag(at)} and {text}))"
-        return text
-    if link_type in (DLT_LINUX_SLL, DLT_LINUX_SLL2):
+        found = [f"ether proto {kind:#x}" for kind in _ENVELOPES]
+        # [... length at 12][LLC at 14], 4 bytes further for each tag, of which the outermost is gone live.
+        found += [f"(link[{at}:2] < 0x600 and {_is_llc(at + 2)})" for at in sorted({12 + 4 * max(tags - 1, 0), 12 + 4 * tags})]
+    elif link_type in (DLT_LINUX_SLL, DLT_LINUX_SLL2):
         # ETH_P_802_2 is 4 (linux/if_ether.h): LLC follows the header.
         at, behind = (14, 16) if link_type == DLT_LINUX_SLL else (0, 20)
-        kinds = " or ".join(f"ether proto {kind:#x}" for kind in (*_TAGS, *_ENVELOPES))
-        return f"({kinds} or (link[{at}:2] = 4 and {_is_llc(behind)}))"
-    if link_type in (DLT_NULL, DLT_LOOP):
-        return f"({_FOREIGN_FAMILY})"
-    return ""
-
-
-def _is_tag(at: int) -> str:
-    return "(" + " or ".join(f"link[{at}:2] = {kind:#x}" for kind in _TAGS) + ")"
-
-
-def _is_envelope(at: int) -> str:
-    kinds = " or ".join(f"link[{at}:2] = {kind:#x}" for kind in _ENVELOPES)
-    return f"({kinds} or (link[{at}:2] < 0x600 and {_is_llc(at + 2)}))"
+        found = [f"ether proto {kind:#x}" for kind in (*_TAGS, *_ENVELOPES)]
+        found.append(f"(link[{at}:2] = 4 and {_is_llc(behind)})")
+    elif link_type in (DLT_NULL, DLT_LOOP):
+        found = [_FOREIGN_FAMILY]
+    else:
+        found = []
+    return "".join(f" or {clause}" for clause in found)
 
 
 def _is_llc(at: int) -> str:

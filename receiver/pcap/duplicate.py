@@ -4,11 +4,11 @@ Room: pcap. A copy is no retransmission and no second datagram, and is told from
 
 - IPv4's identification differs in every packet of a connection, also where one is sent again; it may only be missing (0: RFC 6864
   allows it, Linux does so for SYN-ACK, RST and datagrams of unconnected sockets). With it, what is the same is a copy (COPY_NS);
-- without it (and in IPv6) a packet that is the same in all of it, of TCP the options too, so soon that no timer can have run out
-  (BLIND_NS), is a copy where the capture says that it came by another interface. What was sent twice is not one of these: the
-  first copy of each comes by the same interface, in whatever order interfaces are read;
-- where it came by the same one, a TCP packet is a copy when nothing came from the other side meanwhile that could have asked for it
-  again. A datagram is none: programs do send the same twice.
+- without it (and in IPv6) a packet that is the same in all of it, of TCP the options too, is a copy (COPY_NS) where the capture
+  says that it came by another interface. What was sent twice is not one of these: the first copy of each comes by the same
+  interface, in whatever order interfaces are read;
+- where it came by the same one, a TCP packet is a copy so soon that no timer can have run out (BLIND_NS), when nothing came from
+  the other side meanwhile that could have asked for it again. A datagram is none: programs do send the same twice.
 
 The last SLOTS packets are remembered, of all flows together: copies come within a few packets of each other. Where several
 interfaces are read in turn there may be all that one of them held in between, and WIDE_SLOTS are.
@@ -80,11 +80,11 @@ class Duplicates:
             apart_ns: cython.longlong = seg.ts_ns - (before >> ORIGIN_BITS << 10)
             if apart_ns < 0:
                 apart_ns = -apart_ns
-            if seg.ident != 0:
-                if apart_ns < COPY_NS:
+            if apart_ns < COPY_NS:
+                if seg.ident != 0 or before & ORIGIN != origin:
                     return True
-            elif apart_ns < BLIND_NS and (before & ORIGIN != origin or (seg.is_tcp and self.turns[at] == turn)):
-                return True
+                if apart_ns < BLIND_NS and seg.is_tcp and self.turns[at] == turn:
+                    return True
         if seg.ident == 0:
             self.turns[at] = turn
         self.digests[at] = digest

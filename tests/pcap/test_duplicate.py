@@ -218,6 +218,14 @@ def test_same_datagram_sent_ten_times_and_seen_twice_is_ten(sizes: list[int]) ->
     assert (on.parsed, copies(on)) == (10, 10)
 
 
+def test_copy_by_another_interface_may_be_as_late_as_any() -> None:
+    packets: list[Packet] = [(0, ip("fd00::1", "fd00::2", 17, udp(40000, 9, b"x")))]
+    for apart_ms, known in ((49, 1), (51, 0)):
+        on = engine()
+        read_in_turn(on, seen_on_two(packets, apart_ms), [1])
+        assert copies(on) == known
+
+
 @pytest.mark.parametrize("sizes", ORDERS)
 def test_segment_sent_again_at_once_and_seen_twice_is_sent_again_once(sizes: list[int]) -> None:
     """IPv6, a fast retransmission 100 us after: on either interface twice, and the other side spoke in between."""
