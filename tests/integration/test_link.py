@@ -41,7 +41,7 @@ class Told(Sink):
         request, response = roundtrip.request, roundtrip.response
         name = dict(zip(request.attributes[::2], request.attributes[1::2])).get("dns.question.name")
         told.append([roundtrip.outcome, name, response and response.status, request.size, response and response.size,
-                     roundtrip.endpoints.transport, request.repeats])
+                     roundtrip.endpoints.transport, request.repeats, roundtrip.endpoints.client_port])
         return 0
 engine = make_engine(config, Told(), detail=True, local=[])
 source = make_source(config)
@@ -178,8 +178,8 @@ def ask(bridge: Bridge, *wishes: tuple[str, list[str], int]) -> list[list[Any]]:
 
 def account(told: dict[str, Any]) -> list[list[Any]]:
     """What the receiver says, as the client does; every look-up went well, none was repeated."""
-    assert {(outcome, transport, repeats) for outcome, _, _, _, _, transport, repeats in told["told"]} <= {(0, "udp", 0)}
-    return [[name, code, asked, answered] for _, name, code, asked, answered, _, _ in told["told"]]
+    assert {(outcome, transport, repeats) for outcome, _, _, _, _, transport, repeats, _ in told["told"]} <= {(0, "udp", 0)}
+    return [[name, code, asked, answered] for _, name, code, asked, answered, *_ in told["told"]]
 
 
 @pytest.mark.parametrize("layer4", [True, False])
@@ -210,20 +210,25 @@ def test_answers_in_fragments_are_what_the_client_got(bridge: Bridge, layer4: bo
     assert sum(told["fragments"].values()) == 3 * 22
 
 
-@pytest.mark.parametrize("interface", ["eth0", "any"])
+@pytest.mark.parametrize("interface", ["vc", "any"])
 def test_frames_in_every_envelope_pass_the_filter_live(bridge: Bridge, interface: str) -> None:
     """The kernel takes the outermost tag out of the frame before the filter sees it, and libpcap puts it back."""
-    frames = []
+    frames: list[bytes] = []
+    sent: dict[int, tuple[str, int, int]] = {}
     port = 20000
     for envelope in enc.ENVELOPES:
-        for tags in range(5):
+        # Of what is cooked the kernel (6.18) names the protocol behind all tags, and leaves those in that are not the outermost.
+        for tags in range(5 if interface != "any" else 2):
             for tpid in (0x8100, 0x88A8) if tags else (0,):
                 for ip in (enc.ip4, enc.ip6) if envelope != "IP's SAP" else (enc.ip4,):
                     port += 1
                     inner = ip(enc.udp(port, 53, bytes.fromhex("0007 0100 0001 0000 0000 0000 0161 00 0001 0001")))
                     wrapped = enc.tagged(enc.ENVELOPES[envelope](inner), *(tpid,) * min(tags, 1), *(0x8100,) * (tags - 1))
                     frames.append(enc.ethernet(wrapped))
-    with receiving(bridge.server, interfaces=[interface], layer4={"enabled": False}) as receiver:
+                    sent[port] = (envelope, tags, tpid)
+    with receiving(bridge.middle, interfaces=[interface], layer4={"enabled": False}) as receiver:
         bridge.client.run(sys.executable, "-c", SEND, "eth0", text_in=json.dumps([frame.hex() for frame in frames]))
         told = receiver.end()
-    assert len(told["told"]) == len(frames)
+    found = [port for *_, port in told["told"]]
+    assert [sent[port] for port in sent if port not in found] == []
+    assert len(found) == len(frames)
