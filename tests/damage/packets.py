@@ -171,7 +171,7 @@ def read(path: Path) -> Capture:
     reader = SavefileReader(lambda link_type: None)
     packets: list[Packet] = []
     last_us = 0
-    for frames, meta, link_type in reader.feed(path.read_bytes()):
+    for frames, meta, link_type, _ in reader.feed(path.read_bytes()):
         for seconds, micros, offset, size in struct.iter_unpack("=4I", meta):
             last_us = max(last_us + 1, seconds * 1_000_000 + micros)
             one = take_apart(frames[offset : offset + size], link_type)
