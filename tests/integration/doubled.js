@@ -3,11 +3,13 @@
 const http = require('node:http');
 
 const server = http.createServer((request, response) => {
+  const began = performance.now();
   let size = 0;
   request.on('data', (piece) => { size += piece.length; });
   request.on('end', () => {
     const status = Number(request.url.split('/')[1]) || 200;
-    const told = { port: request.socket.remotePort, method: request.method, path: request.url, status, body: size };
+    const told = { port: request.socket.remotePort, method: request.method, path: request.url, status, body: size,
+      seconds: (performance.now() - began) / 1000 };
     console.log(JSON.stringify(told));
     if (request.method === 'PUT') {
       response.writeHead(status, { 'Content-Length': 0 });
