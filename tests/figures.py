@@ -117,7 +117,7 @@ def packets(path: Path) -> tuple[Packet, ...]:
         sent = load_input(path).packets
         return tuple(Packet(*divmod(one.ts_us, 1_000_000), one.link_type, one.frame()) for one in sent)
     found: list[Packet] = []
-    for frames, meta, link_type in SavefileReader(lambda link_type: None).feed(path.read_bytes()):
+    for frames, meta, link_type, _interface in SavefileReader(lambda link_type: None).feed(path.read_bytes()):
         for seconds, micros, offset, size in struct.iter_unpack("=4I", meta):
             found.append(Packet(seconds, micros, link_type, frames[offset : offset + size]))
     return tuple(found)

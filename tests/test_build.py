@@ -44,12 +44,8 @@ def last(arguments: list[str], kind: str) -> str | None:
     ("cflags", "debugging", "optimised"),
     [
         (None, "-g0", True),
-        ("", "-g0", True),
-        ("-march=native", "-g0", True),
-        ("-g0", "-g0", True),
-        ("-O1", "-g0", True),
-        ("-ggdb -O2", "-ggdb", True),
-        ("-g", "-g", True),
+        ("-g0 -march=native", "-g0", True),
+        ("-ggdb -O1", "-ggdb", True),
         ("-g -O0", "-g", False),
     ],
 )

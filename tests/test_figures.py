@@ -161,6 +161,7 @@ NEVER_NEGATIVE = {
         "(value_ns - half.smoothed_ns) // 8": "asked before: value_ns is no less",
         "(half.smoothed_ns - value_ns) // 8": "asked before: value_ns is less",
     },
+    "pcap/clock.py": {"_size(self.shift_ns - self.other_ns) // 2": "a size"},
     "telemetry/metrics.py": {
         "id(operation) // 16": "plain Python alone",
         "id(target) // 32": "plain Python alone",

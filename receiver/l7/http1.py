@@ -458,6 +458,7 @@ class Http1Decoder(Decoder):
             line: bytes = c.take(base, eol)
             known: cython.bint = not self.doubt and b" HTTP/" in line
             if not (self.requests > 0 or self.doubt or self.resumed):
+                known = b"HTTP/" in line
                 for token in self.settings.tokens:
                     known = known or line.startswith(token[: len(token) - 1])
             if not known:

@@ -69,6 +69,8 @@ class Packet:
         if self.is_tcp:
             struct.pack_into("!II", head, self.tcp_at + 4, self.seq, self.ack)
             head[self.tcp_at + 13] = self.flags
+        else:
+            struct.pack_into("!H", head, self.tcp_at + 4, 8 + self.wire_length)
         if not self.ip_at < 0:
             total = len(head) - self.ip_at + self.wire_length
             if head[self.ip_at] >> 4 == 4:
@@ -139,6 +141,9 @@ def take_apart(frame: bytes, link_type: int) -> Packet:
         elif transport == UDP:
             seq = ack = flags = 0
             start = tcp_at + 8
+            (size,) = struct.unpack_from("!H", frame, tcp_at + 4)
+            if 8 <= size < at + total - tcp_at:
+                total = tcp_at + size - at  # what is behind it is no payload (RFC 9868)
         else:
             return whole
         if start > len(frame) or start > at + total:
