@@ -146,6 +146,7 @@ class Engine:
         """Those who tell of times outside are to know how far the packets' clock is ahead of steady time."""
         clock: Clock = self.clock
         self.reading.pairing.set_clock(clock.steps, clock.shift_ns, clock.before_ns, clock.stepped_ns)
+        self.table.shift_ns = clock.shift_ns
         if self.layer4 is not None:
             self.layer4.shift_ns = clock.shift_ns
         return 0

@@ -104,6 +104,7 @@ cdef class FlowTable:
     cdef Hosts hosts
     cdef public bytearray watched
     cdef public object is_own
+    cdef public long long shift_ns
     cdef public Names names
     cdef bytes server_ports
     cdef readonly int vantage

@@ -49,7 +49,8 @@ PORTS = 65536
 SLOTS_MIN = 256
 
 IsOwn = Callable[[bytes, int, bytes, int, bool, int, bytes], bool]
-"""Client's packed address and port, the server's, whether it is TCP, when it begins, in ns, and its first payload."""
+"""Client's packed address and port, the server's, whether it is TCP, when it begins, in ns by the packets' clock, and its first
+payload."""
 
 
 @cython.no_gc
@@ -264,8 +265,8 @@ class FlowTable:
     `local`: the packed addresses (4 or 16 bytes) that are ours; a flow is seen from the server's side when its server is local or
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
     ports that servers are known to listen on. `names` knows servers' names. `is_own` tells of a flow that has a port of `watched`
-    (a bit each) whether it is this process' own, and ignored: a capture that sees its exporters feeds itself. `layer4` counts,
-    None where nobody asked for it.
+    (a bit each) whether it is this process' own, and ignored: a capture that sees its exporters feeds itself. `shift_ns`: how far
+    the packets' clock is ahead of the times that are given here. `layer4` counts, None where nobody asked for it.
     """
 
     def __init__(
@@ -304,6 +305,7 @@ class FlowTable:
         self.hosts = Hosts(local)
         self.watched = bytearray(PORTS // 8)
         self.is_own: IsOwn | None = None
+        self.shift_ns = 0
         self.names: Names | None = None
         bits = bytearray(PORTS // 8)  # a set would be asked with a Python integer, twice a flow
         for port in server_ports:
@@ -454,7 +456,7 @@ class FlowTable:
         client: Host = flow.client()
         server: Host = flow.server()
         own: cython.bint = self.is_own(
-            client.packed, flow.client_port, server.packed, flow.server_port, flow.is_tcp, flow.last_ns, payload
+            client.packed, flow.client_port, server.packed, flow.server_port, flow.is_tcp, flow.last_ns + self.shift_ns, payload
         )
         return own
 

@@ -307,6 +307,27 @@ def test_a_live_clock_that_is_set_changes_no_duration_and_gives_up_nothing(step_
     assert told.engine.clock.steps == 1
 
 
+@pytest.mark.parametrize("step_ns", [-HOUR, 5 * S, HOUR])
+def test_whether_a_flow_is_ours_is_asked_by_the_clock_that_was_set(step_ns: int) -> None:
+    """Whoever looks at sockets compares with the clock on the wall."""
+    told = Live()
+    asked: list[int] = []
+
+    def is_own(*flow: Any) -> bool:
+        asked.append(flow[5])
+        return False
+
+    told.engine.table.is_own = is_own
+    told.engine.table.watched = bytearray(b"\xff" * 8192)
+    get(Line(told).opened())
+    told.wait(2)
+    told.set(step_ns)
+    told.wait(1)
+    get(Line(told, ports=(40001, 8080), isn=(7, 9)).opened())
+    first, second = asked
+    assert second - first == pytest.approx(3 * S + step_ns, abs=100 * MS)
+
+
 @pytest.mark.parametrize("step_ns", [-DAY, -HOUR, HOUR, DAY])
 def test_after_a_live_step_a_request_is_given_up_when_it_is_time(step_ns: int) -> None:
     told = Live()
