@@ -17,7 +17,7 @@ from hpack import Encoder
 from tests.damage.__main__ import once, truth_of
 from tests.damage.compare import Broken, Row, check, run
 from tests.damage.generate import Damaged, damage
-from tests.damage.packets import Capture, Packet, Wire, exchanges, inputs, load_input
+from tests.damage.packets import VECTORS, Capture, Packet, Wire, exchanges, inputs, load_input
 from tests.l7.harness import COMPILED
 from tests.l7.streams import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 
@@ -302,3 +302,27 @@ def test_port_of_a_server_tells_who_it_is() -> None:
     rows = read(wire.packets)
     assert rows
     assert {(row.client, row.request.operation, row.outcome) for row in rows} == {(0, "PING", "ok")}
+
+
+def test_answer_cut_short_whose_question_nobody_saw_harms_no_later_one() -> None:
+    """On port 53 its head alone could be DNS, so it waits; the next question is read at once, for the server is known."""
+    capture = load_input(VECTORS / "dns" / "unbound-udp-edns.jsonl")
+    packets = [packet for i, packet in enumerate(capture.packets) if i != 4]
+    packets[4] = replace(packets[4], payload=packets[4].payload[:12])
+    assert len(packets[4].payload) < packets[4].wire_length
+    truth, told = truth_of(capture), run(packets, random.Random(0))
+    assert [str(row) for row in told] == [str(row) for row in truth if row is not truth[2]]
+
+
+def test_length_by_itself_behind_a_hole_makes_no_message_of_what_follows() -> None:
+    """Two bytes that came alone, then the message: read as a length, the first two of that would announce 34 639 bytes, of which any
+    bytes can be the beginning."""
+    capture = load_input(VECTORS / "dns" / "unbound-tcp-kdig.jsonl")
+    whole = capture.packets[35]
+    apart = [
+        replace(whole, payload=whole.payload[:2], wire_length=2),
+        replace(whole, payload=whole.payload[2:], wire_length=whole.wire_length - 2, seq=whole.seq + 2),
+    ]
+    packets = [*capture.packets[:31], *capture.packets[32:35], *apart, *capture.packets[36:]]
+    truth, told = truth_of(capture), run(packets, random.Random(0))
+    assert [str(row) for row in told if row.outcome == "ok"] == [str(row) for row in (*truth[:7], *truth[9:])]

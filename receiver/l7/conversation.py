@@ -514,6 +514,7 @@ class Conversation(Consumer):
             if self.reading.first[buf[start]] and self._may_begin(direction, buf, start, end):
                 return self._before(direction, buf, start, end, ts_ns)
         if direction == TO_SERVER and self.server_address is not None and self._again():
+            self._drop_waited()  # answers to what nobody saw, that could have been something else
             self._begin(self.protocol)
             return self.feed(direction, buf, start, end, ts_ns)
         # Most flows are known by their first bytes, which then need not be kept.

@@ -649,7 +649,14 @@ class DnsDecoder(Decoder):
             return PERHAPS if end - base < 4 or self._opens(direction, c.u16(base + 2), False) else NO
         answer: cython.int
         if n > end - base:
-            return self._fits(direction, c, base, n)
+            # Of a message that goes on almost any bytes can be the beginning: as one, only what is DNS anywhere is believed.
+            at_home: cython.bint = self.at_home
+            self.at_home = False
+            answer = self._fits(direction, c, base, n)
+            self.at_home = at_home
+            if answer == NO and at_home and self._fits(direction, c, base, n) != NO:
+                return PERHAPS
+            return answer
         c.clamp(base + n)
         answer = self._fits(direction, c, base, n)
         c.clamp(end)
