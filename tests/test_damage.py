@@ -315,8 +315,8 @@ def test_answer_cut_short_whose_question_nobody_saw_harms_no_later_one() -> None
 
 
 def test_length_by_itself_behind_a_hole_makes_no_message_of_what_follows() -> None:
-    """Two bytes that came alone, then the message: read as a length, the first two of that would announce 34 639 bytes, of which any
-    bytes can be the beginning."""
+    """Two bytes that came alone, then the message: read as a length, the first two of that would announce 34 639 bytes, of which
+    any bytes can be the beginning."""
     capture = load_input(VECTORS / "dns" / "unbound-tcp-kdig.jsonl")
     whole = capture.packets[35]
     apart = [

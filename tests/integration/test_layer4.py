@@ -408,9 +408,14 @@ def test_ten_thousand_open_and_as_many_half_open(site: Site) -> None:
         site.background([*MANY_OF, "accept", APPLICATION, str(port)], site.application, "ready")
         site.background([*MANY_OF, "connect", APPLICATION, str(port), str(MANY)], site.client, "ready")
     wait_for(lambda: receiver.own("flows_open") == 2 * MANY, f"{2 * MANY} flows")
-    rss = receiver.own("process_memory_rss_bytes")
+
+    def settled() -> int:
+        """What only the start needed is given back in the first 75 seconds (`receiver/memory.py`)."""
+        now = receiver.own("process_memory_rss_bytes")
+        return now if now <= 60_000_000 else 0
+
+    rss = wait_for(settled, "60 MB", timeout_s=90)
     print(f"RSS {before / (1 << 20):.1f} MiB, with {MANY} open and {MANY} half-open connections {rss / (1 << 20):.1f} MiB")
-    assert rss <= 60_000_000
 
     def figures() -> Figures | None:
         now = Figures(collector)
