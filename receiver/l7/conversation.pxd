@@ -90,6 +90,7 @@ cdef class Conversation(Consumer):
     cdef bint _again(self) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns, Py_ssize_t need) except -1
+    cdef int _answer_begun(self, int direction) except -1
     cdef int _begun(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
     cdef int _break_off(self, int direction, Lane lane, Message piece, Py_ssize_t rest, long long ts_ns) except -1
     cdef int _offer(self, Lane lane, Message piece) except -1

@@ -341,12 +341,7 @@ class Conversation(Consumer):
             if n < 0:
                 if n != ANSWERS_BEGUN:
                     raise Malformed(self.protocol.name, "not this protocol", 0)
-                asking: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
-                other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
-                begun: bytes = other.carry if other.carry is not None else b""
-                began_ns: cython.longlong = other.carry_ns if other.carry is not None else other.seen_ns
-                if not self._begun(asking, other, begun, 0, len(begun), began_ns, other.seen_ns):
-                    self._lose(asking, 0, other.seen_ns)
+                self._answer_begun(direction)
                 continue
             if n == 0 or n > end - start:
                 return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, n)
@@ -427,6 +422,16 @@ class Conversation(Consumer):
         lane.carry = buf[start:end]
         lane.carry_ns = first_ns
         lane.need = need
+        return 0
+
+    def _answer_begun(self, direction: cython.int) -> cython.int:
+        """What comes of `direction` answers what the other one has begun and not ended."""
+        asking: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+        other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
+        begun: bytes = other.carry if other.carry is not None else b""
+        began_ns: cython.longlong = other.carry_ns if other.carry is not None else other.seen_ns
+        if not self._begun(asking, other, begun, 0, len(begun), began_ns, other.seen_ns):
+            self._lose(asking, 0, other.seen_ns)
         return 0
 
     def _begun(
