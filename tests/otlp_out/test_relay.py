@@ -63,7 +63,7 @@ def test_sockets_to_the_proxy_are_ours():
         out.shutdown(1)
 
 
-def test_tls_is_between_us_and_the_collector(certificate):  # noqa: F811
+def test_tls_is_between_us_and_the_collector(certificate):  # noqa: F811 - the fixture above
     key, cert = (certificate / "key.pem").read_bytes(), (certificate / "cert.pem").read_bytes()
     collector, proxy = Collector(), HttpProxy()
     tls = Tls(ca_file=str(certificate / "cert.pem"), server_name_override="collector.test")
@@ -77,7 +77,7 @@ def test_tls_is_between_us_and_the_collector(certificate):  # noqa: F811
     assert collector.spans == ["a"]
 
 
-def test_name_of_the_certificate_is_that_of_the_endpoint(certificate, caplog):  # noqa: F811
+def test_name_of_the_certificate_is_that_of_the_endpoint(certificate, caplog):  # noqa: F811 - the fixture above
     key, cert = (certificate / "key.pem").read_bytes(), (certificate / "cert.pem").read_bytes()
     proxy, tls = HttpProxy(), Tls(ca_file=str(certificate / "cert.pem"))
     with (
@@ -90,7 +90,7 @@ def test_name_of_the_certificate_is_that_of_the_endpoint(certificate, caplog):  
     assert f"localhost:{port} its certificate is for another name: set tls.server_name_override" in caplog.text
 
 
-def test_proxy_behind_tls(certificate, monkeypatch):  # noqa: F811
+def test_proxy_behind_tls(certificate, monkeypatch):  # noqa: F811 - the fixture above
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
