@@ -349,6 +349,7 @@ class Conversation(Consumer):
             if piece is None:
                 piece = Message()
             piece.direction = direction
+            piece.role = direction
             piece.first_ns = first_ns
             piece.last_ns = ts_ns
             filled: cython.int = decoder.parse(direction, c, ts_ns, piece)
@@ -447,6 +448,7 @@ class Conversation(Consumer):
         """Tell what is known of a frame whose end is not waited for, and look for the next; 0 when nothing is known."""
         piece: Message = Message()
         piece.direction = direction
+        piece.role = direction
         piece.first_ns = first_ns
         piece.last_ns = ts_ns
         c: Cursor = self.reading.cursor
@@ -482,6 +484,7 @@ class Conversation(Consumer):
         """Offer what begins now, and keep its end until the rest has passed."""
         ending: Message = Message()
         ending.direction = piece.direction
+        ending.role = piece.role
         ending.key = piece.key
         ending.piece = ENDS
         ending.body = 0
@@ -687,6 +690,7 @@ class Conversation(Consumer):
             decoder = protocol.decoder()
             self.decoder = decoder
             self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
+        decoder.asked = self.matcher
         decoder.detail = self.reading.detail
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
@@ -712,6 +716,7 @@ class Conversation(Consumer):
         while filled > 1:
             piece: Message = Message()
             piece.direction = direction
+            piece.role = direction
             piece.first_ns = first_ns
             piece.last_ns = ts_ns
             filled = self.decoder.more(direction, ts_ns, piece)
@@ -727,6 +732,7 @@ class Conversation(Consumer):
         if protocol is None:
             return 0
         decoder: Decoder = protocol.decoder()
+        decoder.asked = self.matcher
         decoder.detail = self.decoder.detail
         decoder.vantage = self.decoder.vantage
         decoder.limits = self.decoder.limits
@@ -825,6 +831,7 @@ class Conversation(Consumer):
                     return 0
             piece: Message = Message()
             piece.direction = direction
+            piece.role = direction
             piece.first_ns = ts_ns
             piece.last_ns = ts_ns
             if self.decoder.on_close(direction, ts_ns, piece):

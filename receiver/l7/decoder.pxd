@@ -1,11 +1,15 @@
+from receiver.l7.asked cimport Asked
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
 from receiver.wire.records cimport VANTAGE_SERVER
 
 cimport cython
 
+cdef Asked _NOBODY
+
 @cython.no_gc
 cdef class Decoder:
+    cdef public Asked asked
     cdef public bint detail
     cdef public Py_ssize_t skip
     cdef public int vantage

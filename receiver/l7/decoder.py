@@ -15,8 +15,9 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
   is as it was, 2 when it is to be kept and the frame says more: then `more` is asked for the next message, until it returns 1.
   Bytes after the frame that nobody wants to see are announced in `skip` (-1: all until the direction closes; -2: nobody knows how
   many, nor whose message this is; -3: the message is known, how many bytes follow it is not); they are counted, not kept, and a
-  hole in them does no harm. A piece that ENDS its message ends it when they have passed. `out` has the direction of the
-  bytes; a piece that belongs to the other one (a request that is cancelled has its answer) may say so.
+  hole in them does no harm. A piece that ENDS its message ends it when they have passed. What goes to the server is a request,
+  unless `parse` gives it another `role` (a client that cancels ends the answer). What a decoder must know of a request to read its
+  answer it leaves on it (`note`, `kept`), and finds in `asked` when that comes.
 - `successor`, set in `parse`, names the protocol whose decoder takes over both directions after this frame (`Upgrade`). That one's
   `take_over` is given the request that still waits for its answer, and may give it a key.
 - `on_close` is told that a direction ended (FIN); it may fill `out` like `parse`, for what only the close ends.
@@ -33,6 +34,7 @@ nothing of packets, pairing, timeouts or telemetry. The contract, once for all:
 
 import cython
 
+from receiver.l7.asked import Asked
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Message
 
@@ -41,16 +43,21 @@ if not cython.compiled:
 
 DETECT_NO, DETECT_MAYBE, DETECT_YES = 0, 1, 2
 
+# Of a decoder that reads no connection yet.
+_NOBODY = Asked()
+
 
 @cython.no_gc
 @cython.cclass
 class Decoder:
-    """Base of all decoders. `detail`: fill what only spans need (attributes). `vantage`: which side is ours, where its
-    conventions differ. `datagrams`: every frame is a whole datagram. `resumed`: messages of the connection were read before.
-    `at_home`: the server's port speaks for the protocol; of a decoder that reads it is told before `sync` alone.
-    `limits`: where a decoder counts the limits of its own that it reached, by name; `errors`: broken rules."""
+    """Base of all decoders. `asked`: the requests that wait, by which a response may be read. `detail`: fill what only spans need
+    (attributes). `vantage`: which side is ours, where its conventions differ. `datagrams`: every frame is a whole datagram.
+    `resumed`: messages of the connection were read before. `at_home`: the server's port speaks for the protocol; of a decoder
+    that reads it is told before `sync` alone. `limits`: where a decoder counts the limits of its own that it reached, by name;
+    `errors`: broken rules."""
 
     def __init__(self) -> None:
+        self.asked: Asked = _NOBODY
         self.detail = True
         self.skip = 0
         self.vantage = VANTAGE_SERVER

@@ -2,7 +2,7 @@ from receiver.l7.decoder cimport Decoder
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER, UNNOTED
 
 cimport cython
 
@@ -26,10 +26,8 @@ cdef Py_ssize_t LENGTH_LIMIT
 cdef Py_ssize_t METHOD_MAX
 cdef Py_ssize_t HOST_MAX
 cdef Py_ssize_t CHUNK_LINE_MAX
-cdef Py_ssize_t SPECIALS_MAX
 cdef Py_ssize_t LONG_LINE
 cdef Py_ssize_t REQUEST_LINE
-cdef long long REST_NS
 cdef Py_ssize_t SKIP_TO_END
 cdef int BROKEN
 cdef Py_ssize_t BROKEN_LINE_MAX
@@ -76,7 +74,6 @@ cdef class Lines:
     cdef bint unframed
     cdef bint cut
     cdef Py_ssize_t owed
-    cdef long long number
     cdef bint urged
     cdef int start_message(self) noexcept
     cdef int break_rule(self, str rule) noexcept
@@ -86,15 +83,6 @@ cdef class Http1Decoder(Decoder):
     cdef readonly Http1Settings settings
     cdef Lines request
     cdef Lines response
-    cdef long long requests
-    cdef long long responses
-    cdef bint doubt
-    cdef long long certain
-    cdef bint overlaps
-    cdef int last_direction
-    cdef long long last_ns
-    cdef bint connecting
-    cdef list specials
     cdef bytes host_bytes
     cdef str host_name
     cdef int host_port
@@ -121,9 +109,7 @@ cdef class Http1Decoder(Decoder):
     cdef int _chunk(self, Lines lines, int direction, Message out) except -1
     cdef bint _upgrades(self, Lines lines, Cursor c) except -1
     cdef int _end_http(self) except -1
-    cdef int _void(self) except -1
-    cdef int _remember(self, int kind) except -1
-    cdef int _recall(self) except -1
+    cdef bint _connects(self) except -1
     cdef int _server_of(self, Lines lines, Cursor c, Message out) except -1
     cdef Py_ssize_t _authority_at(self, Cursor c, Py_ssize_t start, Py_ssize_t end) except -2
     cdef Py_ssize_t _path_at(self, Cursor c, Py_ssize_t start, Py_ssize_t end) except -1

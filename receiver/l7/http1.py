@@ -5,8 +5,8 @@ few facts that matter as offsets from the frame's first byte; so a head that arr
 nothing is made before it is complete. `parse` turns those facts into a message.
 
 What a response says cannot be read without its request: the answer to HEAD has a length and no body, a 2xx to CONNECT
-ends HTTP. Requests and final responses are therefore counted, and the few requests that matter so are kept with their
-number; a GET costs nothing. When a hole has put the count in doubt, an answer's length is not believed (`_response`).
+ends HTTP. Which of these a request is stands in its `note`. Where a hole has put in doubt which one is answered, an answer's
+length is not believed (`_response`).
 
 What breaks the rules is counted (`Lines.fault`), and told as far as it could be read: a client gets the status of a faulty
 response, and a server answers a faulty request, with 400 as a rule. Only where the message ends may be unknown then; what follows
@@ -33,7 +33,17 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_CLIENT, FAULT_NONE, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
+    from receiver.wire.records import (
+        BEGINS,
+        ENDS,
+        FAULT_BOTH,
+        FAULT_CLIENT,
+        FAULT_NONE,
+        TO_CLIENT,
+        TO_SERVER,
+        UNNOTED,
+        VANTAGE_SERVER,
+    )
 
 # RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
@@ -81,14 +91,10 @@ METHOD_MAX = 64
 HOST_MAX = AUTHORITY_MAX
 # Extensions are rare and short; RFC 9112, 7.1.1 demands a limit.
 CHUNK_LINE_MAX = 4096
-# HEAD and CONNECT requests that wait for their answers; of more nobody knows which are still to be answered.
-SPECIALS_MAX = 1024
 # A request line that has not ended after so many bytes may begin a flow if all else of it is right (long URLs).
 LONG_LINE = 64
 # As long as a request line must be supported (RFC 9112, 3); what is longer, where a body is due, is the body.
 REQUEST_LINE = 8000
-# So long without a message, and everything answered, a client that overlaps its requests is taken to be at rest.
-REST_NS = 1_000_000_000
 
 # Values of `skip`, as `decoder.py` and `conversation.py` say.
 SKIP_TO_END = -1
@@ -150,15 +156,14 @@ class Lines:
 
     All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
     no LF stands in `[at:searched)`. `fault` is the first rule that is broken; `unframed`: of a request, it leaves open where that
-    ends. `cut`: the head's own end was not waited for. In AWAIT, `owed` bytes are the body that may come (-1: in chunks) of request
-    `number`, `urged` says that it will.
+    ends. `cut`: the head's own end was not waited for. In AWAIT, `owed` bytes are the body that may come (-1: in chunks),
+    `urged` says that it will.
     """
 
     def __init__(self) -> None:
         self.state = READ_HEAD
         self.first_chunk = True
         self.owed = 0
-        self.number = 0
         self.urged = False
         self.start_message()
 
@@ -200,18 +205,6 @@ class Http1Decoder(Decoder):
         self.settings = _DEFAULT if settings is None else settings
         self.request = Lines()
         self.response = Lines()
-        # How many began; a final response belongs to the request of the same number.
-        self.requests = 0
-        self.responses = 0
-        # In doubt, requests below `certain` are still known to be the next in order.
-        self.doubt = False
-        self.certain = 0
-        self.overlaps = False
-        self.last_direction = TO_SERVER
-        self.last_ns = 0
-        self.connecting = False
-        # HEAD and CONNECT: number, kind, number, kind, ...
-        self.specials: list[int] | None = None
         self.host_bytes: bytes | None = None
         self.host_name: str | None = None
         self.host_port = 0
@@ -221,27 +214,21 @@ class Http1Decoder(Decoder):
     # --- the contract of decoder.py ---
 
     def meet(self, endpoints: Endpoints) -> cython.int:
-        self.requests = 0
-        self.responses = 0
-        self.certain = 0
-        self.overlaps = False
-        self.last_direction = TO_SERVER
-        self.last_ns = 0
         self.trusting = (
             self.settings.trusting and self.vantage == VANTAGE_SERVER and self.settings.trust.covers(endpoints.caller())
         )
         return 0
 
     def rests(self) -> cython.bint:
-        if self.request.state != READ_HEAD or self.response.state != READ_HEAD or self.doubt:
+        if self.request.state != READ_HEAD or self.response.state != READ_HEAD:
             return False
-        return self.requests == self.responses and self.request.at == 0 and self.response.at == 0 and self.specials is None
+        return self.request.at == 0 and self.response.at == 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         if lines.state == READ_HEAD:
-            if self.connecting and direction == TO_SERVER:
-                return MORE  # whether this is HTTP is for the answer to CONNECT to say
+            if direction == TO_SERVER and self._connects():
+                return MORE  # whether this is HTTP is for the answer to say
             return self._read_head(lines, direction, c)
         if lines.state == READ_CHUNK:
             return self._read_chunk(lines, c)
@@ -290,11 +277,6 @@ class Http1Decoder(Decoder):
         if lines.state != TUNNEL:
             lines.state = READ_HEAD
             lines.start_message()
-        if direction == TO_CLIENT:
-            self._void()
-        elif not self.doubt:
-            self.doubt = True
-            self.certain = self.requests
         return 0
 
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
@@ -456,8 +438,8 @@ class Http1Decoder(Decoder):
             return MORE
         if not asks:
             line: bytes = c.take(base, eol)
-            known: cython.bint = not self.doubt and b" HTTP/" in line
-            if not (self.requests > 0 or self.doubt or self.resumed):
+            known: cython.bint = not self.asked.doubted and b" HTTP/" in line
+            if self.asked.last_ns == 0 and not self.asked.doubted:
                 known = b"HTTP/" in line
                 for token in self.settings.tokens:
                     known = known or line.startswith(token[: len(token) - 1])
@@ -517,7 +499,7 @@ class Http1Decoder(Decoder):
 
     def _answers_begun(self, lines: Lines) -> cython.bint:
         """Whether this response answers a request that has begun and not ended (400, 408, 414, 431): none other waits for one."""
-        if self.responses != self.requests or self.doubt or lines.status < 200:
+        if self.asked.head is not None or self.asked.doubted or lines.status < 200:
             return False
         return self.request.state == READ_HEAD and self.request.searched > 0
 
@@ -529,7 +511,7 @@ class Http1Decoder(Decoder):
         if answer == 0:
             at = self._odd_status(c)
             if at == 0:
-                if self.doubt or self.responses == self.requests:
+                if self.asked.next() is None:
                     raise Malformed("http", "no status line", 0)
                 # A request waits, and this is its answer, of HTTP/0.9 perhaps: that much is known, and nothing more.
                 lines.break_rule("no status line")
@@ -696,7 +678,7 @@ class Http1Decoder(Decoder):
     def _await_body(self, lines: Lines, c: Cursor) -> cython.Py_ssize_t:
         """After `Expect` (RFC 9110, 10.1.1): what comes is the body, unless a final answer came in its place; then the client may
         keep the body, and go on with its next request. Only what comes tells."""
-        if self.responses >= lines.number and not lines.urged:
+        if self.asked.head is None and not lines.urged:
             answer: cython.int = self._goes_on(c, lines.owed)
             if answer == 1:
                 return MORE
@@ -747,18 +729,7 @@ class Http1Decoder(Decoder):
     # --- messages ---
 
     def _request(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
-        # Everything answered: the count is right again, unless the client keeps several requests on their way, so that
-        # there is always one that a lost request could have taken the place of.
-        if self.requests == self.responses:
-            if self.doubt and (not self.overlaps or ts_ns - self.last_ns >= REST_NS):
-                self.doubt = False
-        elif self.last_direction == TO_CLIENT:
-            self.overlaps = True
-        self.last_direction = TO_SERVER
-        self.last_ns = ts_ns
-        if lines.kind != PLAIN:
-            self._remember(lines.kind)
-        self.requests += 1
+        out.note = lines.kind
         settings: Http1Settings = self.settings
         if lines.method >= 0:
             out.operation = settings.methods[lines.method]
@@ -783,15 +754,12 @@ class Http1Decoder(Decoder):
             self._count_fault(lines)
         if lines.unframed or lines.minor < 0 or lines.cut:
             self.skip = REST_LOST
-            self.doubt = True
-            self.certain = self.requests
         elif chunked or lines.length > 0:
             out.body = 0
             if lines.expects:
                 out.body = -2
                 out.piece = BEGINS
                 lines.state = AWAIT
-                lines.number = self.requests
                 lines.owed = -1 if chunked else lines.length
                 lines.urged = False
             elif chunked:
@@ -806,21 +774,12 @@ class Http1Decoder(Decoder):
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
         if 0 < status < 200 and (status != 101 or self._upgrades(lines, c)):
-            if status == 100 and self.request.state == AWAIT and self.request.number == self.responses + 1:
+            if status == 100 and self.request.state == AWAIT and self.asked.head is self.asked.tail:
                 self.request.urged = True
             lines.start_message()
             return 0  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
-        kind: cython.int = PLAIN
-        known: cython.bint = True
-        if self.responses == self.requests:
-            known = False
-        else:
-            if self.doubt and self.responses >= self.certain:
-                known = False
-            kind = self._recall()
-            self.responses += 1
-        self.last_direction = TO_CLIENT
-        self.last_ns = ts_ns
+        kind: cython.longlong = PLAIN if self.asked.head is None else self.asked.head.note
+        known: cython.bint = kind != UNNOTED and self.asked.next() is not None
         if status > 0:
             out.status = _STATUSES[status]
             out.fault = FAULT_NONE
@@ -838,18 +797,15 @@ class Http1Decoder(Decoder):
             self._end_http()
         elif lines.cut:
             self.skip = REST_LOST if known else REST_UNKNOWN
-            self._void()
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
             # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were
             # passed over until then is not known.
             self.skip = REST_UNKNOWN
-            self._void()
         elif lines.coding == CODING_NONE and lines.length == LENGTH_BAD:
             # RFC 9112, 6.3: an unrecoverable error, after which a client closes; some take one of the lengths, or read to the end.
             self.skip = REST_LOST
-            self._void()
         elif lines.coding == CODING_CHUNKED:
             out.body = 0
             out.piece = BEGINS
@@ -875,11 +831,6 @@ class Http1Decoder(Decoder):
             self._count_fault(lines)
             out.piece = ENDS
             self.skip = REST_LOST
-            if direction == TO_CLIENT:
-                self._void()
-            else:
-                self.doubt = True
-                self.certain = self.requests
         elif lines.chunk > 0:
             lines.at = 0
             lines.searched = 0
@@ -912,45 +863,11 @@ class Http1Decoder(Decoder):
         """What follows is another protocol, or none."""
         self.request.state = TUNNEL
         self.response.state = TUNNEL
-        self.connecting = False
         return 0
 
-    def _void(self) -> cython.int:
-        """Nobody knows any more which requests are still to be answered."""
-        self.responses = self.requests
-        self.specials = None
-        self.connecting = False
-        self.doubt = True
-        self.certain = self.requests
-        return 0
-
-    def _remember(self, kind: cython.int) -> cython.int:
-        if self.specials is None:
-            self.specials = []
-        elif len(self.specials) >= 2 * SPECIALS_MAX:
-            self._void()
-            self.specials = []
-        self.specials.append(self.requests)
-        self.specials.append(kind)
-        if kind == CONNECT:
-            self.connecting = True
-        return 0
-
-    def _recall(self) -> cython.int:
-        """What kind of request the next response answers."""
-        specials = self.specials
-        if specials is None:
-            return PLAIN
-        number: cython.longlong = specials[0]
-        if number != self.responses:
-            return PLAIN
-        kind: cython.int = specials[1]
-        del specials[0:2]
-        if len(specials) == 0:
-            self.specials = None
-        if kind == CONNECT:
-            self.connecting = False
-        return kind
+    def _connects(self) -> cython.bint:
+        """Whether the last request is a CONNECT that waits for its answer."""
+        return self.asked.tail is not None and self.asked.tail.note == CONNECT
 
     # --- the server's name ---
 

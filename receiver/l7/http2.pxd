@@ -6,7 +6,7 @@ from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message, Protocol
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH
-from receiver.wire.records cimport VANTAGE_SERVER, VANTAGE_CLIENT
+from receiver.wire.records cimport VANTAGE_SERVER, VANTAGE_CLIENT, ROLE_RESPONSE
 
 cimport cython
 

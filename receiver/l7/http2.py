@@ -45,6 +45,7 @@ if not cython.compiled:
         FAULT_CLIENT,
         FAULT_NONE,
         FAULT_UNREAD,
+        ROLE_RESPONSE,
         TO_CLIENT,
         TO_SERVER,
         VANTAGE_CLIENT,
@@ -1080,7 +1081,7 @@ class Http2Decoder(Decoder):
 
     def _cut(self, exchange: Exchange, error: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message) -> cython.int:
         """A stream ends here, whoever ended it; that is its answer."""
-        out.direction = TO_CLIENT
+        out.role = ROLE_RESPONSE
         out.key = exchange.key
         out.piece = ENDS if exchange.answered else BEGINS | ENDS
         out.version = "2"

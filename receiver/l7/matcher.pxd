@@ -1,8 +1,9 @@
+from receiver.l7.asked cimport Asked, Keyed
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip, Sink
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_CLIENT, FAULT_BOTH, VANTAGE_CLIENT
 from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST, OUTCOME_UNREACHABLE
 from receiver.wire.records cimport OUTCOME_UNKNOWN
-from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE
+from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE, UNNOTED, ROLE_REQUEST
 
 cimport cython
 
@@ -37,33 +38,18 @@ cdef class Pairing:
     cpdef int set_clock(self, Py_ssize_t steps, long long shift_ns, long long before_ns, long long stepped_ns) except -1
 
 @cython.final
-cdef class Keyed:
-    cdef int count
-    cdef Message latest
-    cdef dict several
-    cdef Message find(self, long long key)
-    cdef int add(self, Message request) except -1
-    cdef int remove(self, Message request) except -1
-    cdef list all(self)
-
-@cython.final
-cdef class Matcher:
+cdef class Matcher(Asked):
     cdef Pairing pairing
     cdef Protocol protocol
     cdef Endpoints endpoints
-    cdef Message head
-    cdef Message tail
     cdef readonly int pending
-    cdef Keyed keyed
     cdef Message open_request
     cdef Message open_response
-    cdef Message answered
     cdef bint uncertain
     cdef list held
     cdef bint overlaps
     cdef bint several
     cdef bint answering
-    cdef long long last_ns
     cdef long long heard_ns
     cdef bint rests(self) except -1
     cdef int meet(self, Endpoints endpoints, bint uncertain) except -1

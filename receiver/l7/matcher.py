@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import cython
 
+from receiver.l7.asked import Asked, Keyed
 from receiver.wire.records import UNREACHABLES, Endpoints, Message, Protocol, Roundtrip, Sink
 
 if not cython.compiled:
@@ -35,9 +36,11 @@ if not cython.compiled:
         OUTCOME_TIMEOUT,
         OUTCOME_UNKNOWN,
         OUTCOME_UNREACHABLE,
+        ROLE_REQUEST,
         TENTATIVE,
         TO_CLIENT,
         TO_SERVER,
+        UNNOTED,
         VANTAGE_CLIENT,
     )
 
@@ -99,77 +102,23 @@ class Pairing:
 
 @cython.no_gc
 @cython.cclass
-class Keyed:
-    """Requests that wait, each found by its key. Mostly one waits at a time, for which no dictionary is needed.
-
-    `latest` is the one that was added or found last: pieces of a message come one after the other.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.latest: Message | None = None
-        self.several: dict[int, Message] | None = None
-
-    def find(self, key: cython.longlong) -> Message | None:
-        request: Message | None = self.latest
-        if request is not None and request.key == key:
-            return request
-        if self.several is None:
-            return None
-        request = self.several.get(key)
-        if request is not None:
-            self.latest = request
-        return request
-
-    def add(self, request: Message) -> cython.int:
-        """`request`, whose key nobody else has."""
-        if self.count > 0:
-            if self.several is None:
-                only: Message = self.latest
-                self.several = {only.key: only}
-            self.several[request.key] = request
-        self.latest = request
-        self.count += 1
-        return 0
-
-    def remove(self, request: Message) -> cython.int:
-        self.latest = None
-        self.count -= 1
-        if self.several is not None:
-            del self.several[request.key]
-            if self.count == 0:
-                self.several = None
-        return 0
-
-    def all(self) -> list[Message]:
-        if self.several is not None:
-            return list(self.several.values())
-        return [] if self.latest is None else [self.latest]
-
-
-@cython.no_gc
-@cython.cclass
-class Matcher:
-    """The requests of one connection that wait for an answer."""
+class Matcher(Asked):
+    """The requests of one connection that wait for an answer, and what becomes of them."""
 
     def __init__(self, pairing: Pairing, protocol: Protocol, endpoints: Endpoints, uncertain: cython.bint) -> None:
+        Asked.__init__(self)
         self.pairing = pairing
         self.protocol = protocol
         self.endpoints = endpoints
-        self.head: Message | None = None
-        self.tail: Message | None = None
         self.pending = 0
-        self.keyed: Keyed | None = None
         self.open_request: Message | None = None
         self.open_response: Message | None = None
-        self.answered: Message | None = None
         self.uncertain = uncertain
         self.held: list[Message] | None = None
         # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
         self.overlaps = False
         self.several = False
         self.answering = False
-        self.last_ns = 0
         self.heard_ns = 0
 
     def rests(self) -> cython.bint:
@@ -180,6 +129,7 @@ class Matcher:
         """Nothing waits here: go on for another connection."""
         self.endpoints = endpoints
         self.uncertain = uncertain
+        self.doubted = False
         self.overlaps = False
         self.several = False
         self.answering = False
@@ -191,7 +141,7 @@ class Matcher:
         """Take a message, or a piece of one; the matcher keeps it."""
         if piece.key >= 0:
             return self._by_key(piece)
-        if piece.direction == TO_SERVER:
+        if piece.role == ROLE_REQUEST:
             return self._request(piece)
         return self._response(piece)
 
@@ -228,6 +178,8 @@ class Matcher:
                         self._release()
                 elif rested:
                     self.uncertain = False
+                if rested or not self.overlaps:
+                    self.doubted = False
             if self.uncertain:
                 piece.state = TENTATIVE
                 self.several = self.overlaps or self.pending > 0
@@ -264,8 +216,11 @@ class Matcher:
         last: Message = self.tail
         if last.state == GONE:
             last.repeats += 1
+            if last.note != piece.note:
+                last.note = UNNOTED
         else:
             place: Message = Message()
+            place.note = piece.note
             place.last_ns = piece.last_ns
             place.state = GONE
             last.next = place
@@ -328,7 +283,7 @@ class Matcher:
         if self.keyed is None:
             self.keyed = Keyed()
         request: Message | None = self.keyed.find(piece.key)  # a begun answer hangs at its `next`
-        if piece.direction == TO_SERVER:
+        if piece.role == ROLE_REQUEST:
             if not piece.piece & BEGINS:
                 if request is not None:
                     self._merge(request, piece)
@@ -515,6 +470,7 @@ class Matcher:
         held: list[Message] = self.held
         self.held = None
         self.uncertain = False
+        self.doubted = False
         self.several = False
         i: cython.Py_ssize_t = 0
         while i < len(held):
@@ -555,12 +511,13 @@ class Matcher:
                 return 0
             for each in self.keyed.all():
                 request: Message = each
-                if request.next is not None and direction == TO_CLIENT:
+                if request.next is not None and direction != request.direction:
                     self._give_up(request, OUTCOME_LOST, ts_ns)
                 else:
                     request.state = TENTATIVE
             return 0
         self.uncertain = True
+        self.doubted = True
         if direction == TO_SERVER:
             self._abandon(ts_ns)
             return 0

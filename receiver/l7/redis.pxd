@@ -43,7 +43,6 @@ cdef Py_ssize_t INLINE_MAX
 cdef Py_ssize_t LINE_MAX
 cdef Py_ssize_t CODE_MAX
 cdef Py_ssize_t LEVELS_MAX
-cdef Py_ssize_t WAITING_MAX
 cdef Py_ssize_t DATABASES_MAX
 cdef int PROBE_ITEMS
 cdef Py_ssize_t PROBE_LINE
@@ -55,19 +54,8 @@ cdef bytes _CLASSES
 cdef list _DATABASES
 
 @cython.final
-cdef class Waiting:
-    cdef long long number
-    cdef int kind
-    cdef str name
-    cdef Py_ssize_t replies
-    cdef str before
-
-@cython.final
 cdef class RedisDecoder(Decoder):
     cdef Vocabulary words
-    cdef long long requests
-    cdef long long responses
-    cdef list waiting
     cdef bint replication
     cdef Py_ssize_t rest
     cdef bint told
@@ -113,11 +101,12 @@ cdef class RedisDecoder(Decoder):
     cdef Py_ssize_t _pass_values(self, Cursor c, Py_ssize_t at) except -1
     cdef int _open(self, int first, Py_ssize_t size, Py_ssize_t error_at) except -1
     cdef bint _recognise(self, Cursor c, bint push) except -1
-    cdef Waiting _claimant(self, str name)
-    cdef int _awaited(self) except -1
+    cdef Message _claimant(self, str name)
+    cdef long long _awaited(self) noexcept
     cdef int _request(self, Message out) except -1
     cdef bint _act(self, Command command, Py_ssize_t arguments, bint expected, Message out) except -1
     cdef int _response(self, Cursor c, Message out) except -1
+    cdef int _answered(self, Message asked, Message out) except -1
     cdef int _error(self, Cursor c, Message out) except -1
     cdef int _command_starts(self, Cursor c) except -1
     cdef int _name_starts(self, Cursor c, Py_ssize_t at) except -1

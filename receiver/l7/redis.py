@@ -7,9 +7,8 @@ many whole elements as are there, in one pass, and keeps in the decoder where it
 many segments is offered in pieces and nothing of it is buffered but a header line cut in two.
 
 Replies come in the order of the commands, except for what nobody asked for: pushes, messages of subscribed channels,
-lines of MONITOR. Commands and replies are counted; the few commands whose reply has a meaning for the connection
-(`KIND_SUBSCRIBE` and others) are kept with their number (`waiting`), so that a GET costs nothing. What is not known
-after a hole is told by content.
+lines of MONITOR. The few commands whose reply has a meaning for the connection (`KIND_SUBSCRIBE` and others) have their kind in
+their `note`. What is not known after a hole is told by content.
 
 Deviations from the specification, each because real programs do it: a map or set may stand in a RESP2 connection; a
 command may be an inline line, which a bare LF ends; `*0`, `*-1` and empty lines are commands that get no reply.
@@ -76,8 +75,6 @@ INLINE_MAX = 65536
 LINE_MAX = 1024
 # Streamed aggregates inside one another; definite ones need no stack.
 LEVELS_MAX = 32
-# Commands that wait for a reply with a meaning; of more the meaning is lost, and counted.
-WAITING_MAX = 1024
 # Indexes have no limit but the memory of the server; more than this says nothing to anybody.
 DATABASES_MAX = 1024
 # Items that detection and resynchronisation look at, and how long a line may be there.
@@ -109,33 +106,15 @@ _CLASSES = bytes(
 _DATABASES = [str(i) for i in range(DATABASES_MAX)]
 
 
-class Waiting:
-    """A command whose reply will say something of the connection. `replies`: how many confirmations; `before`: the
-    database that is selected still if it fails."""
-
-    def __init__(
-        self, number: cython.longlong, kind: cython.int, name: str, replies: cython.Py_ssize_t, before: str | None
-    ) -> None:
-        self.number = number
-        self.kind = kind
-        self.name = name
-        self.replies = replies
-        self.before = before
-
-
 class RedisDecoder(Decoder):
     """One connection's RESP.
 
-    `words` is shared by all connections. The reply with the number of a command is its own. `subscriptions` is -1 while it
-    is not known whether channels are subscribed.
+    `words` is shared by all connections. `subscriptions` is -1 while it is not known whether channels are subscribed.
     """
 
     def __init__(self, words: Vocabulary | None = None) -> None:
         Decoder.__init__(self)
         self.words = words if words is not None else Vocabulary()
-        self.requests = 0
-        self.responses = 0
-        self.waiting: list[Waiting] = []
         self.replication = False
         # What the last frame was: bytes of it that follow, whether it is told of, BEGINS and ENDS.
         self.rest = 0
@@ -185,15 +164,13 @@ class RedisDecoder(Decoder):
     # --- the contract of decoder.py ---
 
     def meet(self, endpoints: Endpoints) -> cython.int:
-        self.requests = 0
-        self.responses = 0
         self.arrays_seen = self.resumed  # or it would not have rested
         self.untold = False
         self.broken = None
         return 0
 
     def rests(self) -> cython.bint:
-        if self.requests != self.responses or len(self.waiting) > 0 or self.arguments_left > 0 or self.inside:
+        if self.arguments_left > 0 or self.inside:
             return False
         if self.replication or self.in_multi or self.replies_off or self.skip_next or self.confirmations_left > 0:
             return False
@@ -216,7 +193,6 @@ class RedisDecoder(Decoder):
             return 0
         out.operation = self.broken.operation
         self.broken = None
-        self.requests += 1
         self.skip = REST_LOST
         return 1
 
@@ -256,12 +232,11 @@ class RedisDecoder(Decoder):
             self.in_chunks = False
             self.levels.clear()
             self.confirmations_left = 0
-            for each in self.waiting:
-                one: Waiting = each
-                if one.kind == KIND_SELECT or one.kind == KIND_EXEC or one.kind == KIND_RESET:
+            waits: Message | None = self.asked.head
+            while waits is not None:
+                if waits.note == KIND_SELECT or waits.note == KIND_EXEC or waits.note == KIND_RESET:
                     self.database = None  # whether it did what it asked for is not known
-            self.waiting.clear()
-            self.responses = self.requests
+                waits = waits.next
         return 0
 
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
@@ -488,7 +463,7 @@ class RedisDecoder(Decoder):
             self.aside = False
             self.confirms = False
             self.claims = 0
-            if b == 0x3E or (b == 0x2A and not self.resp3 and (self.subscriptions != 0 or len(self.waiting) > 0)):
+            if b == 0x3E or (b == 0x2A and not self.resp3 and (self.subscriptions != 0 or self._awaited() != KIND_PLAIN)):
                 if not self._recognise(c, b == 0x3E):
                     return MORE
             elif b == 0x7C:
@@ -496,7 +471,7 @@ class RedisDecoder(Decoder):
             elif b == 0x2B:
                 self.aside = _is_monitored(c, base + 1)
             elif b == 0x2D:
-                if self.broken is not None and self.responses >= self.requests and c.starts(base + 1, PROTOCOL_ERROR):
+                if self.broken is not None and self.asked.head is None and c.starts(base + 1, PROTOCOL_ERROR):
                     return ANSWERS_BEGUN
             elif b == 0x0A and self._awaited() == KIND_PSYNC:
                 self.told = False  # a master keeps its replica waiting with newlines
@@ -715,11 +690,11 @@ class RedisDecoder(Decoder):
                 self.confirms = True
                 self.aside = False
                 return True
-            claimant: Waiting | None = self._claimant(name)
+            claimant: Message | None = self._claimant(name)
             if claimant is not None:
                 self.confirms = True
                 self.aside = False
-                self.claims = claimant.replies
+                self.claims = claimant.kept
                 self.confirming = name
             elif push or self.subscriptions != 0:
                 self.confirms = True
@@ -730,22 +705,16 @@ class RedisDecoder(Decoder):
             raise Malformed("redis", "replication joined late", 0)
         return True
 
-    def _claimant(self, name: str) -> Waiting | None:
-        """The command that a confirmation answers."""
-        for waits in self.waiting:
-            one: Waiting = waits
-            if one.kind == KIND_SUBSCRIBE or one.kind == KIND_UNSUBSCRIBE:
-                if one.name == name and (self.subscriptions != 0 or self.resp3 or one.number == self.responses):
-                    return one
-                return None
+    def _claimant(self, name: str) -> Message | None:
+        """The command that a confirmation answers. Its name says so, in doubt as well."""
+        first: Message | None = self.asked.head
+        if first is not None and (first.note == KIND_SUBSCRIBE or first.note == KIND_UNSUBSCRIBE) and first.operation == name:
+            return first
         return None
 
-    def _awaited(self) -> cython.int:
+    def _awaited(self) -> cython.longlong:
         """The kind of the command whose reply comes next, if it is a particular one."""
-        if len(self.waiting) == 0:
-            return KIND_PLAIN
-        one: Waiting = self.waiting[0]
-        return one.kind if one.number == self.responses else KIND_PLAIN
+        return KIND_PLAIN if self.asked.head is None else self.asked.head.note
 
     # --- messages ---
 
@@ -766,8 +735,6 @@ class RedisDecoder(Decoder):
             expected = self._act(command, arguments, expected, out)
         out.namespace = self.database
         out.expects_reply = expected
-        if expected:
-            self.requests += 1
         if self.detail:
             out.add("db.query.text", command.text(arguments))
         return 0
@@ -790,7 +757,8 @@ class RedisDecoder(Decoder):
             self.in_multi = False
             return expected
         if kind == KIND_EXEC:
-            self._wait_for(kind, name, 1, expected)
+            out.note = kind
+            out.kept = self.database
             if self.in_multi:
                 self.in_multi = False
                 if self.database_queued is not None:
@@ -804,7 +772,7 @@ class RedisDecoder(Decoder):
             self.replies_off = False
             self.in_multi = False
             self.database = _DATABASES[0]
-            self._wait_for(kind, name, 1, expected)
+            out.note = kind
             return expected
         if kind == KIND_IMMEDIATE:
             return expected
@@ -818,13 +786,15 @@ class RedisDecoder(Decoder):
         if kind == KIND_BLOCKING:
             out.patient = True
         elif kind == KIND_SELECT:
-            self._wait_for(kind, name, 1, expected)
+            out.note = kind
+            out.kept = self.database  # that is selected still if it fails
             self.database = _database(first)
         elif kind == KIND_HELLO or kind == KIND_PSYNC:
-            self._wait_for(kind, name, 1, expected)
+            out.note = kind
         elif kind == KIND_SUBSCRIBE or kind == KIND_UNSUBSCRIBE:
             expected = True  # confirmations come even with replies off
-            self._wait_for(kind, name, arguments if arguments > 0 else 1, expected)
+            out.note = kind
+            out.kept = arguments if arguments > 0 else 1  # so many confirmations
         elif kind == KIND_REPLY:
             mode: bytes = self.second_argument.upper() if self.second_argument is not None else b""
             if mode == b"ON":
@@ -845,62 +815,43 @@ class RedisDecoder(Decoder):
                 expected = False
         return expected
 
-    def _wait_for(self, kind: cython.int, name: str, replies: cython.Py_ssize_t, expected: cython.bint) -> None:
-        if expected and len(self.waiting) < WAITING_MAX:
-            self.waiting.append(Waiting(self.requests, kind, name, replies, self.database))
-        elif expected:
-            self.limits["redis_waiting"] = self.limits.get("redis_waiting", 0) + 1
-
     def _response(self, c: Cursor, out: Message) -> cython.int:
         if self.error_at >= 0:
             self._error(c, out)
         elif self.piece & BEGINS and self.opened:
             out.fault = FAULT_NONE  # its type is the status
         if self.piece & BEGINS:
-            if self.claims > 0:
-                # By content: whatever was thought to come before it does not come any more.
-                claimant: Waiting | None = self._claimant(self.confirming)
-                if claimant is not None and claimant.number > self.responses:
-                    self.responses = claimant.number
-            if self.responses >= self.requests:
+            if self.asked.head is None:
                 self.replies_off = False  # nobody asked: it was refused, or CLIENT REPLY ON was not seen
                 return 0
-            self.responses += 1
-            if len(self.waiting) > 0:
-                self._answered(out)
+            asked: Message | None = self.asked.next()
+            if asked is not None and asked.note > 0:
+                self._answered(asked, out)
         return 0
 
-    def _answered(self, out: Message) -> None:
-        """A reply was counted: if its command waits for it, what that did is known now."""
-        number: cython.longlong = self.responses - 1
-        while len(self.waiting) > 0:
-            one: Waiting = self.waiting[0]
-            if one.number > number:
-                return
-            self.waiting.pop(0)
-            if one.number < number:
-                continue
-            fails: cython.bint = self.first == 0x2D or self.first == 0x21
-            if one.kind == KIND_SELECT:
-                if fails:
-                    self.database = one.before
-            elif one.kind == KIND_EXEC:
-                if self.first == 0x2A and self.size >= 0:
-                    if self.detail and self.size != 1:
-                        out.add("db.operation.batch.size", self.size)
-                else:
-                    self.database = one.before
-            elif one.kind == KIND_HELLO:
-                if not fails:
-                    self.resp3 = self.first == 0x25
-            elif one.kind == KIND_RESET:
-                if not fails:
-                    self.subscriptions = 0
-                    self.resp3 = False
-            elif one.kind == KIND_PSYNC:
-                if not fails:
-                    self.replication = True
-            return
+    def _answered(self, asked: Message, out: Message) -> cython.int:
+        """What a command did that changes how the connection is to be read."""
+        kind: cython.longlong = asked.note
+        fails: cython.bint = self.first == 0x2D or self.first == 0x21
+        if kind == KIND_SELECT:
+            if fails:
+                self.database = asked.kept
+        elif kind == KIND_EXEC:
+            if self.first == 0x2A and self.size >= 0:
+                if self.detail and self.size != 1:
+                    out.add("db.operation.batch.size", self.size)
+            else:
+                self.database = asked.kept
+        elif fails:
+            return 0
+        elif kind == KIND_HELLO:
+            self.resp3 = self.first == 0x25
+        elif kind == KIND_RESET:
+            self.subscriptions = 0
+            self.resp3 = False
+        elif kind == KIND_PSYNC:
+            self.replication = True
+        return 0
 
     def _error(self, c: Cursor, out: Message) -> cython.int:
         #  -<CODE> SP <text>\r\n, !<size>\r\n<CODE> SP <text>\r\n

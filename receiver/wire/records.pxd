@@ -4,6 +4,10 @@ cdef enum Direction:
     TO_SERVER = 0
     TO_CLIENT = 1
 
+cdef enum Role:
+    ROLE_REQUEST = 0
+    ROLE_RESPONSE = 1
+
 cdef enum Vantage:
     VANTAGE_SERVER = 0
     VANTAGE_CLIENT = 1
@@ -33,6 +37,9 @@ cdef enum MessageState:
     CERTAIN = 0
     TENTATIVE = 1
     GONE = 2
+
+cdef enum Note:
+    UNNOTED = -1
 
 @cython.final
 cdef class Segment:
@@ -81,6 +88,7 @@ cdef class Protocol
 cdef class Message:
     cdef public Protocol protocol
     cdef public int direction
+    cdef public int role
     cdef public int piece
     cdef public long long key
     cdef public long long first_ns
@@ -109,6 +117,8 @@ cdef class Message:
     cdef public list attributes
     cdef public int state
     cdef public int repeats
+    cdef public long long note
+    cdef public object kept
     cdef public Message next
     cdef int add(self, str name, object value) except -1
 

@@ -13,6 +13,8 @@ if not cython.compiled:
     # The compiled module has these as C enums, from the `.pxd`; importers write `if not cython.compiled:` likewise.
     TO_SERVER = 0
     TO_CLIENT = 1
+    ROLE_REQUEST = 0
+    ROLE_RESPONSE = 1
     VANTAGE_SERVER = 0
     VANTAGE_CLIENT = 1
     BEGINS = 1
@@ -33,6 +35,7 @@ if not cython.compiled:
     CERTAIN = 0
     TENTATIVE = 1
     GONE = 2
+    UNNOTED = -1
 
 OUTCOMES: tuple[str, ...] = ("ok", "error", "one_way", "timeout", "reset", "closed", "lost", "unreachable", "unknown")
 """Names of the outcomes, by number. `unknown`: there is an answer, and nobody could read whether it is a good one."""
@@ -142,9 +145,12 @@ class Endpoints:
 class Message:
     """A request or a response, or a piece of one.
 
-    `piece` says whether it BEGINS and ENDS the message; what neither begins nor ends only adds to its size and time, and
-    text that it carries replaces what was known (trailers). `state` is the matcher's. `key` pairs request and response; -1
-    means in order.
+    `direction` is that of its bytes. `role` says what it is, ROLE_REQUEST or ROLE_RESPONSE: a request where the bytes go to the
+    server, unless the decoder says otherwise (one side may end what the other one sends). `piece` says whether it BEGINS and ENDS
+    the message; what neither begins nor ends only adds to its size and time, and text that it carries replaces what was known
+    (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order. `note` and `kept` are the decoder's
+    own: what it leaves on a request it finds there when the answer comes (`Asked`); 0 and None where it left nothing, UNNOTED
+    where that is not known any more.
     `patient`: it may wait for its answer as long as the connection lives (a blocking command, a long poll).
     `fault`: whether it is an error for the client alone or for both sides. It says so of a response only once its status was read;
     until then it is FAULT_UNREAD, and a response that stays so is no known success and no known error. The slots from `operation`
@@ -161,6 +167,7 @@ class Message:
 
     def __init__(self) -> None:
         self.direction = 0
+        self.role = 0
         self.piece = 3
         self.key = -1
         self.first_ns = 0
@@ -173,6 +180,7 @@ class Message:
         self.trace_flags = -1
         self.state = 0
         self.repeats = 0
+        self.note = 0
         if not cython.compiled:
             # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
             self.patient = False
@@ -192,6 +200,7 @@ class Message:
             self.tracestate: bytes | None = None
             self.span_id: bytes | None = None
             self.attributes: list[Any] | None = None
+            self.kept: Any = None
             self.next: Message | None = None
 
     def add(self, name: str, value: Any) -> cython.int:

@@ -1283,16 +1283,29 @@ def test_long_header_byte_by_byte_is_one_message() -> None:
     assert [s["status"] for s in run.end()] == [200]
 
 
-def test_of_thousands_of_heads_in_a_pipeline_none_gets_another_s_answer() -> None:
-    """Which of them wait is remembered of 1 024 at most; beyond, answers are given up until it is known again."""
-    for count, kept in ((1024, 1024), (1025, 1), (2500, 2500 - 2 * 1024)):
+def test_of_thousands_of_heads_in_a_pipeline_each_gets_its_own_answer() -> None:
+    for count in (1024, 1025, 2500):
         run = Run(PROTOCOLS).feed(TO_SERVER, b"".join(get(f"/{400 + i % 200}", method="HEAD") for i in range(count)))
         for i in range(count):
             run.feed(TO_CLIENT, b"HTTP/1.1 %d OK\r\nContent-Length: 9\r\n\r\n" % (400 + i % 200))
         seen = run.end()
-        paired = [s for s in seen if s.paired]
-        assert (len(paired), len(seen)) == (kept, count)
-        assert all(s["url.path"] == f"/{s['status']}" for s in paired)
+        assert (len([s for s in seen if s.paired]), len(seen)) == (count, count)
+        assert all(s["url.path"] == f"/{s['status']}" for s in seen)
+
+
+@pytest.mark.parametrize("beyond", ["HEAD", "GET"])
+def test_answers_to_requests_beyond_the_limit_are_read_and_go_to_nobody(beyond: str) -> None:
+    """One place keeps all that are beyond; of HEADs among GETs there nobody knows whose answer has a body."""
+    run = Run(PROTOCOLS, pending_max=1)
+    deep = run.pairing.pipeline_max
+    run.feed(TO_SERVER, get("/a") * deep + get("/a", method="HEAD") + get("/a", method=beyond) + get("/a", method="HEAD"))
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    run.feed(TO_CLIENT, OK * deep + body + body + (b"hi" if beyond == "GET" else b"") + body)
+    run.feed(TO_SERVER, get("/b")).feed(TO_CLIENT, OK)
+    seen = [(s["url.path"], s.outcome) for s in run.end()]
+    assert run.pairing.refused == 3
+    assert seen.count(("/a", "ok")) == deep and seen.count(("/a", "lost")) == 3
+    assert ("/b", "ok") in seen
 
 
 def test_answers_nobody_asked_for() -> None:
