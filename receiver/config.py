@@ -147,10 +147,14 @@ class Flows(Section, frozen=True):
     memory: Room = Size(32 * 1024 * 1024)  # bytes for all carry and out-of-order buffers together
 
 
+KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
+"""RFC 9110's, PATCH (RFC 5789) and QUERY."""
+
+
 class Http(Section, frozen=True):
-    routes: tuple[str, ...] = ()  # `[METHOD ]/users/{id}`; a last segment `*` takes the rest
+    routes: tuple[str, ...] = ()  # `/users/{id}`, `GET /users/{id}`, `/files/*`: receiver/route.py has the grammar
     route_patterns: Literal["heuristic", "off"] = "heuristic"  # ids become `{id}`, for metrics only
-    known_methods: tuple[str, ...] = ()  # replaces RFC 9110's, PATCH and QUERY; empty: those
+    known_methods: tuple[str, ...] = ()  # in place of KNOWN_METHODS; empty: those
     headers: tuple[str, ...] = ()  # names that spans may carry; empty, because headers hold secrets
 
 

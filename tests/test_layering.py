@@ -18,6 +18,7 @@ ROOMS = {
     "receiver": "root",
     "receiver.uncompiled": "uncompiled",
     "receiver.config": "config",
+    "receiver.route": "config",
     "receiver.wire": "wire",
     "receiver.pcap": "packets",
     "receiver.pcap.source": "source",

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from receiver.config import (
     CARRIES,
+    KNOWN_METHODS,
     TARGET_SCHEMES,
     Config,
     DebugExporter,
     Fault,
+    Http,
     OtlpGrpcExporter,
     PcapReceiver,
     PrometheusRemoteWriteExporter,
@@ -23,11 +25,10 @@ from receiver.config import (
     split_endpoint,
     target_problem,
 )
+from receiver.route import TOKEN, parse_route
 from receiver.settings.proxy import read_proxy
 from receiver.settings.schema import nearest
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: what methods and header names are made of
-ROUTE_SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_.-]*\}|[^{}*?#\s]*")
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # Prometheus remote write 1.0
 NEVER_EXPORTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 
@@ -82,10 +83,7 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
             yield Fault(f"{at}.names.{address}", "takes an IP address as key")
         if not name:
             yield Fault(f"{at}.names.{address}", "the name is empty")
-    for index, route in enumerate(pcap.http.routes):
-        problem = route_problem(route)
-        if problem:
-            yield Fault(f"{at}.http.routes[{index}]", f"got {route!r}: {problem}")
+    yield from _check_routes(f"{at}.http.routes", pcap.http)
     for index, method in enumerate(pcap.http.known_methods):
         if not TOKEN.fullmatch(method):
             yield Fault(f"{at}.http.known_methods[{index}]", f"got {method!r}, takes a method such as GET")
@@ -98,26 +96,17 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
         yield Fault(f"{at}.flows.out_of_order", "one direction may keep more than flows.memory allows for all")
 
 
-def route_problem(route: str) -> str:
-    """What is wrong with a route pattern; "" when nothing is.
-
-    `[METHOD ]/segment/{name}/...`: `{name}` stands for one segment, a last segment `*` for all that follows.
-    """
-    method, space, path = route.rpartition(" ")
-    if space and not TOKEN.fullmatch(method):
-        return "what stands before the path is not one method"
-    if not path.startswith("/"):
-        return "the path does not start with /"
-    segments = path[1:].split("/")
-    if "*" in segments[:-1]:
-        return "* takes the rest and stands last"
-    names = [segment for segment in segments if segment.startswith("{")]
-    for segment in segments:
-        if segment != "*" and not ROUTE_SEGMENT.fullmatch(segment):
-            return f"segment {segment!r} is neither text nor {{name}}"
-    if len(set(names)) < len(names):
-        return "a name stands twice"
-    return ""
+def _check_routes(path: str, http: Http) -> Iterator[Fault]:
+    known = http.known_methods or KNOWN_METHODS
+    for index, text in enumerate(http.routes):
+        try:
+            method = parse_route(text).method
+        except ValueError as error:
+            yield Fault(f"{path}[{index}]", f"got {text!r}: {error}")
+            continue
+        if method and method not in known:
+            hint = f", did you mean {method.upper()}?" if method.upper() in known else ""
+            yield Fault(f"{path}[{index}]", f"got {text!r}: {method} is not among http.known_methods{hint}")
 
 
 def _check_networks(path: str, networks: tuple[str, ...]) -> Iterator[Fault]:
