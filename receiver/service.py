@@ -40,6 +40,7 @@ from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.export.own import OwnSockets
+from receiver.export.tls import check_files
 from receiver.health import PageServer, health_page, metrics_page
 from receiver.known_names import KnownNames
 from receiver.l7 import registry
@@ -56,6 +57,7 @@ from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, F
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
+from receiver.settings.exporters import check_exporter
 from receiver.telemetry import layer4 as layer4_metrics
 from receiver.telemetry import semconv
 from receiver.telemetry.metrics import Metrics
@@ -209,15 +211,13 @@ def asked_for(config: Config) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def make_source(
-    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
-) -> LiveSource | FileSource:
-    """The capture by the configuration, not opened yet. `own` are endpoints that are left out of a live one: address and port."""
+def filter_plan(config: Config, own: Iterable[tuple[str, int]] = ()) -> FilterPlan:
+    """What the capture is to keep. `own` are endpoints that are left out of a live one: address and port."""
     pcap = config.receivers.pcap
     ports: tuple[tuple[int, int], ...] | None = None
     if not pcap.detect:
         ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
-    plan = FilterPlan(
+    return FilterPlan(
         tcp_ports=ports,
         udp_ports=tuple((port, port) for port in sorted({53, *pcap.ports.get("dns", ())})),
         layer4=pcap.layer4.enabled,
@@ -228,7 +228,14 @@ def make_source(
         exclude_endpoints=() if pcap.files else tuple(sorted(own)),
         user=pcap.filter,
     )
-    filter_for = partial(build_filter, plan)
+
+
+def make_source(
+    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
+) -> LiveSource | FileSource:
+    """The capture by the configuration, not opened yet. `own` as for `filter_plan`."""
+    pcap = config.receivers.pcap
+    filter_for = partial(build_filter, filter_plan(config, own))
     if pcap.files:
         return FileSource(pcap.files, filter_for, user_filter=pcap.filter, on_progress=on_progress)
     return LiveSource(pcap.interfaces, filter_for, user_filter=pcap.filter, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
@@ -266,20 +273,21 @@ class _Both(Sink):
 
 
 def make_exporter(name: str, settings: ExporterSettings, resource: Resource, own: OwnSockets) -> Exporter:
-    """Raises ConfigError for settings that cannot be."""
-    try:
-        if isinstance(settings, OtlpGrpcExporter):
-            from receiver.otlp_out.client import OtlpExporter
+    """Raises ConfigError for settings that cannot be, and for files of `tls` that are not there or not what they should be."""
+    at = f"exporters.{name}"
+    faults = [*check_exporter(at, settings)]
+    if not faults and not isinstance(settings, DebugSettings):
+        faults += check_files(f"{at}.tls", settings.tls)
+    if faults:
+        raise ConfigError(tuple(faults))
+    if isinstance(settings, OtlpGrpcExporter):
+        from receiver.otlp_out.client import OtlpExporter
 
-            return OtlpExporter(name, settings, resource, __version__, own)
-        if isinstance(settings, PrometheusRemoteWriteExporter):
-            from receiver.remote_write.client import RemoteWriteExporter
+        return OtlpExporter(name, settings, resource, __version__, own)
+    if isinstance(settings, PrometheusRemoteWriteExporter):
+        from receiver.remote_write.client import RemoteWriteExporter
 
-            return RemoteWriteExporter(name, settings, __version__, own)
-    except ValueError as error:
-        key, _, problem = str(error).partition(": ")
-        raise ConfigError((Fault(f"exporters.{name}.{key}", problem),)) from error
-    assert isinstance(settings, DebugSettings)
+        return RemoteWriteExporter(name, settings, __version__, own)
     return DebugExporter(name, settings, resource)
 
 

@@ -19,6 +19,7 @@ from receiver.config import (
     CARRIES,
     EXPORTERS,
     TARGET_SCHEMES,
+    WAIT_MAX_S,
     Duration,
     Fault,
     OtlpGrpcExporter,
@@ -27,6 +28,7 @@ from receiver.config import (
     split_endpoint,
     target_problem,
 )
+from receiver.route import TOKEN
 from receiver.settings.proxy import Proxies, read_proxy
 from receiver.settings.schema import Expanded, exporter_type
 
@@ -49,8 +51,6 @@ OTLP_KEYS = (
 """The variables that say where and how an exporter sends; those of one signal may differ from the other's."""
 
 FILES = {"CERTIFICATE": "ca_file", "CLIENT_KEY": "key_file", "CLIENT_CERTIFICATE": "cert_file"}
-
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 SAMPLERS = ("always_on", "always_off", "traceidratio")
 
@@ -344,7 +344,7 @@ def _fill_receiver(tree: dict[str, Any], variables: _Variables) -> None:
     http = _child(pcap, "http")
     if http is not None:
         name = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
-        _fill_key(http, "known_methods", variables, name, _parse_words)
+        _fill_key(http, "known_methods", variables, name, _parse_methods)
     sampler = variables.parsed("OTEL_TRACES_SAMPLER", _parse_sampler)
     if sampler is None:
         return
@@ -417,7 +417,7 @@ def _parse_headers(text: str) -> dict[str, str]:
         name = unquote(name.strip())
         if not pair.strip():
             continue
-        if not equals or not HEADER_NAME.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             raise ValueError("takes name=value,name=value")
         out[name] = unquote(value.strip())
     return out
@@ -430,7 +430,7 @@ def _parse_compression(text: str) -> str:
 
 
 def _parse_ms(text: str) -> Duration:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 15 and int(text)):
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= WAIT_MAX_S * 1000 and len(text) <= 12):
         raise ValueError(f"got {text!r}, takes milliseconds")
     return Duration(int(text) / 1000)
 
@@ -441,8 +441,11 @@ def _parse_bool(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _parse_words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _parse_methods(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(TOKEN.fullmatch(word) for word in words):
+        raise ValueError(f"got {text!r}, takes methods such as GET,POST")
+    return words
 
 
 def _parse_sampler(text: str) -> str:

@@ -52,9 +52,8 @@ def load(
     Opens nothing but the files. `protocols` are the names that `receivers.pcap.ports` may use.
     Raises ConfigError with every fault that there is.
     """
-    environ = os.environ if environ is None else environ
+    environ, warnings = _readable(os.environ if environ is None else environ)
     faults: list[Fault] = []
-    warnings: list[str] = []
     tree: dict[str, Any] = {}
     for source in sources:
         tree = merge(tree, _read_source(source, environ, faults))
@@ -72,6 +71,13 @@ def load(
         raise ConfigError(tuple(faults))
     origin = Origin(sources=tuple(sources), sets=tuple(sets))
     return Loaded(msgspec.structs.replace(config, origin=origin), tuple(warnings))
+
+
+def _readable(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The variables that are text, and a warning for each of OpenTelemetry's that is none."""
+    good = {name: value for name, value in environ.items() if schema.is_text(value)}
+    bad = [name for name in environ if name not in good and name.startswith(("OTEL_", "K8S_"))]
+    return good, [f"{name} is ignored: it is not UTF-8" for name in bad]
 
 
 def reload(config: Config) -> Loaded:
