@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -197,7 +197,8 @@ class Layer4(Section, frozen=True):
 
 
 class Sampling(Section, frozen=True):
-    default: Share = 1.0  # share of roundtrips that become spans; metrics count them all
+    # Share of traces that become spans, where no caller decided (traces.respect_sampled); metrics count every roundtrip.
+    default: Share = 1.0
 
 
 class Tunnels(Section, frozen=True):
@@ -216,7 +217,12 @@ class Limits(Section, frozen=True):
     head_bytes: Room = Size(64 * 1024)  # of one message; servers refuse heads of 8 to 64 KiB themselves
 
 
+Propagator: TypeAlias = Literal["tracecontext", "b3", "b3multi", "jaeger", "datadog", "xray", "grpc-trace-bin"]
+PROPAGATORS = get_args(Propagator)
+
+
 class Traces(Section, frozen=True):
+    propagators: tuple[Propagator, ...] = ("tracecontext",)  # the formats of context that are read: OTEL_PROPAGATORS
     # What to do beside an application that reports its own spans: the same, no spans, or spans of kind INTERNAL, which
     # service graphs do not count as a second call.
     when_instrumented: Literal["emit", "metrics_only", "internal"] = "emit"
@@ -291,7 +297,7 @@ class Telemetry(Section, frozen=True):
 class Service(Section, frozen=True):
     extensions: tuple[Literal["health_check"], ...] = ("health_check",)
     pipelines: dict[str, Pipeline] = {}  # `traces`, `metrics`; left out: each with every exporter that carries it
-    resource: dict[str, Scalar] = {}  # of the observed application, over the environment's
+    resource: dict[str, Scalar] = {}  # of the observed application; the environment and this host fill in what is left out
     telemetry: Telemetry = Telemetry()
     # Seconds to flush; Kubernetes kills after 30, Compose after 10.
     shutdown_timeout: Annotated[Duration, Meta(ge=0, le=WAIT_MAX_S)] = Duration(5)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import os
 import signal
 import sys
 import threading
@@ -47,7 +46,6 @@ from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
-from receiver.l7.trace_context import PROPAGATORS
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.clock import Clock
@@ -150,7 +148,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     protocols = registry.protocols(
         pcap.http.known_methods,
         pcap.http.headers,
-        propagators(),
+        pcap.traces.propagators,
         names=names,
         question_names=pcap.dns.lookup_duration,
         trust=trust,
@@ -241,15 +239,6 @@ def make_source(
     return LiveSource(pcap.interfaces, filter_for, user_filter=pcap.filter, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
 
 
-def propagators() -> tuple[str, ...]:
-    """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
-    named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
-    for name in named:
-        if name not in PROPAGATORS:
-            log.warning("OTEL_PROPAGATORS: %s is not known here, ignored", name)
-    return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
-
-
 def _odd_link(data: bytes, link_type: int, unwrap: bool, tunnels: Tunnels) -> bytes | None:
     from receiver.pcap.oddlink import decode  # dpkt is loaded on first need
 
@@ -309,7 +298,7 @@ class Service:
         self._page_wanted = threading.Event()
         self._page_made = threading.Event()
         self._page = ""
-        self.resource = _resource(config)
+        self.resource = observed_resource(config.service.resource)
         self._traces: list[SpanExporter] = []
         self._metrics: list[tuple[Exporter, float]] = []
         self._own = OwnSockets()
@@ -594,7 +583,7 @@ class Service:
             loaded = reload(self.config)
             new = again.carry(self.config, loaded.config)
             self._refuse(new)
-            resource = _resource(new)
+            resource = observed_resource(new.service.resource)
             used = _used(new)
             old = _used(self.config)
             kept = {
@@ -699,28 +688,9 @@ def _used(config: Config) -> dict[str, ExporterSettings]:
     return {**config.exporters_of("traces"), **config.exporters_of("metrics")}
 
 
-def _resource(config: Config) -> Resource:
-    warnings: list[str] = []
-    resource = observed_resource(config.service.resource, warnings=warnings)
-    for warning in warnings:
-        log.warning("%s", warning)
-    return resource
-
-
 def _sampler(config: Config) -> Sampler:
-    """OTEL_TRACES_SAMPLER where the file leaves sampling alone (SDK environment variables specification)."""
     pcap = config.receivers.pcap
-    ratio = float(pcap.sampling.default)
-    if ratio < 1.0:
-        return Sampler("parentbased_traceidratio", ratio, pcap.traces.respect_sampled)
-    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
-    if name:
-        argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
-        try:
-            return Sampler(name, float(argument) if argument else 1.0, pcap.traces.respect_sampled)
-        except ValueError as error:
-            log.warning("OTEL_TRACES_SAMPLER: %s; ignored", error)
-    return Sampler(respect_sampled=pcap.traces.respect_sampled)
+    return Sampler("parentbased_traceidratio", float(pcap.sampling.default), pcap.traces.respect_sampled)
 
 
 def _destinations(config: Config) -> Iterator[str]:

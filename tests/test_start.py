@@ -14,6 +14,7 @@ from msgspec.structs import fields
 from receiver.config import (
     EXPORTERS,
     KNOWN_METHODS,
+    PROPAGATORS,
     PROTOCOLS,
     Config,
     ConfigError,
@@ -23,7 +24,7 @@ from receiver.config import (
     Section,
     Size,
 )
-from receiver.l7 import http1, registry
+from receiver.l7 import http1, registry, trace_context
 from receiver.pcap.source import FilterError, check_filter
 from receiver.settings.check import NEVER_EXPORTED
 from receiver.settings.loader import load
@@ -150,8 +151,18 @@ def test_two_hundred_configurations_that_are_accepted_start(tree: dict[str, Any]
         start(config, patch)
 
 
+def test_a_share_in_the_file_goes_over_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    service = start(load(["yaml:receivers: {pcap: {sampling: {default: 1.0}}}"]).config, monkeypatch)
+    assert service.telemetry.sampler.should_export(bytes(16), False, 0)
+    service = start(load().config, monkeypatch)
+    assert not service.telemetry.sampler.should_export(b"\xff" * 16, False, 0)
+    assert not service.telemetry.sampler.should_export(b"\xff" * 16, True, 1)  # always_off asks no caller
+
+
 def test_what_the_structs_name_is_what_decoders_know() -> None:
     """Configuration is before them and cannot ask."""
+    assert set(PROPAGATORS) | {"baggage", "none"} == set(trace_context.PROPAGATORS)
     assert KNOWN_METHODS == http1.KNOWN_METHODS
     assert set(NEVER_EXPORTED) == http1.SECRET_HEADERS
     assert {row.name for row in registry.PROTOCOLS} - {"http2"} <= set(PROTOCOLS)

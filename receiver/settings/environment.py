@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from receiver.config import (
     CARRIES,
     EXPORTERS,
+    PROPAGATORS,
     TARGET_SCHEMES,
     WAIT_MAX_S,
     Duration,
@@ -125,6 +126,14 @@ class _Variables:
     def warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+    def propagators(self, text: str) -> list[str]:
+        """The formats of trace context among those that OTEL_PROPAGATORS names; baggage carries none, `none` means none."""
+        named = list(dict.fromkeys(name for word in text.split(",") if (name := word.strip())))
+        for name in named:
+            if name not in (*PROPAGATORS, "baggage", "none"):
+                self.warn(f"OTEL_PROPAGATORS: {name!r} is not known and ignored, takes {', '.join(PROPAGATORS)} or none")
+        return [name for name in named if name in PROPAGATORS]
 
     def otlp_name(self, key: str, signals: tuple[str, ...]) -> str:
         """The variable that decides `key` of an exporter that carries `signals`; "" when none is set."""
@@ -345,17 +354,21 @@ def _fill_receiver(tree: dict[str, Any], variables: _Variables) -> None:
     if http is not None:
         name = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
         _fill_key(http, "known_methods", variables, name, _parse_methods)
+    sampling, traces = _child(pcap, "sampling"), _child(pcap, "traces")
+    if traces is not None:
+        _fill_key(traces, "propagators", variables, "OTEL_PROPAGATORS", variables.propagators)
+    # A share in the file is a choice of the sampler: nothing of the variable's is mixed into it.
+    if sampling is None or sampling.get("default") is not None:
+        return
     sampler = variables.parsed("OTEL_TRACES_SAMPLER", _parse_sampler)
     if sampler is None:
         return
-    sampling, traces = _child(pcap, "sampling"), _child(pcap, "traces")
+    share = {"always_on": 1.0, "always_off": 0.0}.get(sampler.removeprefix("parentbased_"))
+    if share is None:
+        share = variables.parsed("OTEL_TRACES_SAMPLER_ARG", _parse_share)
+    sampling["default"] = 1.0 if share is None else share
     if traces is not None and traces.get("respect_sampled") is None:
         traces["respect_sampled"] = sampler.startswith("parentbased_")
-    if sampling is not None and sampling.get("default") is None:
-        share = {"always_on": 1.0, "always_off": 0.0}.get(sampler.removeprefix("parentbased_"))
-        if share is None:
-            share = variables.parsed("OTEL_TRACES_SAMPLER_ARG", _parse_share)
-        sampling["default"] = 1.0 if share is None else share
 
 
 def _fill_logs(tree: dict[str, Any], variables: _Variables) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 import yaml
+from msgspec.structs import replace
 
 from receiver.config import PROTOCOLS, Config, ConfigError, Fault, Origin
 from receiver.settings import environment, schema
 from receiver.settings.check import check
+from receiver.settings.resource import describe
 from receiver.settings.schema import Expanded
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -69,8 +71,9 @@ def load(
         faults += _elsewhere(check(config, _given_exporters(tree), protocols, warnings), faults)
     if faults:
         raise ConfigError(tuple(faults))
+    resource = describe(config.service.resource, environ, warnings)
     origin = Origin(sources=tuple(sources), sets=tuple(sets))
-    return Loaded(msgspec.structs.replace(config, origin=origin), tuple(warnings))
+    return Loaded(replace(config, service=replace(config.service, resource=resource), origin=origin), tuple(warnings))
 
 
 def _readable(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
