@@ -114,18 +114,12 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _print_config(arguments: argparse.Namespace) -> int:
-    from msgspec.structs import replace
-
-    from receiver.resource import describe
     from receiver.settings.loader import effective
 
     loaded = _load(arguments)
-    warnings = list(loaded.warnings)
-    service = loaded.config.service
-    service = replace(service, resource=describe(service.resource, warnings=warnings))
-    for warning in warnings:
+    for warning in loaded.warnings:
         _say(f"warning: {warning}")
-    sys.stdout.write(effective(replace(loaded.config, service=service)))
+    sys.stdout.write(effective(loaded.config))
     return EXIT_OK
 
 

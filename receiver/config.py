@@ -7,7 +7,9 @@ another. Types and `Meta` bounds are what is checked of one value; a comment beh
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import ipaddress
+import re
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -28,11 +30,18 @@ class PortRange(msgspec.Struct, frozen=True):
     last: int
 
 
+# Every number has an upper bound, far beyond sense: what is larger would overflow somewhere behind.
+COUNT_MAX = 2**31 - 1
+SIZE_MAX = 1 << 40
+WAIT_MAX_S = 2_000_000  # 23 days: poll(2) counts milliseconds in an int
+YEAR_S = 365 * 86_400
+
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
-Wait: TypeAlias = Annotated[Duration, Meta(gt=0)]
-Room: TypeAlias = Annotated[Size, Meta(ge=1)]
+Wait: TypeAlias = Annotated[Duration, Meta(gt=0, le=WAIT_MAX_S)]
+Interval: TypeAlias = Annotated[Duration, Meta(ge=0, le=YEAR_S)]  # nothing or for ever may be meant by 0
+Room: TypeAlias = Annotated[Size, Meta(ge=1, le=SIZE_MAX)]
 Scalar: TypeAlias = str | bool | int | float
 
 PROTOCOLS = ("http", "grpc", "dns", "redis", "tls", "mysql", "postgresql", "mongodb", "kafka", "amqp")
@@ -57,16 +66,17 @@ class Tls(Section, frozen=True):
 
 class RetryOnFailure(Section, frozen=True):
     enabled: bool = True
-    initial_interval: Duration = Duration(5)
+    initial_interval: Interval = Duration(5)
     randomization_factor: Share = 0.5
     multiplier: Annotated[float, Meta(ge=1)] = 1.5
-    max_interval: Duration = Duration(30)
-    max_elapsed_time: Duration = Duration(300)  # 0: for ever
+    max_interval: Interval = Duration(30)
+    max_elapsed_time: Interval = Duration(300)  # 0: for ever
 
 
 class Batch(Section, frozen=True):
     flush_timeout: Wait = Duration(1)
-    max_size: Room = Size(3_670_016)  # 3.5 MiB: a Collector refuses messages over 4 MiB for good
+    # 3.5 MiB: a Collector refuses messages over 4 MiB for good. Below 64 KiB a resource with one span or histogram may not fit.
+    max_size: Annotated[Size, Meta(ge=64 * 1024, le=SIZE_MAX)] = Size(3_670_016)
 
 
 class SendingQueue(Section, frozen=True):
@@ -143,14 +153,19 @@ class Flows(Section, frozen=True):
 
     max: Count = 65_536  # flows; 750 B each and what a decoder keeps, so 50 MiB when a flood of SYNs fills it
     idle_timeout: Wait = Duration(300)  # seconds without a packet; keep-alive pools ping more often than 5 minutes
-    out_of_order: Size = Size(64 * 1024)  # bytes kept for one direction: one receive window without scaling
+    # Bytes kept for one direction: one receive window without scaling.
+    out_of_order: Annotated[Size, Meta(ge=0, le=SIZE_MAX)] = Size(64 * 1024)
     memory: Room = Size(32 * 1024 * 1024)  # bytes for all carry and out-of-order buffers together
 
 
+KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
+"""RFC 9110's, PATCH (RFC 5789) and QUERY."""
+
+
 class Http(Section, frozen=True):
-    routes: tuple[str, ...] = ()  # `[METHOD ]/users/{id}`; a last segment `*` takes the rest
+    routes: tuple[str, ...] = ()  # `/users/{id}`, `GET /users/{id}`, `/files/*`: receiver/route.py has the grammar
     route_patterns: Literal["heuristic", "off"] = "heuristic"  # ids become `{id}`, for metrics only
-    known_methods: tuple[str, ...] = ()  # replaces RFC 9110's, PATCH and QUERY; empty: those
+    known_methods: tuple[str, ...] = ()  # in place of KNOWN_METHODS; empty: those
     headers: tuple[str, ...] = ()  # names that spans may carry; empty, because headers hold secrets
 
 
@@ -182,7 +197,8 @@ class Layer4(Section, frozen=True):
 
 
 class Sampling(Section, frozen=True):
-    default: Share = 1.0  # share of roundtrips that become spans; metrics count them all
+    # Share of traces that become spans, where no caller decided (traces.respect_sampled); metrics count every roundtrip.
+    default: Share = 1.0
 
 
 class Tunnels(Section, frozen=True):
@@ -201,7 +217,12 @@ class Limits(Section, frozen=True):
     head_bytes: Room = Size(64 * 1024)  # of one message; servers refuse heads of 8 to 64 KiB themselves
 
 
+Propagator: TypeAlias = Literal["tracecontext", "b3", "b3multi", "jaeger", "datadog", "xray", "grpc-trace-bin"]
+PROPAGATORS = get_args(Propagator)
+
+
 class Traces(Section, frozen=True):
+    propagators: tuple[Propagator, ...] = ("tracecontext",)  # the formats of context that are read: OTEL_PROPAGATORS
     # What to do beside an application that reports its own spans: the same, no spans, or spans of kind INTERNAL, which
     # service graphs do not count as a second call.
     when_instrumented: Literal["emit", "metrics_only", "internal"] = "emit"
@@ -216,7 +237,7 @@ class PcapReceiver(Section, frozen=True):
     files: tuple[str, ...] = ()  # '-' is standard input
     filter: str = ""  # in tcpdump's language; added to the generated filter with `and`
     snaplen: Annotated[int, Meta(ge=68, le=262_144)] = 65_535  # bytes of a packet; less is a hole in every long segment
-    buffer_size: Room = Size(8 * 1024 * 1024)  # bytes in the kernel: 100 ms of 600 Mbit/s
+    buffer_size: Annotated[Size, Meta(ge=1, le=COUNT_MAX)] = Size(8 * 1024 * 1024)  # bytes in the kernel: 100 ms of 600 Mbit/s
     ports: dict[str, tuple[Port, ...]] = {}  # pins a port to a protocol
     detect: bool = True  # the other ports by content
     unwrap: bool = False  # look into VXLAN, GENEVE, GRE, ERSPAN and IP in IP: a microsecond or ten for each of their packets
@@ -276,9 +297,10 @@ class Telemetry(Section, frozen=True):
 class Service(Section, frozen=True):
     extensions: tuple[Literal["health_check"], ...] = ("health_check",)
     pipelines: dict[str, Pipeline] = {}  # `traces`, `metrics`; left out: each with every exporter that carries it
-    resource: dict[str, Scalar] = {}  # of the observed application, over the environment's
+    resource: dict[str, Scalar] = {}  # of the observed application; the environment and this host fill in what is left out
     telemetry: Telemetry = Telemetry()
-    shutdown_timeout: Duration = Duration(5)  # seconds to flush; Kubernetes kills after 30, Compose after 10
+    # Seconds to flush; Kubernetes kills after 30, Compose after 10.
+    shutdown_timeout: Annotated[Duration, Meta(ge=0, le=WAIT_MAX_S)] = Duration(5)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -326,20 +348,40 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+# `_` is in the names of Compose and of systemd. An international name is written in its ASCII form.
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)(?:[A-Za-z0-9_-]{1,63}(?:\.|$))+")
+_ZONE = re.compile(r"(?:%[A-Za-z0-9_.-]+)?")
+
+
+def is_host(text: str) -> bool:
+    """Whether it is a name or an address that can be looked up; IPv6 without brackets, perhaps with a zone."""
+    if ":" not in text:
+        return _HOST_NAME.fullmatch(text) is not None
+    address, percent, zone = text.partition("%")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return _ZONE.fullmatch(percent + zone) is not None
+
+
 def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[::1]:port`, the brackets gone. Raises ValueError that says what is wrong."""
+    """Host and port of `host:port` or `[::1]:port`, the brackets gone; of `:port`, which can only be listened on, the host is "".
+
+    Raises ValueError that says what is wrong.
+    """
     host, colon, port = endpoint.rpartition(":")
     if not colon:
         raise ValueError("has no port")
-    if any(letter.isspace() or letter in "/@" for letter in host):
+    bracketed = host.startswith("[") and host.endswith("]")
+    name = host[1:-1] if bracketed else host
+    if host and not is_host(name):
         raise ValueError("the host is not a name or an address")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
+    if bracketed != (":" in name):
         raise ValueError("an IPv6 address stands in brackets")
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
         raise ValueError("the port is not from 1 to 65535")
-    return host, int(port)
+    return name, int(port)
 
 
 TARGET_SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:")
@@ -361,7 +403,7 @@ def endpoint_hosts(endpoint: str) -> tuple[tuple[str, int], ...]:
             found.append(split_endpoint(part))
         except ValueError:
             host = part.removeprefix("[").removesuffix("]")
-            if host and not any(letter in host for letter in "/@ "):
+            if is_host(host):
                 found.append((host, 4317 if scheme in ("http", "https") else 443))  # gRPC's own port where none is named
     return tuple(found)
 

@@ -71,9 +71,7 @@ def demo(pause_s: float = PAUSE_S) -> int:
 
     `pause_s` is what the client waits between two calls of a live demo.
     """
-    # The environment's settings are meant for a receiver in earnest, and its proxy not for the parts of this process.
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        del os.environ[name]
+    # The environment's proxy is not meant for the parts of this process.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = HOST
     page = Page(Terminal(sys.stdout))
     with Application() as application, Backend() as backend:

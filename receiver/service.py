@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import os
 import signal
 import sys
 import threading
@@ -40,13 +39,13 @@ from receiver.engine import Engine
 from receiver.export.debug import DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.export.own import OwnSockets
+from receiver.export.tls import check_files
 from receiver.health import PageServer, health_page, metrics_page
 from receiver.known_names import KnownNames
 from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
-from receiver.l7.trace_context import PROPAGATORS
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.clock import Clock
@@ -56,6 +55,7 @@ from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, F
 from receiver.pcap.stream import Limits
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
+from receiver.settings.exporters import check_exporter
 from receiver.telemetry import layer4 as layer4_metrics
 from receiver.telemetry import semconv
 from receiver.telemetry.metrics import Metrics
@@ -148,7 +148,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     protocols = registry.protocols(
         pcap.http.known_methods,
         pcap.http.headers,
-        propagators(),
+        pcap.traces.propagators,
         names=names,
         question_names=pcap.dns.lookup_duration,
         trust=trust,
@@ -209,15 +209,13 @@ def asked_for(config: Config) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def make_source(
-    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
-) -> LiveSource | FileSource:
-    """The capture by the configuration, not opened yet. `own` are endpoints that are left out of a live one: address and port."""
+def filter_plan(config: Config, own: Iterable[tuple[str, int]] = ()) -> FilterPlan:
+    """What the capture is to keep. `own` are endpoints that are left out of a live one: address and port."""
     pcap = config.receivers.pcap
     ports: tuple[tuple[int, int], ...] | None = None
     if not pcap.detect:
         ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
-    plan = FilterPlan(
+    return FilterPlan(
         tcp_ports=ports,
         udp_ports=tuple((port, port) for port in sorted({53, *pcap.ports.get("dns", ())})),
         layer4=pcap.layer4.enabled,
@@ -228,19 +226,17 @@ def make_source(
         exclude_endpoints=() if pcap.files else tuple(sorted(own)),
         user=pcap.filter,
     )
-    filter_for = partial(build_filter, plan)
+
+
+def make_source(
+    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
+) -> LiveSource | FileSource:
+    """The capture by the configuration, not opened yet. `own` as for `filter_plan`."""
+    pcap = config.receivers.pcap
+    filter_for = partial(build_filter, filter_plan(config, own))
     if pcap.files:
         return FileSource(pcap.files, filter_for, user_filter=pcap.filter, on_progress=on_progress)
     return LiveSource(pcap.interfaces, filter_for, user_filter=pcap.filter, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
-
-
-def propagators() -> tuple[str, ...]:
-    """The formats of trace context to read, by OTEL_PROPAGATORS; baggage carries none, `none` means not to read any."""
-    named = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "tracecontext").split(",") if name.strip()]
-    for name in named:
-        if name not in PROPAGATORS:
-            log.warning("OTEL_PROPAGATORS: %s is not known here, ignored", name)
-    return tuple(name for name in dict.fromkeys(named) if name in PROPAGATORS)
 
 
 def _odd_link(data: bytes, link_type: int, unwrap: bool, tunnels: Tunnels) -> bytes | None:
@@ -266,20 +262,21 @@ class _Both(Sink):
 
 
 def make_exporter(name: str, settings: ExporterSettings, resource: Resource, own: OwnSockets) -> Exporter:
-    """Raises ConfigError for settings that cannot be."""
-    try:
-        if isinstance(settings, OtlpGrpcExporter):
-            from receiver.otlp_out.client import OtlpExporter
+    """Raises ConfigError for settings that cannot be, and for files of `tls` that are not there or not what they should be."""
+    at = f"exporters.{name}"
+    faults = [*check_exporter(at, settings)]
+    if not faults and not isinstance(settings, DebugSettings):
+        faults += check_files(f"{at}.tls", settings.tls)
+    if faults:
+        raise ConfigError(tuple(faults))
+    if isinstance(settings, OtlpGrpcExporter):
+        from receiver.otlp_out.client import OtlpExporter
 
-            return OtlpExporter(name, settings, resource, __version__, own)
-        if isinstance(settings, PrometheusRemoteWriteExporter):
-            from receiver.remote_write.client import RemoteWriteExporter
+        return OtlpExporter(name, settings, resource, __version__, own)
+    if isinstance(settings, PrometheusRemoteWriteExporter):
+        from receiver.remote_write.client import RemoteWriteExporter
 
-            return RemoteWriteExporter(name, settings, __version__, own)
-    except ValueError as error:
-        key, _, problem = str(error).partition(": ")
-        raise ConfigError((Fault(f"exporters.{name}.{key}", problem),)) from error
-    assert isinstance(settings, DebugSettings)
+        return RemoteWriteExporter(name, settings, __version__, own)
     return DebugExporter(name, settings, resource)
 
 
@@ -301,7 +298,7 @@ class Service:
         self._page_wanted = threading.Event()
         self._page_made = threading.Event()
         self._page = ""
-        self.resource = _resource(config)
+        self.resource = observed_resource(config.service.resource)
         self._traces: list[SpanExporter] = []
         self._metrics: list[tuple[Exporter, float]] = []
         self._own = OwnSockets()
@@ -586,7 +583,7 @@ class Service:
             loaded = reload(self.config)
             new = again.carry(self.config, loaded.config)
             self._refuse(new)
-            resource = _resource(new)
+            resource = observed_resource(new.service.resource)
             used = _used(new)
             old = _used(self.config)
             kept = {
@@ -691,28 +688,9 @@ def _used(config: Config) -> dict[str, ExporterSettings]:
     return {**config.exporters_of("traces"), **config.exporters_of("metrics")}
 
 
-def _resource(config: Config) -> Resource:
-    warnings: list[str] = []
-    resource = observed_resource(config.service.resource, warnings=warnings)
-    for warning in warnings:
-        log.warning("%s", warning)
-    return resource
-
-
 def _sampler(config: Config) -> Sampler:
-    """OTEL_TRACES_SAMPLER where the file leaves sampling alone (SDK environment variables specification)."""
     pcap = config.receivers.pcap
-    ratio = float(pcap.sampling.default)
-    if ratio < 1.0:
-        return Sampler("parentbased_traceidratio", ratio, pcap.traces.respect_sampled)
-    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
-    if name:
-        argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
-        try:
-            return Sampler(name, float(argument) if argument else 1.0, pcap.traces.respect_sampled)
-        except ValueError as error:
-            log.warning("OTEL_TRACES_SAMPLER: %s; ignored", error)
-    return Sampler(respect_sampled=pcap.traces.respect_sampled)
+    return Sampler("parentbased_traceidratio", float(pcap.sampling.default), pcap.traces.respect_sampled)
 
 
 def _destinations(config: Config) -> Iterator[str]:

@@ -609,7 +609,7 @@ class Table(View):
     def _call(self, protocol: str, request: Message, status: object) -> str:
         if request.path is None or protocol == RPC:
             return call_of(request, self._redactor, protocol)
-        route = self._routes.template(request.path, status != 404)  # who tries out paths must not fill the table
+        route = self._routes.template(request.path, status != 404, request.operation)  # who tries out paths must not fill the table
         return f"{printable(request.operation or '?')} {printable(route) if route else '(no route)'}"
 
     def begin(self) -> None:

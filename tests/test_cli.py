@@ -95,6 +95,9 @@ def test_print_config_has_defaults_environment_and_no_secret(monkeypatch: pytest
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%205550123")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "cart")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    monkeypatch.setenv("OTEL_PROPAGATORS", "b3,tracecontext")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
     assert main(["print-config"]) == 0
     out, err = capsys.readouterr()
     tree = yaml.safe_load(out)
@@ -102,6 +105,9 @@ def test_print_config_has_defaults_environment_and_no_secret(monkeypatch: pytest
     assert "5550123" not in out + err
     assert tree["service"]["resource"]["service.name"] == "cart"
     assert tree["receivers"]["pcap"]["flows"]["max"] == 65536
+    assert tree["receivers"]["pcap"]["traces"]["propagators"] == ["b3", "tracecontext"]
+    assert tree["receivers"]["pcap"]["traces"]["respect_sampled"] is False
+    assert tree["receivers"]["pcap"]["sampling"]["default"] == 0.25
     assert err.startswith("pcap-receiver: warning: OTEL_BSP_MAX_QUEUE_SIZE ")
 
 

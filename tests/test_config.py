@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from receiver.config import Config, ConfigError, Duration, PortRange, Size, split_endpoint
 from receiver.settings.loader import MAX_FILE_BYTES, effective, load, merge, reload
 from receiver.settings.schema import duration_text, parse_duration, parse_ports, parse_size, size_text
+from tests.start import start
 
 CASES = Path(__file__).parent / "config"
 
@@ -50,8 +51,11 @@ def _plain(value: Any) -> Any:
 
 def _value_at(config: Config, path: str) -> Any:
     value = _plain(config)
-    for key in path.split("."):
-        value = value[key]
+    keys = path.split(".")
+    while keys:
+        # The longest that there is: `service.name` is one key of `service.resource`.
+        key = next(".".join(keys[:n]) for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in value)
+        value, keys = value[key], keys[key.count(".") + 1 :]
     return value
 
 
@@ -62,6 +66,11 @@ def test_good_case(path: Path) -> None:
     for expectation in _says(path, "expect"):
         key, _, value = expectation.partition(" = ")
         assert _value_at(loaded.config, key) == yaml.safe_load(value), key
+
+
+@pytest.mark.parametrize("path", _cases("good"))
+def test_good_case_starts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(load([str(path)], _says(path, "set"), _environ(path)).config, monkeypatch)
 
 
 @pytest.mark.parametrize("path", _cases("good"))

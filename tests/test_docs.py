@@ -11,6 +11,7 @@ from receiver.l7.registry import PROTOCOLS
 from receiver.settings.loader import load
 from receiver.telemetry import semconv
 from tests.generate_metrics_page import PAGE, page
+from tests.start import start
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,12 +38,18 @@ def test_readme_names_metrics_and_attributes_that_are_emitted() -> None:
     assert set(named) - emitted == set()
 
 
-def test_example_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_configuration_is_accepted_and_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     [example] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     monkeypatch.setenv("GATEWAY", "gateway:4317")
     loaded = load([f"yaml:{example}"], [])
     assert not loaded.warnings
     assert set(loaded.config.exporters) == {"otlp_grpc", "prometheus_remote_write"}
+    start(loaded.config, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["pcap-receiver.yaml", "pcap-receiver-victoria-metrics.yaml"])
+def test_shipped_configuration_starts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(load([str(ROOT / "collector-config" / name)], environ={}).config, monkeypatch)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -18,6 +18,7 @@ ROOMS = {
     "receiver": "root",
     "receiver.uncompiled": "uncompiled",
     "receiver.config": "config",
+    "receiver.route": "config",
     "receiver.wire": "wire",
     "receiver.pcap": "packets",
     "receiver.pcap.source": "source",
@@ -243,6 +244,39 @@ def _house(root: Path) -> None:
         path = root / "receiver" / f"{file}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+
+
+# Who reads or writes the environment besides `settings`, and why.
+ENVIRONMENT = {
+    "watch.py",  # TERM and NO_COLOR tell what the terminal can do; nothing is configured by them
+    "demo.py",  # its own HTTP and gRPC clients must not ask the proxy of whoever runs it
+    "otlp_out/__init__.py",  # GRPC_VERBOSITY, which gRPC reads when it is loaded
+}
+
+
+def reads_environment(text: str) -> bool:
+    return any(
+        {getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "name", "")} & {"environ", "environb", "getenv"}
+        for node in ast.walk(ast.parse(text))
+    )
+
+
+def test_only_settings_read_the_environment() -> None:
+    """Or `print-config` could not show what is in effect, and a variable could go over the file."""
+    root = ROOT / "receiver"
+    files = {str(path.relative_to(root)) for path in root.rglob("*.py") if reads_environment(path.read_text())}
+    assert {file for file in files if not file.startswith("settings/")} == ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os\nos.environ['A']", "from os import environ", "from os import getenv as g", "import os as o\no.getenv('A')",
+        "import os\nos.environb", "from os import *\nenviron.get('A')",
+    ],
+)  # fmt: skip
+def test_whoever_reads_the_environment_is_found(text: str) -> None:
+    assert reads_environment(text)
 
 
 # What all protocols share. Exporters speak HTTP and gRPC themselves; of what they carry they know nothing.

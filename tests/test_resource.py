@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from receiver import __version__
-from receiver.resource import ATTRIBUTES, SERVICE_NAMES, describe, observed_resource, read_resource_attributes
+from receiver.resource import observed_resource
+from receiver.settings.resource import ATTRIBUTES, SERVICE_NAMES, describe, read_resource_attributes
 
 POD = {"K8S_NAMESPACE_NAME": "shop", "K8S_POD_NAME": "cart-7d4f-x2x", "K8S_POD_UID": "u1", "K8S_POD_IP": "10.1.2.3"}
 
 
 def _describe(given: dict[str, Any] | None = None, /, **environ: str) -> dict[str, Any]:
-    return describe(given or {}, environ, host="box")
+    return describe(given or {}, environ, [], host="box")
 
 
 def test_nothing_known_is_unknown_service_on_this_host() -> None:
-    assert describe({}, {}) == {"service.name": "unknown_service", "service.instance.id": os.uname().nodename}
+    assert describe({}, {}, []) == {"service.name": "unknown_service", "service.instance.id": os.uname().nodename}
 
 
 def test_who_emits_is_not_who_is_observed() -> None:
-    environ = {"OTEL_RESOURCE_ATTRIBUTES": "telemetry.sdk.name=opentelemetry,telemetry.sdk.language=java,a=b"}
-    resource = observed_resource({"telemetry.sdk.name": "x"}, environ)
+    resource = observed_resource({"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "java", "a": "b"})
     attributes = dict(resource.attributes)
     assert attributes["telemetry.sdk.name"] == "pcap-receiver"
     assert attributes["telemetry.sdk.language"] == "python"

@@ -82,24 +82,8 @@ class ExportQueue:
     def __init__(self, name: str, send: Send, timeout_s: float, queue: SendingQueue, retry: RetryOnFailure) -> None:
         """`name` is the exporter's name and signal (`otlp_grpc/gateway traces`): thread, log lines and spool carry it.
 
-        Opens nothing. Raises ValueError, beginning with the key's path, for settings that cannot be.
+        Opens nothing.
         """
-        if not queue.enabled:
-            raise ValueError(
-                "sending_queue.enabled: got false, takes true: an exporter without a queue would stop the capture"
-            )
-        if queue.num_consumers != 1:
-            raise ValueError(
-                f"sending_queue.num_consumers: got {queue.num_consumers}, takes 1: requests keep their order"
-            )
-        if queue.queue_size <= 0:
-            raise ValueError(f"sending_queue.queue_size: got {int(queue.queue_size)}, takes a size above 0")
-        if retry.initial_interval < 0 or retry.max_interval < 0 or retry.max_elapsed_time < 0:
-            raise ValueError("retry_on_failure: got a negative interval")
-        if retry.multiplier < 1:
-            raise ValueError(f"retry_on_failure.multiplier: got {retry.multiplier}, takes 1 or more")
-        if not 0 <= retry.randomization_factor <= 1:
-            raise ValueError(f"retry_on_failure.randomization_factor: got {retry.randomization_factor}, takes 0 to 1")
         self.name = name
         self._send = send
         self._timeout_s = timeout_s

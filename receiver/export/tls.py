@@ -5,22 +5,23 @@ Room: export.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from receiver.config import Tls
+from receiver.config import Fault, Tls
 
 
-def check_files(tls: Tls) -> None:
-    """Raises ValueError, beginning with the key's path, for a file that cannot be read or is not what it should be."""
-    if bool(tls.cert_file) != bool(tls.key_file):
-        raise ValueError("tls: cert_file and key_file need each other")
-    for key, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
-        if path:
+def check_files(path: str, tls: Tls) -> Iterator[Fault]:
+    """The files that cannot be read or are not what they should be; `path` is the key of `tls`."""
+    unread = False
+    for key, file in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
+        if file:
             try:
-                Path(path).read_bytes()
+                Path(file).read_bytes()
             except OSError as error:
-                raise ValueError(f"tls.{key}: {path}: {error.strerror}") from None
-    if not (tls.ca_file or tls.cert_file):
+                unread = True
+                yield Fault(f"{path}.{key}", f"{file}: {error.strerror}")
+    if unread or not (tls.ca_file or tls.cert_file):
         return
     import ssl  # a megabyte that an exporter without files does without
 
@@ -29,10 +30,10 @@ def check_files(tls: Tls) -> None:
         try:
             context.load_verify_locations(tls.ca_file)
         except ssl.SSLError:
-            raise ValueError(f"tls.ca_file: {tls.ca_file}: no certificate in PEM form") from None
+            yield Fault(f"{path}.ca_file", f"{tls.ca_file}: no certificate in PEM form")
     if tls.cert_file:
         try:
             # An encrypted key would ask for its password on the terminal; the empty one is an error instead.
             context.load_cert_chain(tls.cert_file, tls.key_file, password="")
         except ssl.SSLError:
-            raise ValueError(f"tls.cert_file: {tls.cert_file}: not in PEM form, or not for key_file") from None
+            yield Fault(f"{path}.cert_file", f"{tls.cert_file}: not in PEM form, or not for key_file")

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 import msgspec
@@ -30,7 +29,6 @@ from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.own import USER_TIMEOUT_MS, OwnSockets
 from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
-from receiver.export.tls import check_files
 from receiver.otlp_out.answer import read_partial_success, read_retry_delay
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
 from receiver.otlp_out.relay import Relay
@@ -41,12 +39,9 @@ logger = logging.getLogger(__name__)
 
 TRACES_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 METRICS_METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-DEFAULT_PORT = 4317
 
 RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 RETRYABLE_WITH_RETRY_INFO = "RESOURCE_EXHAUSTED"
-
-MIN_REQUEST_SIZE = 64 * 1024  # below it a resource and one span may not fit
 
 MAX_SILENT = 2  # calls in a row without an answer, after which the connection is given up
 LOOK_UP_AGAIN_S = 1.0  # a name whose addresses refuse may have moved; asked for at most so often
@@ -93,23 +88,19 @@ class OtlpExporter:
         """`name` as in the configuration (`otlp_grpc/gateway`). Opens no connection, reads the files that `tls` names. `own` is
         told which sockets are ours.
 
-        Raises ValueError, beginning with the key's path below the exporter, for settings that cannot be.
+        Assumes that `settings.exporters.check_exporter` and `export.tls.check_files` found nothing.
         """
         self.name = name
-        self._target, self._secure = read_endpoint(config.endpoint, config.tls)
         self._endpoint = config.endpoint
+        self._secure = not config.tls.insecure
         self._own = own or OwnSockets()
         self._relay = self._make_relay(config)
-        self._name = _name_of(self._target) if self._relay is None else None
+        self._name = _name_of(config.endpoint) if self._relay is None else None
         self._credentials = _credentials(config.tls) if self._secure else None
         self._metadata = _metadata(config.headers)
         self._secrets = secrets_of(config.headers.values())
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
-        if config.timeout <= 0:
-            raise ValueError(f"timeout: got {float(config.timeout)}, takes a duration above 0")
         max_size = int(config.sending_queue.batch.max_size)
-        if max_size < MIN_REQUEST_SIZE:
-            raise ValueError(f"sending_queue.batch.max_size: got {max_size}, takes {MIN_REQUEST_SIZE} or more")
         self._options: list[tuple[str, Any]] = [
             *_CONNECTION,
             ("grpc.primary_user_agent", f"pcap-receiver/{version} OTel-OTLP-Exporter-Python/{version}"),
@@ -234,12 +225,12 @@ class OtlpExporter:
         if self._relay is not None:
             return self._relay.target
         if self._name is None:
-            return self._target
+            return self._endpoint
         host, port = self._name
         self._looked_up_s = time.monotonic()
         addresses = [str(address[0]) for *_, address in self._own.resolve(host, port)]
         if any("%" in address for address in addresses):
-            return self._target  # gRPC's form for addresses has no zone
+            return self._endpoint  # gRPC's form for addresses has no zone
         for address in addresses:
             self._own.exclude(address, port)
         if not any(":" in address for address in addresses):
@@ -311,7 +302,6 @@ class OtlpExporter:
             return Retry(status, after_s, detail)
         return Failed(status, detail)
 
-
     def _explain(self, details: str) -> str:
         """What a log line says of a call that failed."""
         if self._relay is not None and (problem := self._relay.problem):
@@ -326,50 +316,11 @@ def _name_of(target: str) -> tuple[str, int] | None:
     return None if target.startswith(TARGET_SCHEMES) else split_endpoint(target)
 
 
-def read_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
-    """gRPC's target and whether to use TLS, from `host:port`, `http://`, `https://`, or what gRPC takes as it is.
-
-    A scheme of http or https decides over `tls.insecure`. Raises ValueError.
-    """
-    scheme, separator, _ = endpoint.partition("://")
-    if endpoint.startswith(TARGET_SCHEMES):
-        return endpoint, not tls.insecure
-    if separator and scheme.lower() not in ("http", "https"):
-        raise ValueError(f"endpoint: got {endpoint!r}, takes host:port, or a URL of http or https")
-    try:
-        parts = urlsplit(endpoint if separator else "//" + endpoint)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"endpoint: got {endpoint!r}, takes host:port, or a URL of http or https") from None
-    if not host or parts.username is not None:
-        raise ValueError("endpoint: takes host:port, or a URL of http or https, with a host and without credentials")
-    target = f"[{host}]" if ":" in host else host
-    secure = scheme.lower() == "https" if separator else not tls.insecure
-    return f"{target}:{port or DEFAULT_PORT}", secure
-
-
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    if tls.insecure_skip_verify:
-        raise ValueError(
-            "tls.insecure_skip_verify: gRPC always verifies: give ca_file, and server_name_override if the name differs"
-        )
-    check_files(tls)
     ca, key, chain = (Path(path).read_bytes() if path else None for path in (tls.ca_file, tls.key_file, tls.cert_file))
     return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=chain)
 
 
 def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:
-    """Raises ValueError for what gRPC would refuse at every call; names the header, never its value."""
-    metadata: list[tuple[str, str | bytes]] = []
-    for name, value in headers.items():
-        key = name.lower()
-        legal = key.isascii() and all(c.isalnum() or c in "-_." for c in key)
-        if not key or not legal or key.startswith("grpc-"):
-            raise ValueError(f"headers: {name!r} is not a name of gRPC metadata")
-        if key.endswith("-bin"):
-            metadata.append((key, value.encode()))
-        elif all(" " <= c <= "~" for c in value):
-            metadata.append((key, value))
-        else:
-            raise ValueError(f"headers: the value of {name!r} is not printable ASCII")
-    return tuple(metadata)
+    lowered = ((name.lower(), value) for name, value in headers.items())
+    return tuple((name, value.encode() if name.endswith("-bin") else value) for name, value in lowered)

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 import snappy
-from requests.utils import check_header_validity
 from urllib3.util import Timeout
 
 from receiver.config import PrometheusRemoteWriteExporter as Config
@@ -23,7 +22,6 @@ from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.own import OwnSockets
 from receiver.export.queue import ExportQueue, QueueStats
-from receiver.export.tls import check_files
 from receiver.remote_write.connection import OwnAdapter
 from receiver.remote_write.encode import WriteRequests
 from receiver.remote_write.trouble import explain
@@ -31,12 +29,6 @@ from receiver.telemetry.snapshot import Snapshot
 
 V2 = "io.prometheus.write.v2.Request"
 
-MIN_REQUEST_SIZE = 64 * 1024  # below it one histogram may not fit
-
-# The specification: set by the sender, not to be overridden by its user.
-_OWN_HEADERS = frozenset(
-    ("content-encoding", "content-type", "content-length", "x-prometheus-remote-write-version", "user-agent")
-)
 _WRITTEN = ("X-Prometheus-Remote-Write-Samples-Written", "X-Prometheus-Remote-Write-Histograms-Written")
 
 _MAX_ANSWER = 4096  # bytes of an error's body that are read for the log
@@ -50,32 +42,20 @@ class RemoteWriteExporter:
     """One named exporter. A store that is down raises nothing and blocks nobody: see `stats`."""
 
     def __init__(self, name: str, config: Config, version: str, own: OwnSockets | None = None) -> None:
-        """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing but the files that `tls` names. `own` is
-        told which sockets are ours.
+        """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing. `own` is told which sockets are ours.
 
-        Raises ValueError, beginning with the key's path below the exporter, for settings that cannot be.
+        Assumes that `settings.exporters.check_exporter` and `export.tls.check_files` found nothing.
         """
         self.name = name
-        self._url = _check_endpoint(config.endpoint)
+        self._url = config.endpoint
         self._where = _host_and_port(config.endpoint)
         self._proxy = _host_and_port(config.proxy_url)
         self._v2 = config.protobuf_message == V2
-        if config.histograms == "native" and not self._v2:
-            raise ValueError(f"histograms: native needs protobuf_message: {V2}")
-        if config.histograms == "vmrange" and self._v2:
-            raise ValueError(
-                "histograms: vmrange needs protobuf_message: prometheus.WriteRequest: its readers know no other"
-            )
-        if config.timeout <= 0:
-            raise ValueError(f"timeout: got {float(config.timeout)}, takes a duration above 0")
-        max_size = int(config.sending_queue.batch.max_size)
-        if max_size < MIN_REQUEST_SIZE:
-            raise ValueError(f"sending_queue.batch.max_size: got {max_size}, takes {MIN_REQUEST_SIZE} or more")
         passwords = (urlsplit(url).password or "" for url in (self._url, config.proxy_url))
         self._secrets = secrets_of((*config.headers.values(), *passwords))
         self._session = _session(config, version, self._v2, own or OwnSockets())
         self._requests = WriteRequests(
-            max_size=max_size,
+            max_size=int(config.sending_queue.batch.max_size),
             version=2 if self._v2 else 1,
             histograms=config.histograms,
             target_info=config.target_info,
@@ -178,18 +158,6 @@ def _body(answer: requests.Response) -> str:
         return ""
 
 
-def _check_endpoint(endpoint: str) -> str:
-    try:
-        parts = urlsplit(endpoint)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        requests.Request("POST", endpoint).prepare()  # what it refuses would be refused at every request
-    except (ValueError, requests.RequestException):
-        known = False
-    if not known:
-        raise ValueError("endpoint: takes a URL of http or https, as http://localhost:8428/api/v1/write")
-    return endpoint
-
-
 def _host_and_port(url: str) -> str:
     """What may be said of a URL: it may have a password, and its path may be one."""
     parts = urlsplit(url)
@@ -199,11 +167,6 @@ def _host_and_port(url: str) -> str:
 
 def _session(config: Config, version: str, v2: bool, own: OwnSockets) -> requests.Session:
     tls = config.tls
-    check_files(tls)
-    if tls.server_name_override:
-        raise ValueError(
-            "tls.server_name_override: not for remote write: name the host in endpoint as its certificate does"
-        )
     session = requests.Session()
     # What the environment says is in the configuration by now; a .netrc would add credentials nobody configured.
     session.trust_env = False
@@ -214,15 +177,7 @@ def _session(config: Config, version: str, v2: bool, own: OwnSockets) -> request
     session.verify = False if tls.insecure_skip_verify else (tls.ca_file or True)
     if tls.cert_file:
         session.cert = (tls.cert_file, tls.key_file)
-    for name, value in config.headers.items():
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"headers: {name!r} is set by the protocol")
-        try:
-            check_header_validity((name, value))
-            value.encode("latin-1")
-        except (requests.RequestException, UnicodeEncodeError):
-            raise ValueError(f"headers: {name!r} or its value is not legal in HTTP") from None
-        session.headers[name] = value
+    session.headers.update(config.headers)
     session.headers.update(
         {
             "Content-Encoding": "snappy",

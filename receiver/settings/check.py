@@ -5,30 +5,14 @@ Room: settings. Opens nothing and resolves nothing: a configuration is checked w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
 
-from receiver.config import (
-    CARRIES,
-    TARGET_SCHEMES,
-    Config,
-    DebugExporter,
-    Fault,
-    OtlpGrpcExporter,
-    PcapReceiver,
-    PrometheusRemoteWriteExporter,
-    Tls,
-    split_endpoint,
-    target_problem,
-)
-from receiver.settings.proxy import read_proxy
+from receiver.config import CARRIES, KNOWN_METHODS, Config, Fault, Http, PcapReceiver, split_endpoint
+from receiver.route import TOKEN, parse_route
+from receiver.settings.exporters import check_exporter
 from receiver.settings.schema import nearest
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: what methods and header names are made of
-ROUTE_SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_.-]*\}|[^{}*?#\s]*")
-LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # Prometheus remote write 1.0
 NEVER_EXPORTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 
 
@@ -41,7 +25,7 @@ def check(
     """
     faults = [
         *_check_receiver(config.receivers.pcap, protocols),
-        *_check_exporters(config),
+        *(fault for name, item in config.exporters.items() for fault in check_exporter(f"exporters.{name}", item)),
         *_check_service(config, given_exporters),
     ]
     if not config.service.pipelines:
@@ -57,8 +41,8 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
         yield Fault(f"{at}.interfaces", "takes an interface or more, any for all of them")
     for key, names in (("interfaces", pcap.interfaces), ("files", pcap.files)):
         for index, name in enumerate(names):
-            if not name or "\0" in name:
-                yield Fault(f"{at}.{key}[{index}]", "is empty" if not name else "has a NUL byte")
+            if not name:
+                yield Fault(f"{at}.{key}[{index}]", "is empty")
             elif name in names[:index]:
                 yield Fault(f"{at}.{key}[{index}]", f"{name} stands twice")
     if "any" in pcap.interfaces and len(pcap.interfaces) > 1:
@@ -76,16 +60,15 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
     yield from _check_networks(f"{at}.exclude.addresses", pcap.exclude.addresses)
     yield from _check_networks(f"{at}.trusted_proxies", pcap.trusted_proxies)
     if pcap.local_addresses != "auto":
-        yield from _check_networks(f"{at}.local_addresses", pcap.local_addresses)
+        for index, address in enumerate(pcap.local_addresses):
+            if not _is_address(address):
+                yield Fault(f"{at}.local_addresses[{index}]", f"got {address!r}, takes an IP address, each by itself")
     for address, name in pcap.names.items():
         if not _is_address(address):
             yield Fault(f"{at}.names.{address}", "takes an IP address as key")
         if not name:
             yield Fault(f"{at}.names.{address}", "the name is empty")
-    for index, route in enumerate(pcap.http.routes):
-        problem = route_problem(route)
-        if problem:
-            yield Fault(f"{at}.http.routes[{index}]", f"got {route!r}: {problem}")
+    yield from _check_routes(f"{at}.http.routes", pcap.http)
     for index, method in enumerate(pcap.http.known_methods):
         if not TOKEN.fullmatch(method):
             yield Fault(f"{at}.http.known_methods[{index}]", f"got {method!r}, takes a method such as GET")
@@ -98,26 +81,17 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
         yield Fault(f"{at}.flows.out_of_order", "one direction may keep more than flows.memory allows for all")
 
 
-def route_problem(route: str) -> str:
-    """What is wrong with a route pattern; "" when nothing is.
-
-    `[METHOD ]/segment/{name}/...`: `{name}` stands for one segment, a last segment `*` for all that follows.
-    """
-    method, space, path = route.rpartition(" ")
-    if space and not TOKEN.fullmatch(method):
-        return "what stands before the path is not one method"
-    if not path.startswith("/"):
-        return "the path does not start with /"
-    segments = path[1:].split("/")
-    if "*" in segments[:-1]:
-        return "* takes the rest and stands last"
-    names = [segment for segment in segments if segment.startswith("{")]
-    for segment in segments:
-        if segment != "*" and not ROUTE_SEGMENT.fullmatch(segment):
-            return f"segment {segment!r} is neither text nor {{name}}"
-    if len(set(names)) < len(names):
-        return "a name stands twice"
-    return ""
+def _check_routes(path: str, http: Http) -> Iterator[Fault]:
+    known = http.known_methods or KNOWN_METHODS
+    for index, text in enumerate(http.routes):
+        try:
+            method = parse_route(text).method
+        except ValueError as error:
+            yield Fault(f"{path}[{index}]", f"got {text!r}: {error}")
+            continue
+        if method and method not in known:
+            hint = f", did you mean {method.upper()}?" if method.upper() in known else ""
+            yield Fault(f"{path}[{index}]", f"got {text!r}: {method} is not among http.known_methods{hint}")
 
 
 def _check_networks(path: str, networks: tuple[str, ...]) -> Iterator[Fault]:
@@ -129,54 +103,12 @@ def _check_networks(path: str, networks: tuple[str, ...]) -> Iterator[Fault]:
 
 
 def _is_address(text: str) -> bool:
+    """Of a packet: without a zone."""
     try:
         ip_address(text)
     except ValueError:
         return False
-    return True
-
-
-def _check_exporters(config: Config) -> Iterator[Fault]:
-    for name, exporter in config.exporters.items():
-        at = f"exporters.{name}"
-        match exporter:
-            case OtlpGrpcExporter():
-                if exporter.endpoint.startswith(TARGET_SCHEMES):
-                    if problem := target_problem(exporter.endpoint):
-                        yield Fault(f"{at}.endpoint", problem)
-                elif "/" in exporter.endpoint and "@" not in exporter.endpoint:
-                    yield Fault(f"{at}.endpoint", "takes host:port, has a path, and OTLP over gRPC has none")
-                else:
-                    yield from _check_endpoint(f"{at}.endpoint", exporter.endpoint)
-            case PrometheusRemoteWriteExporter():
-                yield from _check_url(f"{at}.endpoint", exporter.endpoint)
-                for label in exporter.external_labels:
-                    if not LABEL.fullmatch(label) or label.startswith("__"):
-                        yield Fault(f"{at}.external_labels.{label}", "is no label name of Prometheus")
-            case DebugExporter():
-                continue
-        yield from _check_tls(f"{at}.tls", exporter.tls)
-        if exporter.proxy_url:
-            try:
-                read_proxy(exporter.proxy_url)
-            except ValueError as error:
-                yield Fault(f"{at}.proxy_url", str(error))
-        for header, value in exporter.headers.items():
-            if not TOKEN.fullmatch(header):
-                yield Fault(f"{at}.headers.{header}", "is no header's name")
-            if any(letter in value for letter in "\r\n\0"):
-                yield Fault(f"{at}.headers.{header}", "the value has a line break or a NUL byte")
-        retry, queue = exporter.retry_on_failure, exporter.sending_queue
-        if retry.enabled and retry.initial_interval > retry.max_interval:
-            yield Fault(f"{at}.retry_on_failure.initial_interval", "is longer than max_interval")
-        if queue.enabled and queue.batch.max_size > queue.queue_size:
-            yield Fault(f"{at}.sending_queue.queue_size", "one batch (batch.max_size) does not fit into the queue")
-
-
-def _check_tls(path: str, tls: Tls) -> Iterator[Fault]:
-    if bool(tls.cert_file) != bool(tls.key_file):
-        has, lacks = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
-        yield Fault(f"{path}.{lacks}", f"is missing beside {has}")
+    return "%" not in text
 
 
 def _check_endpoint(path: str, endpoint: str) -> Iterator[Fault]:
@@ -184,19 +116,6 @@ def _check_endpoint(path: str, endpoint: str) -> Iterator[Fault]:
         split_endpoint(endpoint)
     except ValueError as error:
         yield Fault(path, f"takes host:port, {error}")
-
-
-def _check_url(path: str, url: str) -> Iterator[Fault]:
-    if not url:
-        yield Fault(path, "is missing, takes a URL such as http://localhost:8428/api/v1/write")
-        return
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:  # not its text: it may have a password
-        yield Fault(path, "takes a URL such as http://localhost:8428/api/v1/write")
 
 
 def _check_service(config: Config, given_exporters: Collection[str]) -> Iterator[Fault]:

@@ -18,7 +18,9 @@ from urllib.parse import unquote
 from receiver.config import (
     CARRIES,
     EXPORTERS,
+    PROPAGATORS,
     TARGET_SCHEMES,
+    WAIT_MAX_S,
     Duration,
     Fault,
     OtlpGrpcExporter,
@@ -27,6 +29,7 @@ from receiver.config import (
     split_endpoint,
     target_problem,
 )
+from receiver.route import TOKEN
 from receiver.settings.proxy import Proxies, read_proxy
 from receiver.settings.schema import Expanded, exporter_type
 
@@ -49,8 +52,6 @@ OTLP_KEYS = (
 """The variables that say where and how an exporter sends; those of one signal may differ from the other's."""
 
 FILES = {"CERTIFICATE": "ca_file", "CLIENT_KEY": "key_file", "CLIENT_CERTIFICATE": "cert_file"}
-
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 SAMPLERS = ("always_on", "always_off", "traceidratio")
 
@@ -125,6 +126,14 @@ class _Variables:
     def warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+    def propagators(self, text: str) -> list[str]:
+        """The formats of trace context among those that OTEL_PROPAGATORS names; baggage carries none, `none` means none."""
+        named = list(dict.fromkeys(name for word in text.split(",") if (name := word.strip())))
+        for name in named:
+            if name not in (*PROPAGATORS, "baggage", "none"):
+                self.warn(f"OTEL_PROPAGATORS: {name!r} is not known and ignored, takes {', '.join(PROPAGATORS)} or none")
+        return [name for name in named if name in PROPAGATORS]
 
     def otlp_name(self, key: str, signals: tuple[str, ...]) -> str:
         """The variable that decides `key` of an exporter that carries `signals`; "" when none is set."""
@@ -344,18 +353,22 @@ def _fill_receiver(tree: dict[str, Any], variables: _Variables) -> None:
     http = _child(pcap, "http")
     if http is not None:
         name = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
-        _fill_key(http, "known_methods", variables, name, _parse_words)
+        _fill_key(http, "known_methods", variables, name, _parse_methods)
+    sampling, traces = _child(pcap, "sampling"), _child(pcap, "traces")
+    if traces is not None:
+        _fill_key(traces, "propagators", variables, "OTEL_PROPAGATORS", variables.propagators)
+    # A share in the file is a choice of the sampler: nothing of the variable's is mixed into it.
+    if sampling is None or sampling.get("default") is not None:
+        return
     sampler = variables.parsed("OTEL_TRACES_SAMPLER", _parse_sampler)
     if sampler is None:
         return
-    sampling, traces = _child(pcap, "sampling"), _child(pcap, "traces")
+    share = {"always_on": 1.0, "always_off": 0.0}.get(sampler.removeprefix("parentbased_"))
+    if share is None:
+        share = variables.parsed("OTEL_TRACES_SAMPLER_ARG", _parse_share)
+    sampling["default"] = 1.0 if share is None else share
     if traces is not None and traces.get("respect_sampled") is None:
         traces["respect_sampled"] = sampler.startswith("parentbased_")
-    if sampling is not None and sampling.get("default") is None:
-        share = {"always_on": 1.0, "always_off": 0.0}.get(sampler.removeprefix("parentbased_"))
-        if share is None:
-            share = variables.parsed("OTEL_TRACES_SAMPLER_ARG", _parse_share)
-        sampling["default"] = 1.0 if share is None else share
 
 
 def _fill_logs(tree: dict[str, Any], variables: _Variables) -> None:
@@ -417,7 +430,7 @@ def _parse_headers(text: str) -> dict[str, str]:
         name = unquote(name.strip())
         if not pair.strip():
             continue
-        if not equals or not HEADER_NAME.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             raise ValueError("takes name=value,name=value")
         out[name] = unquote(value.strip())
     return out
@@ -430,7 +443,7 @@ def _parse_compression(text: str) -> str:
 
 
 def _parse_ms(text: str) -> Duration:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 15 and int(text)):
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= WAIT_MAX_S * 1000 and len(text) <= 12):
         raise ValueError(f"got {text!r}, takes milliseconds")
     return Duration(int(text) / 1000)
 
@@ -441,8 +454,11 @@ def _parse_bool(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _parse_words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _parse_methods(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(TOKEN.fullmatch(word) for word in words):
+        raise ValueError(f"got {text!r}, takes methods such as GET,POST")
+    return words
 
 
 def _parse_sampler(text: str) -> str:

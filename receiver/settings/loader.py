@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 import yaml
+from msgspec.structs import replace
 
 from receiver.config import PROTOCOLS, Config, ConfigError, Fault, Origin
 from receiver.settings import environment, schema
 from receiver.settings.check import check
+from receiver.settings.resource import describe
 from receiver.settings.schema import Expanded
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -52,9 +54,8 @@ def load(
     Opens nothing but the files. `protocols` are the names that `receivers.pcap.ports` may use.
     Raises ConfigError with every fault that there is.
     """
-    environ = os.environ if environ is None else environ
+    environ, warnings = _readable(os.environ if environ is None else environ)
     faults: list[Fault] = []
-    warnings: list[str] = []
     tree: dict[str, Any] = {}
     for source in sources:
         tree = merge(tree, _read_source(source, environ, faults))
@@ -70,8 +71,16 @@ def load(
         faults += _elsewhere(check(config, _given_exporters(tree), protocols, warnings), faults)
     if faults:
         raise ConfigError(tuple(faults))
+    resource = describe(config.service.resource, environ, warnings)
     origin = Origin(sources=tuple(sources), sets=tuple(sets))
-    return Loaded(msgspec.structs.replace(config, origin=origin), tuple(warnings))
+    return Loaded(replace(config, service=replace(config.service, resource=resource), origin=origin), tuple(warnings))
+
+
+def _readable(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The variables that are text, and a warning for each of OpenTelemetry's that is none."""
+    good = {name: value for name, value in environ.items() if schema.is_text(value)}
+    bad = [name for name in environ if name not in good and name.startswith(("OTEL_", "K8S_"))]
+    return good, [f"{name} is ignored: it is not UTF-8" for name in bad]
 
 
 def reload(config: Config) -> Loaded:

@@ -18,6 +18,8 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from receiver.config import is_host
+
 PORTS = {"http": 80, "https": 443}
 """The schemes of a proxy that can be spoken to, with the ports that they mean."""
 
@@ -71,7 +73,7 @@ class Proxies:
 def read_proxy(text: str) -> str:
     """The URL of a proxy, with its scheme and its port. Raises ValueError that has nothing of its text."""
     parts = _split(text if "://" in text else f"http://{text}")  # `proxy:3128`
-    if parts is None or not parts.hostname:
+    if parts is None or parts.hostname is None or not is_host(parts.hostname):
         raise ValueError("takes the URL of a proxy, as http://proxy:3128")
     if parts.scheme not in PORTS:
         raise ValueError("a proxy of this kind is not spoken, takes http:// or https://")

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from receiver.config import EXPORTERS, Duration, Exporter, Fault, PortRange, Section, Size
+from receiver.config import EXPORTERS, Duration, Exporter, Fault, PortRange, Scalar, Section, Size
 
 S = TypeVar("S", bound=Section)
 
@@ -241,7 +241,7 @@ def _read(kind: Any, value: object, path: str, faults: list[Fault]) -> Any:
         return _read_union(get_args(kind), value, path, faults)
     try:
         if hasattr(kind, "__metadata__"):  # Annotated
-            return _bounded(_leaf(kind.__origin__, value), kind.__metadata__[0], value)
+            return _bounded(_leaf(kind.__origin__, value), kind.__metadata__[0])
         return _leaf(kind, value)
     except _Wrong as wrong:
         faults.append(Fault(path, f"got {_shown(value, path)}, takes {wrong}"))
@@ -286,7 +286,11 @@ def _read_union(kinds: tuple[Any, ...], value: object, path: str, faults: list[F
             faults.append(Fault(path, f"got {_shown(inner, path)}, takes {' or '.join(words)} or a list"))
         return inner
     if isinstance(inner, str | bool | int | float):
-        return inner
+        try:
+            return _scalar(inner)
+        except _Wrong as wrong:
+            faults.append(Fault(path, f"got {_shown(inner, path)}, takes {wrong}"))
+            return None
     faults.append(Fault(path, f"got {_shown(inner, path)}, takes a string, a number or a boolean"))
     return None
 
@@ -306,7 +310,7 @@ def _leaf(kind: Any, value: object) -> Any:
     if kind is str:
         if not isinstance(value, str):
             raise _Wrong("a string" + (" (quote it)" if isinstance(value, int | float) else ""))
-        return value
+        return _text(value)
     if isinstance(value, bool):
         value = None
     if kind is int:
@@ -318,6 +322,27 @@ def _leaf(kind: Any, value: object) -> Any:
             raise _Wrong("a number")
         return float(value)
     return _written(kind, value)
+
+
+def _text(value: str) -> str:
+    """Raises _Wrong for what no path, no header and no attribute may hold."""
+    if "\0" in value or not is_text(value):
+        raise _Wrong("text, without NUL bytes")
+    return value
+
+
+def _scalar(value: Scalar) -> Scalar:
+    """A resource's attribute: OTLP has 64 bits for a number."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise _Wrong("a number of 64 bits")
+    return value
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: an escape or a variable may hold half of a surrogate pair, or bytes that are none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _written(kind: Any, value: object) -> Any:
@@ -340,15 +365,15 @@ def _written(kind: Any, value: object) -> Any:
         raise _Wrong(takes[kind]) from None
 
 
-def _bounded(made: Any, meta: msgspec.Meta, value: object) -> Any:
-    low, high = meta.ge, meta.le
-    if low is not None and high is not None and not low <= made <= high:
-        raise _Wrong(f"{low} to {high}")
-    if low is not None and made < low:
-        raise _Wrong(f"{low} or more")
-    if meta.gt is not None and not made > meta.gt:
-        raise _Wrong(f"more than {meta.gt}")
-    return made
+def _bounded(made: Any, meta: msgspec.Meta) -> Any:
+    low, high, over = meta.ge, meta.le, meta.gt
+    if (low is None or made >= low) and (high is None or made <= high) and (over is None or made > over):
+        return made
+    if isinstance(made, Duration | Size):
+        low, high, over = (bound if bound is None else plain(type(made)(bound), redact=False) for bound in (low, high, over))
+    if over is not None:
+        raise _Wrong(f"more than {over}, at most {high}")
+    raise _Wrong(f"{low} or more" if high is None else f"{low} to {high}")
 
 
 def _is_section(kind: Any) -> bool:

@@ -197,7 +197,7 @@ class Metrics:
             if outcome == OUTCOME_UNREACHABLE and request.error_type is not None:
                 error_type = request.error_type
         if form.routed and self.routes is not None and request.path is not None:
-            route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND)
+            route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND, request.operation)
             if route is not None:
                 if route.configured:
                     request.target = route.text

@@ -24,8 +24,8 @@ cdef class Route:
 cdef class _Node:
     cdef dict literals
     cdef list placeholders
-    cdef Route here
-    cdef Route below
+    cdef dict here
+    cdef dict below
 
 @cython.final
 cdef class _Placeholder:
@@ -41,15 +41,17 @@ cdef class RouteTable:
     cdef Py_ssize_t _templates_max
     cdef _Node _root
     cdef bint _any_configured
+    cdef bint _any_method
+    cdef str _method
     cdef dict _young
     cdef dict _old
     cdef dict _templates
     cdef bytearray _text
     cdef Cursor _c
     cdef list _segments
-    cpdef Route find(self, bytes path, bint learn=*)
-    cpdef str template(self, bytes path, bint learn=*)
-    cdef Route _resolve(self, bytes path, bint learn)
+    cpdef Route find(self, bytes path, bint learn=*, str method=*)
+    cpdef str template(self, bytes path, bint learn=*, str method=*)
+    cdef Route _resolve(self, bytes key, bytes path, bint learn)
     cdef Route _configured(self, bytes path, Py_ssize_t end)
     cdef Route _descend(self, _Node node, Py_ssize_t at)
     cdef bytes _collapse(self, bytes path, Py_ssize_t end)

@@ -4,16 +4,17 @@ Room: telemetry. Two sources, never mixed: patterns that the user gave (`http.ro
 must not be guessed), and a heuristic that replaces what looks like an id by `{id}`, for everybody who gave none. A path
 is hostile text; a route is printable, at most 200 bytes, and there are at most `templates_max` of the guessed ones.
 
-Patterns: `/users/{id}/orders`, `/files/*` (one or more segments, at the end only), `/v{version}/x`, `/Users({id})`.
-At each segment a literal is preferred to a placeholder, the placeholder with more literal text to the one with less,
-and both to `*`; the order in the configuration does not matter. Empty segments and path parameters (`;a=b`) are left
-out of the comparison, and a slash at the end as well; percent-encoded literals are compared decoded.
+What a pattern may be is written in `receiver.route`. At each segment a literal is preferred to a placeholder, the
+placeholder with more literal text to the one with less, and both to `*`; of two patterns with the same path the one
+that names the method. The order in the configuration does not matter. Empty segments and path parameters (`;a=b`) are
+left out of the comparison, and a slash at the end as well; percent-encoded literals are compared decoded.
 """
 
 from collections.abc import Sequence
 
 import cython
 
+from receiver.route import PATH_MAX, SEGMENTS_MAX, RoutePattern, parse_route
 from receiver.wire.cursor import Cursor
 
 if cython.compiled:
@@ -30,8 +31,8 @@ _CACHED_PATH_MAX = 256  # bytes: longer paths are looked at each time
 _CACHE_MAX = 2048  # paths in each of two generations: 2 x 2048 x (256 + about 150) bytes = 1.6 MB at most
 _SEGMENTS_MAX = 8  # of a guessed route; the rest of a deeper path is '*'
 _WORD_MAX = 40  # longer words are ids
-_TEXT_MAX = 200
-_DEPTH_MAX = 64  # segments of a path that are compared with patterns; no pattern has more
+_TEXT_MAX = PATH_MAX
+_DEPTH_MAX = SEGMENTS_MAX + 1  # segments of a path that are compared with patterns; no pattern has more
 
 # What a byte is within a segment: 1 digit, 2 hexadecimal letter, 3 other letter, 4 separator that words may contain;
 # 0 never stands in a literal of a guessed route ('%', '=', '@', '{', spaces, controls, everything beyond ASCII).
@@ -58,13 +59,13 @@ class Route:
 
 
 class _Node:
-    """What follows a prefix of segments: `here` ends with it, `below` is `*` after it."""
+    """What follows a prefix of segments: `here` are the routes that end with it, `below` those with `*` after it; by method."""
 
     def __init__(self) -> None:
         self.literals: dict[bytes, _Node] = {}
         self.placeholders: list[_Placeholder] = []
-        self.here: Route | None = None
-        self.below: Route | None = None
+        self.here: dict[str, Route] = {}
+        self.below: dict[str, Route] = {}
 
 
 class _Placeholder:
@@ -80,14 +81,18 @@ class RouteTable:
     def __init__(
         self, patterns: Sequence[str] = (), heuristic: cython.bint = True, templates_max: cython.Py_ssize_t = 100
     ) -> None:
-        """Raises ValueError, with the pattern in its text, for a pattern that cannot be read."""
+        """Raises ValueError for a pattern that cannot be read."""
         self._heuristic = heuristic
         self._templates_max = templates_max
         self.overflowed = 0
         self.overflow = Route("/**", False)
         self._root = _Node()
         self._any_configured = len(patterns) > 0
-        for pattern in patterns:
+        self._any_method = False
+        self._method = ""
+        for text in patterns:
+            pattern = parse_route(text)
+            self._any_method = self._any_method or pattern.method != ""
             _add(self._root, pattern)
         self._young: dict[bytes, Route | None] = {}
         self._old: dict[bytes, Route | None] = {}
@@ -96,30 +101,34 @@ class RouteTable:
         self._c = Cursor()
         self._segments: list[bytes] = []
 
-    def find(self, path: bytes, learn: cython.bint = True) -> Route | None:
-        """The route of a path (a request target up to its '?'); None where there is none.
+    def find(self, path: bytes, learn: cython.bint = True, method: str | None = None) -> Route | None:
+        """The route of a path (a request target up to its '?') and a method; None where there is none.
 
         `learn` false: no new guess is made of it, only those known already are used. Say so for a path that the server
-        did not know (404), so that whoever tries out paths does not use up the templates.
+        did not know (404), so that whoever tries out paths does not use up the templates. `method` None: it is unknown.
         """
-        known: Route | None = self._young.get(path)
+        key: bytes = path
+        if self._any_method:
+            self._method = "" if method is None else method
+            key = self._method.encode() + path  # no method has a slash, and a path begins with one
+        known: Route | None = self._young.get(key)
         if known is not None:
             return known
-        return self._resolve(path, learn)
+        return self._resolve(key, path, learn)
 
-    def template(self, path: bytes, learn: cython.bint = True) -> str | None:
+    def template(self, path: bytes, learn: cython.bint = True, method: str | None = None) -> str | None:
         """The text of `find`."""
-        route: Route | None = self.find(path, learn)
+        route: Route | None = self.find(path, learn, method)
         if route is None:
             return None
         return route.text
 
-    def _resolve(self, path: bytes, learn: cython.bint) -> Route | None:
+    def _resolve(self, key: bytes, path: bytes, learn: cython.bint) -> Route | None:
         route: Route | None = None
-        if path in self._young:
+        if key in self._young:
             return None
-        if path in self._old:
-            route = self._old[path]
+        if key in self._old:
+            route = self._old[key]
         else:
             end: cython.Py_ssize_t = 0
             size: cython.Py_ssize_t = len(path)
@@ -144,7 +153,7 @@ class RouteTable:
             if len(self._young) >= _CACHE_MAX:
                 self._old = self._young
                 self._young = {}
-            self._young[path] = route
+            self._young[key] = route
         return route
 
     def _configured(self, path: bytes, end: cython.Py_ssize_t) -> Route | None:
@@ -173,7 +182,7 @@ class RouteTable:
     def _descend(self, node: _Node, at: cython.Py_ssize_t) -> Route | None:
         # Never visits more nodes than there are patterns' segments, whatever the path: a pattern tree has no cycles.
         if at == len(self._segments):
-            return node.here
+            return _of_method(node.here, self._method)
         piece: bytes = self._segments[at]
         found: Route | None
         literal: _Node | None = node.literals.get(piece)
@@ -191,7 +200,7 @@ class RouteTable:
                 found = self._descend(placeholder.node, at + 1)
                 if found is not None:
                     return found
-        return node.below
+        return _of_method(node.below, self._method)
 
     def _collapse(self, path: bytes, end: cython.Py_ssize_t) -> bytes:
         """The path with `{id}` for what looks like one; printable ASCII, at most _TEXT_MAX bytes."""
@@ -240,6 +249,13 @@ class RouteTable:
             whole: bytes = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(text), n)
             return whole
         return bytes(text[:n])
+
+
+def _of_method(routes: dict[str, Route], method: str) -> Route | None:
+    route = routes.get(method)
+    if route is None and method == "HEAD":
+        route = routes.get("GET")
+    return routes.get("") if route is None else route
 
 
 def _is_id(path: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
@@ -305,31 +321,16 @@ def _unquote(piece: bytes) -> bytes:
     return out
 
 
-def _add(root: _Node, pattern: str) -> None:
-    text = pattern.encode()
-    if not pattern.startswith("/") or not pattern.isprintable() or len(text) > _TEXT_MAX:
-        raise ValueError(f"route {pattern!r} must begin with '/', be printable, and have at most {_TEXT_MAX} bytes")
-    segments = [segment for segment in pattern.split("/") if segment]
-    if len(segments) >= _DEPTH_MAX:
-        raise ValueError(f"route {pattern!r} has too many segments")
+def _add(root: _Node, pattern: RoutePattern) -> None:
     node: _Node = root
-    for place, segment in enumerate(segments):
-        if segment == "*":
-            if place != len(segments) - 1:
-                raise ValueError(f"route {pattern!r}: '*' may only be the last segment; use a placeholder in between")
-            node.below = Route(pattern, True)
-            return
-        opening, closing = segment.find("{"), segment.rfind("}")
-        if opening < 0 and closing < 0:
-            if "*" in segment:
-                raise ValueError(f"route {pattern!r}: '*' must be a whole segment")
-            node = node.literals.setdefault(_unquote(segment.encode()), _Node())
-            continue
-        name = segment[opening + 1 : closing]
-        if opening < 0 or closing < opening + 2 or "{" in name or "}" in name:
-            raise ValueError(f"route {pattern!r}: a segment holds one placeholder, written {{name}}")
-        node = _placeholder(node, segment[:opening].encode(), segment[closing + 1 :].encode())
-    node.here = Route(pattern, True)
+    for segment in pattern.segments:
+        prefix: bytes = _unquote(segment.prefix.encode())
+        if segment.suffix is None:
+            node = node.literals.setdefault(prefix, _Node())
+        else:
+            node = _placeholder(node, prefix, _unquote(segment.suffix.encode()))
+    routes = node.below if pattern.rest else node.here
+    routes[pattern.method] = Route(pattern.path, True)
 
 
 def _placeholder(node: _Node, prefix: bytes, suffix: bytes) -> _Node:

@@ -51,7 +51,8 @@ class Sampler:
             self._root = _OFF
         else:
             scaled = _threshold(ratio)
-            self._root = _OFF if scaled is None else _RATIO
+            # A ratio of 1 needs no trace id: it is what is sampled by unless somebody says otherwise.
+            self._root = _OFF if scaled is None else _ON if scaled == 0 else _RATIO
             if scaled is not None:
                 self.threshold = scaled
                 self.th = f"{scaled:014x}".rstrip("0") or "0"

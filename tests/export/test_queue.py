@@ -5,8 +5,6 @@ import threading
 import time
 from itertools import pairwise
 
-import pytest
-
 from receiver.config import Duration, RetryOnFailure, SendingQueue, Size
 from receiver.export.outcome import Failed, Retry, Sent
 from receiver.export.queue import SAY_AGAIN_S, SAY_NEWS_S, ExportQueue, QueueStats
@@ -363,22 +361,6 @@ def test_full_queue_is_logged_once_until_there_is_room(caplog):
     assert sum("queue is full" in r.getMessage() for r in caplog.records) == 1
     backend.open.set()
     queue.shutdown(5)
-
-
-@pytest.mark.parametrize(
-    ("queue", "retry", "key"),
-    [
-        (SendingQueue(enabled=False), FAST, "sending_queue.enabled"),
-        (SendingQueue(num_consumers=2), FAST, "sending_queue.num_consumers"),
-        (SendingQueue(queue_size=Size(0)), FAST, "sending_queue.queue_size"),
-        (SendingQueue(), RetryOnFailure(multiplier=0.5), "retry_on_failure.multiplier"),
-        (SendingQueue(), RetryOnFailure(randomization_factor=1.5), "retry_on_failure.randomization_factor"),
-        (SendingQueue(), RetryOnFailure(max_interval=Duration(-1)), "retry_on_failure"),
-    ],
-)
-def test_settings_that_cannot_be_name_their_key(queue, retry, key):
-    with pytest.raises(ValueError, match=f"^{key}:"):
-        ExportQueue("x", Backend(), 5.0, queue, retry)
 
 
 def test_trouble_that_lasts_is_said_now_and_then_and_another_one_soon(caplog, monkeypatch):

@@ -28,7 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from receiver.config import Batch, Duration, OtlpGrpcExporter, RetryOnFailure, SendingQueue, Size, Tls
 from receiver.export.own import OwnSockets, packed
 from receiver.export.protobuf import message
-from receiver.otlp_out.client import METRICS_METHOD, TRACES_METHOD, OtlpExporter, read_endpoint
+from receiver.otlp_out.client import METRICS_METHOD, TRACES_METHOD, OtlpExporter
 from receiver.telemetry.snapshot import Metric, NumberPoint, Resource, Snapshot
 from tests.export.deaf import DeafWay
 
@@ -417,52 +417,6 @@ def test_unknown_authority_is_refused(certificate):
         out.export_spans(blob("a"), 1)
         wait_for(lambda: out.stats().spans.retries >= 1)
         assert collector.spans == []
-
-
-# OTLP specification, "OTEL_EXPORTER_OTLP_ENDPOINT": the scheme decides over insecure; the default port is 4317.
-@pytest.mark.parametrize(
-    ("endpoint", "insecure", "target", "secure"),
-    [
-        ("collector:4317", True, "collector:4317", False),
-        ("collector:4317", False, "collector:4317", True),
-        ("collector", False, "collector:4317", True),
-        ("http://collector:1234", False, "collector:1234", False),
-        ("https://collector:1234", True, "collector:1234", True),
-        ("HTTPS://collector", True, "collector:4317", True),
-        ("http://collector:4317/", False, "collector:4317", False),
-        ("[::1]:4317", True, "[::1]:4317", False),
-        ("http://[::1]", True, "[::1]:4317", False),
-        ("unix:///run/otel.sock", True, "unix:///run/otel.sock", False),
-        ("dns:///collector:4317", True, "dns:///collector:4317", False),
-    ],
-)
-def test_endpoint_forms(endpoint, insecure, target, secure):
-    assert read_endpoint(endpoint, Tls(insecure=insecure)) == (target, secure)
-
-
-@pytest.mark.parametrize("endpoint", ["", "ftp://x", "host:port", "http://", ":4317", "http://u:p@h:1", "h:99999"])
-def test_endpoint_that_is_none(endpoint):
-    with pytest.raises(ValueError, match=r"^endpoint:"):
-        read_endpoint(endpoint, Tls())
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        ({"tls": Tls(insecure_skip_verify=True)}, "tls.insecure_skip_verify"),
-        ({"tls": Tls(ca_file="/nonexistent/ca.pem")}, "tls.ca_file"),
-        ({"tls": Tls(cert_file="/nonexistent/ca.pem")}, "tls"),
-        ({"headers": {"a b": "x"}}, "headers"),
-        ({"headers": {"a": "line\nfeed"}}, "headers"),
-        ({"headers": {"grpc-timeout": "1"}}, "headers"),
-        ({"timeout": Duration(0)}, "timeout"),
-        ({"sending_queue": SendingQueue(batch=Batch(max_size=Size(1000)))}, "sending_queue.batch.max_size"),
-        ({"sending_queue": SendingQueue(num_consumers=4)}, "sending_queue.num_consumers"),
-    ],
-)
-def test_settings_that_cannot_be_name_their_key(settings, key):
-    with pytest.raises(ValueError, match=rf"^{key}:"):
-        OtlpExporter("otlp_grpc", OtlpGrpcExporter(**settings), RESOURCE, "1.2.3")
 
 
 def test_no_protobuf_library_is_loaded_on_the_way_out():

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import snappy
 
-from receiver.config import Batch, Duration, PrometheusRemoteWriteExporter, RetryOnFailure, SendingQueue, Size, Tls
+from receiver.config import Duration, PrometheusRemoteWriteExporter, RetryOnFailure, SendingQueue, Size, Tls
 from receiver.export.own import OwnSockets, packed
 from receiver.remote_write.client import RemoteWriteExporter, read_retry_after
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
@@ -363,32 +363,6 @@ def test_v2_success_without_written_headers_is_a_failure(read_v2):
     headers, _ = store.requests[0]
     assert headers["Content-Type"] == f"application/x-protobuf;proto={V2}"
     assert headers["X-Prometheus-Remote-Write-Version"] == "2.0.0"
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        ({"endpoint": ""}, "endpoint"),
-        ({"endpoint": "localhost:8428"}, "endpoint"),
-        ({"endpoint": "ftp://localhost/"}, "endpoint"),
-        ({"endpoint": "http://localhost:99999/"}, "endpoint"),
-        ({"endpoint": "http://*/"}, "endpoint"),
-        ({"histograms": "native"}, "histograms"),
-        ({"histograms": "vmrange", "protobuf_message": V2}, "histograms"),
-        ({"headers": {"content-type": "text/plain"}}, "headers"),
-        ({"headers": {"a": "line\nfeed"}}, "headers"),
-        ({"headers": {"a b\n": "x"}}, "headers"),
-        ({"headers": {"a": "žluť"}}, "headers"),
-        ({"tls": Tls(ca_file="/nonexistent/ca.pem")}, "tls.ca_file"),
-        ({"tls": Tls(server_name_override="x")}, "tls.server_name_override"),
-        ({"timeout": Duration(0)}, "timeout"),
-        ({"sending_queue": SendingQueue(batch=Batch(max_size=Size(1000)))}, "sending_queue.batch.max_size"),
-    ],
-)
-def test_settings_that_cannot_be_name_their_key(settings, key):
-    settings = {"endpoint": "http://localhost:8428/api/v1/write"} | settings
-    with pytest.raises(ValueError, match=f"^{key}:"):
-        RemoteWriteExporter("prometheus_remote_write", PrometheusRemoteWriteExporter(**settings), "1.2.3")
 
 
 def test_neither_grpc_nor_protobuf_is_loaded():

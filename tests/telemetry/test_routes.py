@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.route import parse_route
 from receiver.telemetry.routes import RouteTable
 
 
@@ -194,6 +195,7 @@ PATTERNS = [
     "/docs/{name}.html",
     "/docs/{name}",
     "/caf\xe9/{x}",
+    "/caf%C3%A9-{x}",
     "/trailing/",
 ]
 
@@ -229,6 +231,7 @@ PATTERNS = [
         ("/docs/a.txt", "/docs/{name}"),
         ("/caf%C3%A9/1", "/caf\xe9/{x}"),
         ("/caf\xe9/1", "/caf\xe9/{x}"),
+        ("/caf\xe9-1", "/caf%C3%A9-{x}"),
         ("/trailing", "/trailing/"),
         ("/unknown", None),
         ("/USERS", None),
@@ -260,17 +263,88 @@ def test_without_heuristic_and_pattern_there_is_no_route() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    ["", "users", "/a/*/b", "/a*", "/{", "/}", "/{}", "/}{", "/{a}{b}", "/{{a}}", "/a\n", "/" + "a" * 200, "/a" * 64],
+    ("method", "path", "wanted"),
+    [
+        ("GET", "/users/7", "/users/{id}"),
+        ("PUT", "/users/7", "/users/{user}"),
+        ("PATCH", "/users/7", "/users/*"),  # nothing nearer takes it
+        (None, "/users/7", "/users/*"),
+        ("GET", "/users/me", "/users/{id}"),  # the literal is POST's alone
+        ("POST", "/users/me", "/users/me"),
+        ("HEAD", "/users/7", "/users/{id}"),  # as in Go's ServeMux
+        ("HEAD", "/status", "/status"),
+        ("POST", "/status", None),
+        ("GET", "/any", "/any"),
+        ("PUT", "/any", "/any"),
+        ("DELETE", "/files/a/b", "/files/*"),
+        ("GET", "/files/a/b", None),
+    ],
 )
-def test_a_pattern_that_cannot_be_read_is_refused_with_its_text(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"route '"):
+def test_a_method_in_front_of_the_path(method: str | None, path: str, wanted: str | None) -> None:
+    patterns = ["GET /users/{id}", "PUT /users/{user}", "POST /users/me", "/users/*", "GET /status", "/any", "DELETE /files/*"]
+    for table in (RouteTable(patterns, False), RouteTable(patterns[::-1], False)):
+        for _ in range(2):  # the second is remembered
+            assert table.template(path.encode(), method=method) == wanted
+
+
+def test_the_method_decides_between_two_patterns_of_one_path() -> None:
+    table = RouteTable(["/a/{x}", "GET /a/{y}", "HEAD /a/{z}"], heuristic=False)
+    assert [table.template(b"/a/1", method=method) for method in ("GET", "HEAD", "PUT")] == ["/a/{y}", "/a/{z}", "/a/{x}"]
+
+
+def test_guesses_are_the_same_for_every_method() -> None:
+    table = RouteTable(["GET /a"], templates_max=1)
+    assert {table.template(b"/b/7", method=method) for method in ("GET", "POST", None)} == {"/b/{id}"}
+
+
+TOO_MUCH = "the path is not printable, or longer than 200 bytes"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("", "the path does not start with /"),
+        ("users", "the path does not start with /"),
+        ("GET", "the path does not start with /"),
+        ("GET example.com/a", "the path does not start with /"),
+        ("GET POST /a", "what stands before the path is not one method"),
+        ("GET  /a", "what stands before the path is not one method"),
+        ("/a /b", "what stands before the path is not one method"),
+        ("/a/*/b", "* takes the rest and stands last"),
+        ("/a*", "segment 'a*' is neither text nor {name}"),
+        ("/{", "segment '{' is neither text nor {name}"),
+        ("/}", "segment '}' is neither text nor {name}"),
+        ("/{}", "segment '{}' is neither text nor {name}"),
+        ("/}{", "segment '}{' is neither text nor {name}"),
+        ("/{a}{b}", "segment '{a}{b}' is neither text nor {name}"),
+        ("/{{a}}", "segment '{{a}}' is neither text nor {name}"),
+        ("/{rest...}", "segment '{rest...}' is neither text nor {name}"),  # Go's way to take the rest
+        ("/{$}", "segment '{$}' is neither text nor {name}"),
+        ("/{id}/{id}", "a name stands twice"),
+        ("/a?b=c", "segment 'a?b=c' is neither text nor {name}"),
+        ("/a#b", "segment 'a#b' is neither text nor {name}"),
+        ("/a\n", TOO_MUCH),
+        ("/\udcff", TOO_MUCH),
+        ("/" + "a" * 200, TOO_MUCH),
+        ("/a" * 64, "the path has more than 63 segments"),
+    ],
+)
+def test_a_pattern_that_cannot_be_read(pattern: str, problem: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_route(pattern)
+    assert str(caught.value) == problem
+    with pytest.raises(ValueError):
         RouteTable([pattern])
+
+
+def test_patterns_at_their_limits_are_read() -> None:
+    assert configured(["/" + "a" * 199], "/" + "a" * 199) is not None
+    assert configured(["/a" * 63], "/a" * 63) == "/a" * 63
 
 
 def test_many_overlapping_patterns_are_tried_once_each() -> None:
     # Every way through literals and placeholders fails at the end: exponential without the tree.
-    patterns = ["".join("/{x}" if i >> bit & 1 else "/a" for bit in range(8)) + "/end" for i in range(256)]
+    patterns = ["".join(f"/{{x{bit}}}" if i >> bit & 1 else "/a" for bit in range(8)) + "/end" for i in range(256)]
     assert configured(patterns, "/a" * 8 + "/other") is None
     assert configured(patterns, "/a" * 8 + "/end") == "/a" * 8 + "/end"
 
