@@ -19,7 +19,6 @@ cdef int SYN
 cdef int RST
 cdef int ACK
 cdef long long SWEEP_NS
-cdef long long REST_NS
 cdef int OPENINGS
 cdef int INTERFACE_SHIFT
 
@@ -45,8 +44,6 @@ cdef class Engine:
     cdef long long[::1] skipped
     cdef readonly long long now_ns
     cdef long long swept_ns
-    cdef long long looked_ns
-    cdef public long long rest_ns
     cdef Py_ssize_t _leap(self, long long own_ns, long long ahead_ns) except? -1
     cdef int _set_clock(self) except -1
     cdef int _several(self) except -1
@@ -58,8 +55,6 @@ cdef class Engine:
     cdef int _segment(self, Flow flow, int direction, Segment seg, bytes buf) except -1
     cdef int _list(self, Flow flow) except -1
     cdef int _unlist(self, Flow flow) except -1
-    cdef int _let_rest(self, long long now_ns) except -1
-    cdef bint _rests(self, Flow flow) except -1
     cdef int _reset(self, Flow flow, int direction, Segment seg) except -1
     cdef int _over(self, Flow flow, int outcome, long long now_ns) except -1
     cdef int _datagram(self, Flow flow, int direction, Segment seg, bytes buf) except -1

@@ -34,10 +34,6 @@ RST = 0x04
 ACK = 0x10
 
 SWEEP_NS = 1_000_000_000
-# A connection on which nothing was said for so long may lose its reader; one that speaks more often keeps it: to get one again
-# costs 0.1 to 0.25 us.
-REST_NS = 250_000_000
-
 
 # Behind it is what a cooked capture says of each packet (to us, by us ..: 0 to 4).
 INTERFACE_SHIFT = 4
@@ -52,8 +48,7 @@ class Engine:
 
     `odd_link` turns packets that `link.py` declines into raw IP ones (`pcap/oddlink.py`; its import is left to the caller);
     `unwrap` asks it to open tunnels as well, those in UDP that go to `tunnel_ports`. `layer4` counts what TCP and UDP do; None
-    costs nothing. A connection that is silent for `rest_ns` loses its reader, if that has nothing to remember. `clock` makes steady
-    time of the packets' own; None: one for files.
+    costs nothing. `clock` makes steady time of the packets' own; None: one for files.
     """
 
     def __init__(
@@ -88,8 +83,6 @@ class Engine:
         self.skipped = array("q", bytes(8 * len(VERDICTS)))
         self.now_ns = 0
         self.swept_ns = 0
-        self.looked_ns = 0
-        self.rest_ns = REST_NS
 
     def process_batch(self, data: bytes, meta: bytes, link_type: cython.int, interface: cython.int = 0) -> None:
         """Take the packets of one `next_batch`: `meta` has 16 bytes for each, native-endian seconds, microseconds, offset in
@@ -129,8 +122,6 @@ class Engine:
             else:
                 self.skipped[verdict] += 1
         self.packets += n
-        if self.now_ns - self.looked_ns >= self.rest_ns:
-            self._let_rest(self.now_ns)
 
     def _leap(self, own_ns: cython.longlong, ahead_ns: cython.longlong) -> cython.Py_ssize_t:
         """The steady time of a packet that seems to leap. Late ones come in numbers: for them the clock is asked once a batch."""
@@ -269,14 +260,11 @@ class Engine:
         consumer: Consumer = flow.consumer
         if consumer is None:
             if seg.wire_length == 0 and not seg.flags & FIN:
-                if flow.protocol is None:
-                    if seg.flags & SYN:
-                        flow.greet(direction, seg)
-                    elif seg.flags & ACK:
-                        flow.hear(direction, seg)
-                    return 0
-                if not flow.tells(direction, seg):
-                    return 0
+                if seg.flags & SYN:
+                    flow.greet(direction, seg)
+                elif seg.flags & ACK:
+                    flow.hear(direction, seg)
+                return 0
             consumer = self.reading.open(flow, flow.from_start, False)
             flow.consumer = consumer
             if flow.to_server is None:
@@ -300,7 +288,7 @@ class Engine:
             consumer.gap(direction, missing, seg.ts_ns)
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
         # Its roles may have changed by what it says.
-        if flow.direction_of(seg) == TO_CLIENT and consumer.rest():
+        if flow.direction_of(seg) == TO_CLIENT and consumer.release():
             self.table.answer(flow)
             flow.consumer = None
             return self._unlist(flow)
@@ -323,29 +311,6 @@ class Engine:
             flow.place = -1
         return 0
 
-    def _let_rest(self, now_ns: cython.longlong) -> cython.int:
-        """Take the readers of connections that have been silent for a while, for others that speak."""
-        self.looked_ns = now_ns
-        i: cython.Py_ssize_t = 0
-        while i < len(self.waiting):
-            flow: Flow = self.waiting[i]
-            if now_ns - flow.last_ns >= self.rest_ns and self._rests(flow):
-                self._unlist(flow)
-            else:
-                i += 1
-        return 0
-
-    def _rests(self, flow: Flow) -> cython.bint:
-        """Whether nothing reads the flow from here on, until more comes."""
-        if flow.consumer is None or flow.table is None:
-            return True
-        if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
-            return False
-        if not flow.consumer.rest():
-            return False
-        flow.consumer = None
-        return True
-
     def _reset(self, flow: Flow, direction: cython.int, seg: Segment) -> cython.int:
         # Only a reset at or near the place that was reached is believed (RFC 9293, 3.10.7.4; RFC 5961).
         reached: cython.longlong = flow.reached(direction)
@@ -355,8 +320,6 @@ class Engine:
                 return 0
         if flow.tally is not None:
             self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
-        if flow.consumer is None and flow.protocol is not None:
-            flow.consumer = self.reading.open(flow, flow.from_start, False)  # it may tell of bytes that passed unseen
         if flow.consumer is not None:
             flow.stream(direction).reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
@@ -369,7 +332,7 @@ class Engine:
             if flow.to_server is not None:
                 flow.to_server.settle(consumer, now_ns, True)
             consumer.end(outcome, now_ns)
-            consumer.rest()
+            consumer.release()
             flow.consumer = None
         if flow.tally is not None:
             # Another connection took its ports; of a FIN or RST it knows already.
@@ -398,9 +361,7 @@ class Engine:
                 flow.to_server.settle(consumer, now_ns, False)
                 held = flow.to_server.held is not None or flow.to_client.held is not None
             if not consumer.expire(now_ns) and not held:
-                if now_ns - flow.last_ns >= self.rest_ns:
-                    self._rests(flow)
-                    continue  # or it may never rest
+                continue
             flow.place = len(still)
             still.append(flow)
         self.waiting = still

@@ -38,9 +38,7 @@ cdef class Reading:
     cdef object trust
     cdef bytes first
     cdef Cursor cursor
-    cdef list datagrams
-    cdef dict spare
-    cdef list latest
+    cdef list spare
     cdef set logged
     cdef public object on_end
     cpdef Conversation open(self, Connection connection, bint from_start, bint datagrams)
@@ -60,7 +58,6 @@ cdef class Lane:
     cdef bint resync
     cdef int tries
     cdef int start(self) except -1
-    cdef bint rests(self) except -1
 
 @cython.final
 cdef class Conversation(Consumer):
@@ -85,8 +82,7 @@ cdef class Conversation(Consumer):
     cdef bint ended
     cdef str server_address
     cdef int server_port
-    cdef int serve(self, Connection connection, bint from_start) except -1
-    cdef int go_on(self, Protocol protocol) except -1
+    cdef int serve(self, Connection connection) except -1
     cdef bint _again(self) except -1
     cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _keep(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns, Py_ssize_t need) except -1

@@ -51,7 +51,7 @@ SPARE_MAX = 4096
 
 class Reading:
     """What all conversations share: matching, detection, limits, whom to believe, the counts of what could not be read, and those
-    of them that rest.
+    of datagrams that wait for another flow.
 
     `bytes_set_aside`: of flows that are no known protocol, and what decoders did not get or could not read. `undetected`: flows
     that ended before their protocol was known, by why. `preambles`: what stood before connections' own protocols, by its kind.
@@ -82,48 +82,27 @@ class Reading:
         self.trust = Trust() if trust is None else trust
         self.first = FIRST
         self.cursor = Cursor(b"")
-        # Those that rest: of datagrams, and of each protocol's connections.
-        self.datagrams: list[Conversation] = []
-        self.spare: dict[str, list[Conversation]] = {}
-        self.latest: list[Conversation] | None = None
+        self.spare: list[Conversation] = []
         self.logged: set[str] = set()
         # Told of each connection on which something was said when it is over: the protocol, None where that stayed unknown, whether
         # it could be followed to its end, and its ends.
         self.on_end: Callable[[Protocol | None, bool, Endpoints], None] | None = None
 
     def open(self, connection: Connection, from_start: cython.bint, datagrams: cython.bint) -> Conversation:
-        """Whoever reads the connection from here on: a new one, or one that rests. `from_start` as there.
+        """Whoever reads the connection from here on. `from_start` as there.
 
-        Most connections rest most of the time, and datagrams come from a new port each. What has read one is still in the
-        processor's cache when the next one speaks, and of a connection that rests nothing is kept.
+        Datagrams come from a new port each: what has read one is still in the processor's cache when the next one comes.
         """
-        spare: list[Conversation] | None = self.datagrams
-        resumed: Protocol | None = None
-        if not datagrams:
-            resumed = connection.protocol
-            # A new connection speaks, as a rule, what others speak.
-            spare = self.spare.get(resumed.name) if resumed is not None else self.latest
-        found: Conversation
-        if spare:
-            found = spare.pop()
-            found.serve(connection, from_start)
-        else:
-            found = Conversation(self, connection, from_start, datagrams)
-        if resumed is not None:
-            found.go_on(resumed)
-        return found
+        if datagrams and self.spare:
+            found: Conversation = self.spare.pop()
+            found.serve(connection)
+            return found
+        return Conversation(self, connection, from_start, datagrams)
 
     def keep(self, conversation: Conversation) -> cython.int:
-        """It rests: remember it for `open`."""
-        spare: list[Conversation] | None = self.datagrams
-        if not conversation.datagrams:
-            spare = self.spare.get(conversation.protocol.name)
-            if spare is None:
-                spare = []
-                self.spare[conversation.protocol.name] = spare
-            self.latest = spare
-        if len(spare) < SPARE_MAX:
-            spare.append(conversation)
+        """Nothing has to be remembered there: it waits for `open`."""
+        if len(self.spare) < SPARE_MAX:
+            self.spare.append(conversation)
         return 0
 
     def detect(self, protocol: Protocol) -> cython.int:
@@ -163,15 +142,11 @@ class Lane:
         self.tries = 0
 
     def start(self) -> cython.int:
-        """After a rest: what is left is of the connection before."""
+        """What is left is of the flow before."""
         self.seen_ns = 0
         self.hint = None
         self.tries = 0
         return 0
-
-    def rests(self) -> cython.bint:
-        """Whether it stands between two frames, and nothing is missing."""
-        return self.carry is None and self.skip == 0 and self.passed == 0 and self.ending is None and not self.resync
 
 
 @cython.no_gc
@@ -210,39 +185,25 @@ class Conversation(Consumer):
         self.server_address: str | None = None
         self.server_port = -1
 
-    def rest(self) -> cython.bint:
-        if self.health != READING or self.faults or not self.matcher.rests():
+    def release(self) -> cython.bint:
+        if not self.datagrams or self.health != READING or self.faults or not self.matcher.is_idle():
             return False
-        if not self.to_client.rests() or not self.to_server.rests() or not self.decoder.rests():
-            return False
-        if self.datagrams:
-            self.server_address = self.matcher.endpoints.server_address
-            self.server_port = self.matcher.endpoints.server_port
-        self.connection.rested_ns = self.matcher.last_ns
+        self.server_address = self.matcher.endpoints.server_address
+        self.server_port = self.matcher.endpoints.server_port
         self.connection = None
-        self.matcher.meet(None, False)
+        self.matcher.begin(None, False)
         self.health = DETECTING
         self.reading.keep(self)
         return True
 
-    def serve(self, connection: Connection, from_start: cython.bint) -> cython.int:
-        """Read another connection, after a rest."""
+    def serve(self, connection: Connection) -> cython.int:
+        """Read the datagrams of another flow."""
         self.connection = connection
-        self.from_start = from_start
+        self.from_start = False
         self.last_direction = -1
-        self.fresh = not self.datagrams
-        self.preambles_left = PREAMBLES_MAX
         self.ended = False
         self.to_server.start()
         self.to_client.start()
-        return 0
-
-    def go_on(self, protocol: Protocol) -> cython.int:
-        """The connection rested, and speaks again: both directions stand where a message may begin."""
-        self.from_start = True
-        self.fresh = False
-        self._begin(protocol)
-        self.matcher.last_ns = self.connection.rested_ns
         return 0
 
     def _again(self) -> cython.bint:
@@ -684,7 +645,7 @@ class Conversation(Consumer):
         decoder: Decoder
         if self.matcher is not None and self.protocol is protocol:
             decoder = self.decoder  # it served another flow before
-            self.matcher.meet(endpoints, uncertain)
+            self.matcher.begin(endpoints, uncertain)
         else:
             self.protocol = protocol
             decoder = protocol.decoder()

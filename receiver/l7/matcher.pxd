@@ -51,8 +51,8 @@ cdef class Matcher(Asked):
     cdef bint several
     cdef bint answering
     cdef long long heard_ns
-    cdef bint rests(self) except -1
-    cdef int meet(self, Endpoints endpoints, bint uncertain) except -1
+    cdef bint is_idle(self) except -1
+    cdef int begin(self, Endpoints endpoints, bint uncertain) except -1
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1

@@ -121,11 +121,11 @@ class Matcher(Asked):
         self.answering = False
         self.heard_ns = 0
 
-    def rests(self) -> cython.bint:
+    def is_idle(self) -> cython.bint:
         """Whether nothing waits, and nothing is in doubt."""
         return not (self.uncertain or self.busy())
 
-    def meet(self, endpoints: Endpoints | None, uncertain: cython.bint) -> cython.int:
+    def begin(self, endpoints: Endpoints | None, uncertain: cython.bint) -> cython.int:
         """Nothing waits here: go on for another connection."""
         self.endpoints = endpoints
         self.uncertain = uncertain

@@ -65,7 +65,6 @@ cdef class Flow(Connection):
     cdef int greet(self, int direction, Segment seg) except -1
     cdef int hear(self, int direction, Segment seg) except -1
     cdef bint is_handshake(self, int direction, Segment seg) except -1
-    cdef bint tells(self, int direction, Segment seg) except -1
     cdef long long reached(self, int direction)
 
 @cython.final

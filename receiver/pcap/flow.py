@@ -75,7 +75,6 @@ class Flow(Connection):
         self.client_first = -1
         self.server_first = -1
         self.roles_known = False
-        self.rested_ns = 0
         self.from_start = False
         self.over = False
         self.place = -1
@@ -166,13 +165,6 @@ class Flow(Connection):
             return self.stream(direction).is_handshake(seg)
         first: cython.longlong = self.reached(direction)
         return first < 0 or first == Sequence.add(seg.seq, 1)
-
-    def tells(self, direction: cython.int, seg: Segment) -> cython.bint:
-        """Whether a segment without a payload says something that the streams do not know: a SYN, or bytes that passed unseen."""
-        if seg.flags & SYN:
-            return True
-        reached: cython.longlong = self.reached(TO_SERVER if direction == TO_CLIENT else TO_CLIENT)
-        return seg.flags & ACK != 0 and (reached < 0 or Sequence.diff(seg.ack, reached) > 0)
 
     def reached(self, direction: cython.int) -> cython.longlong:
         """The next sequence number of a direction, -1 while it is unknown."""

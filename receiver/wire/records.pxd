@@ -153,7 +153,6 @@ cdef class Sink:
 cdef class Connection:
     cdef public bint roles_known
     cdef public Protocol protocol
-    cdef public long long rested_ns
     cdef readonly int client_port
     cdef readonly int server_port
     cpdef int swap_roles(self) except -1
@@ -166,4 +165,4 @@ cdef class Consumer:
     cpdef int end(self, int outcome, long long ts_ns) except -1
     cpdef int expire(self, long long now_ns) except -1
     cpdef int unreachable(self, int reason, long long ts_ns) except -1
-    cpdef bint rest(self) except -1
+    cpdef bint release(self) except -1

@@ -275,12 +275,11 @@ class Sink:
 @cython.cclass
 class Connection:
     """What a decoder's side may know of the connection that it reads: who is who, and which protocol was found (None: not yet).
-    `rested_ns`: when it said something last before its reader left. Flow is one."""
+    Flow is one."""
 
     def __init__(self) -> None:
         self.roles_known = False
         self.protocol: Protocol | None = None
-        self.rested_ns = 0
         self.client_port = 0
         self.server_port = 0
 
@@ -297,8 +296,8 @@ class Consumer:
 
     `feed` gets `buf[start:end)` as the next bytes of a direction; `gap` is told of `missing` bytes that will not come;
     `close` of a FIN; `end` of the connection's end with an Outcome; `expire` of the time, now and then. `unreachable` is told that
-    what the client sent as datagrams does not arrive, and why: a place in UNREACHABLES. `rest` asks whether nothing of the
-    connection has to be remembered here: after a yes it has no consumer, until more comes.
+    what the client sent as datagrams does not arrive, and why: a place in UNREACHABLES. `release` asks, of datagrams, whether
+    nothing has to be remembered here: after a yes the flow has no consumer until more comes.
     """
 
     def feed(
@@ -321,5 +320,5 @@ class Consumer:
     def unreachable(self, reason: cython.int, ts_ns: cython.longlong) -> cython.int:
         return 0
 
-    def rest(self) -> cython.bint:
+    def release(self) -> cython.bint:
         return False

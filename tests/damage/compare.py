@@ -133,9 +133,6 @@ def run(
     table = FlowTable(limits, flow_max, server_ports=PORTS)
     layer4 = Layer4(bounds(), get_args(Layer4Label)) if rng.random() < 0.3 else None
     engine = Engine(table, reading, decode_odd, False, layer4)
-    restless = rng.random() < 0.5
-    if not restless:
-        engine.rest_ns = 0  # readers leave whenever they may, and others go on
     at = 0
     while at < len(packets):
         size = rng.choice((1, 3, 17, 64))

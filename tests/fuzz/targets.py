@@ -115,7 +115,7 @@ class Session(Run):
         elif step.kind == script.WAIT:
             self.ts_ns += step.number % 64 * SECOND_NS
             self.conversation.expire(self.ts_ns)
-            self.let_rest()
+            self.release()
         for i in range(0, len(step.payload), size):
             self.feed(step.direction, step.payload[i : i + size])
             self.look()

@@ -269,11 +269,12 @@ class Run:
             self.feed(event.direction, event.payload)
         return self
 
-    def let_rest(self) -> Run:
-        """As the engine does after a silence: whoever reads leaves, if nothing has to be remembered, and another one goes on."""
-        if self.conversation.rest():
-            self.conversation = self.reading.open(self.connection, self.from_start, self.datagrams)
-        return self
+    def release(self) -> bool:
+        """As the engine does with datagrams: whoever reads leaves, if nothing has to be remembered, and another one goes on."""
+        if not self.conversation.release():
+            return False
+        self.conversation = self.reading.open(self.connection, self.from_start, self.datagrams)
+        return True
 
     def gap(self, direction: int, missing: int) -> Run:
         self.conversation.gap(direction, missing, self.ts_ns)
@@ -333,14 +334,6 @@ def feed_bytewise(start: Start, vector: Vector) -> list[Seen]:
         else:
             for i in range(len(event.payload)):
                 run.feed(event.direction, event.payload[i : i + 1], event.ts_ns)
-    return run.end()
-
-
-def feed_resting(start: Start, vector: Vector) -> list[Seen]:
-    """Every event as it came, with a rest after each where that may be."""
-    run = start()
-    for event in vector.events:
-        run.event(event).let_rest()
     return run.end()
 
 
@@ -467,7 +460,6 @@ def check_vector(
     check_expected(vector, truth)
     assert contents(feed_whole(start, vector)) == contents(truth)
     assert feed_bytewise(start, vector) == truth
-    assert feed_resting(start, vector) == truth
     for where, seen in feed_every_split(start, vector):
         assert seen == truth, where
     check_trailing(start, vector, truth)

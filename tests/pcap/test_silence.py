@@ -1,13 +1,10 @@
-"""Connections that rest: nothing reads them until they speak again, and nothing they say then is read otherwise."""
+"""Connections that are silent for a while, and what they say then."""
 
 from __future__ import annotations
 
-import gc
-import sys
-
 import pytest
 
-from tests.l7.harness import COMPILED, Collector
+from tests.l7.harness import Collector
 from tests.pcap.packets import ACK, FIN, RST, Line, Wire, engine
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -15,13 +12,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 class Watched(Wire):
-    def __init__(self, rest: bool = True) -> None:
+    def __init__(self) -> None:
         self.collector = Collector()
         super().__init__(engine(sink=self.collector))
         self.reading = self.engine.reading
         self.pairing = self.reading.pairing
-        if not rest:
-            self.engine.rest_ns = 1 << 62
 
     def told(self) -> list[tuple[str, str]]:
         return [(str(one["path"]), one.outcome) for one in self.collector.seen]
@@ -31,7 +26,7 @@ def ask(line: Line, number: int) -> None:
     line.c(REQUEST % number).s(ANSWER).c()
 
 
-def test_resting_connection_goes_on_where_it_was() -> None:
+def test_silent_connection_goes_on_where_it_was() -> None:
     wire = Watched()
     lines = [Line(wire, ports=(40000 + n, 8080)).opened() for n in range(5)]
     for turn in range(3):
@@ -48,33 +43,11 @@ def test_resting_connection_goes_on_where_it_was() -> None:
     assert (wire.engine.table.open, wire.engine.table.closed) == (0, 5)
 
 
-@pytest.mark.skipif(not COMPILED, reason="plain objects have dictionaries of their own")
-def test_what_rests_keeps_little() -> None:
-    def blocks(rest: bool) -> float:
-        wire = Watched(rest)
-        for n in range(200):  # what they share is there, and their readers wait for others
-            ask(Line(wire, ports=(20000 + n, 8080)).opened(), n)
-        wire.wait(2)
-        gc.collect()  # of other tests nothing is freed in between
-        before = sys.getallocatedblocks()
-        for n in range(2000):
-            ask(Line(wire, ports=(30000 + n, 8080)).opened(), n)
-            if n % 100 == 99:
-                wire.wait(0.2)
-        wire.collector.seen.clear()
-        gc.collect()
-        kept = (sys.getallocatedblocks() - before) / 2000
-        wire.engine.table.clear()
-        return kept
-
-    assert blocks(True) < 0.6 * blocks(False)
-
-
 def command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
-def test_what_a_redis_connection_was_told_outlives_its_rest() -> None:
+def test_what_a_redis_connection_was_told_outlives_a_silence() -> None:
     wire = Watched()
     plain, chosen, told = (Line(wire, ports=(40000 + n, 6379)).opened() for n in range(3))
     chosen.c(command(b"SELECT", b"3")).s(b"+OK\r\n")
@@ -90,7 +63,7 @@ def test_what_a_redis_connection_was_told_outlives_its_rest() -> None:
     assert wire.pairing.unmatched == 0 and not wire.reading.errors
 
 
-def test_request_that_waits_and_answer_that_has_begun_keep_their_reader() -> None:
+def test_request_that_waits_and_answer_that_has_begun_go_on_after_a_silence() -> None:
     wire = Watched()
     waiting = Line(wire, ports=(40001, 8080)).opened().c(REQUEST % 1)
     begun = Line(wire, ports=(40002, 8080)).opened().c(REQUEST % 2).s(ANSWER[:-3])
@@ -103,7 +76,7 @@ def test_request_that_waits_and_answer_that_has_begun_keep_their_reader() -> Non
     assert not wire.reading.errors
 
 
-def test_what_follows_a_rest_is_no_first_request() -> None:
+def test_what_follows_a_silence_is_no_first_request() -> None:
     """A line that breaks the grammar is told with its answer where a method and a target can be read in it. Of others nobody knows
     what they are, but for a connection's first, to which a server answers with 400."""
     wire = Watched()
@@ -122,9 +95,8 @@ def test_what_follows_a_rest_is_no_first_request() -> None:
     assert ("/4", "ok") in wire.told()
 
 
-@pytest.mark.parametrize("rest", [True, False])
-def test_holes_around_a_rest_are_told_as_without_it(rest: bool) -> None:
-    wire = Watched(rest)
+def test_holes_around_a_silence_are_told() -> None:
+    wire = Watched()
     line = Line(wire).opened()
     ask(line, 1)
     wire.wait(2)
@@ -145,7 +117,7 @@ def test_holes_around_a_rest_are_told_as_without_it(rest: bool) -> None:
     assert wire.engine.table.closed == 1
 
 
-def test_connection_that_rests_ends_by_fin_of_either_side() -> None:
+def test_silent_connection_ends_by_fin_of_either_side() -> None:
     wire = Watched()
     lines = [Line(wire, ports=(40000 + n, 8080)).opened() for n in range(2)]
     for line in lines:
@@ -165,7 +137,7 @@ def test_connection_that_rests_ends_by_fin_of_either_side() -> None:
 @pytest.mark.parametrize("names", [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")])
 @pytest.mark.parametrize("probe", [b"\x00", b""])
 def test_probe_is_no_part_of_what_is_said(side: int, names: tuple[str, str], probe: bytes) -> None:
-    """RFC 9293, 3.8.4: joined at it, while the connection rests, and between two messages; of either side, answered each time."""
+    """RFC 9293, 3.8.4: joined at it, in a silence, and between two messages; of either side, answered each time."""
     wire = Watched()
     line = Line(wire, *names, isn=(70_000, 90_000))
 
