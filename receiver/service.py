@@ -316,10 +316,12 @@ class Service:
             _routes(config),
         )
         spans = Spans(Redactor()) if self._traces else None
-        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
+        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), traces=pcap.traces)
         sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
         detail = spans is not None or onlooker is not None
         self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
+        if spans is not None:
+            self.engine.flush_by(spans, self._flush_spans)
         self.layer4: layer4_metrics.Layer4Metrics | None = None
         if self.engine.layer4 is not None:
             self.layer4 = layer4_metrics.Layer4Metrics(
@@ -482,7 +484,10 @@ class Service:
             for exporter in self._traces:
                 if self._files:
                     self._wait_for_room(exporter)
-                exporter.export_spans(blob, count)
+                try:
+                    exporter.export_spans(blob, count)
+                except Exception as bug:
+                    self.telemetry.failed("export_spans", bug)
 
     def _wait_for_room(self, exporter: Exporter) -> None:
         """Hold the file back while the queue is more than half full, as long as it moves."""

@@ -30,10 +30,19 @@ class Recorder:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.sizes: list[int] = []
 
     def export_spans(self, blob: bytes | memoryview, count: int) -> None:
         assert len(list(read_spans(bytes(blob)))) == count
         self.batches.append(count)
+        self.sizes.append(len(blob))
+
+
+class Broken:
+    name = "broken"
+
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None:
+        raise RuntimeError("no idea")
 
 
 def make_service(batch: Batch) -> Service:
@@ -65,7 +74,7 @@ def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: flo
     now_s += wait_s - 0.1
     service._tick(frames[5][0])
     assert recorder.batches == []
-    service._flush_spans()  # as a full batch does
+    service._flush_spans()  # as is done with a full batch
     see(slice(5, None))
     now_s += wait_s - 0.1
     service._tick(frames[-1][0])
@@ -73,6 +82,61 @@ def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: flo
     now_s += 0.2
     service._tick(frames[-1][0])
     assert recorder.batches == [1, 2]
+
+
+def test_full_batch_leaves_between_two_packets_of_one_batch() -> None:
+    """Packets come by the hundred, and each may be a pipeline: all of them are more than a batch should hold."""
+    service = make_service(Batch())
+    recorder = Recorder()
+    service._traces = [recorder]  # type: ignore[list-item]
+    workload = Workload(connections=4, roundtrips_each=2000)
+    ((joined, records),) = batches(packets(workload), 20_000)
+    service.engine.process_batch(joined, records, LINK_ETHERNET)
+    assert len(recorder.sizes) > 2
+    assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)  # 1 MiB less 32 KiB; and no larger buffer was needed
+    service._flush_spans()
+    assert sum(recorder.batches) == workload.roundtrips
+
+
+def test_full_batches_leave_while_requests_are_given_up() -> None:
+    """When nobody answers any more, and when the capture ends, all that wait are told of at once."""
+    for end in ("tick", "finish"):
+        service = make_service(Batch())
+        recorder = Recorder()
+        service._traces = [recorder]  # type: ignore[list-item]
+        workload = Workload(connections=6000, roundtrips_each=1)
+        asked = [packet for packet in packets(workload) if b"HTTP/1.1 200" not in packet[1] and not packet[1][47] & 1]
+        for joined, records in batches(asked):
+            service.engine.process_batch(joined, records, LINK_ETHERNET)
+        assert recorder.batches == []
+        if end == "tick":
+            service.engine.tick(asked[-1][0] + 60_000_000_000)
+        else:
+            service.engine.finish()
+        assert len(recorder.sizes) > 1
+        assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)
+        service._flush_spans()
+        assert sum(recorder.batches) == workload.roundtrips
+
+
+def test_exporter_that_fails_is_nobody_elses_fault() -> None:
+    service = make_service(Batch())
+    recorder = Recorder()
+    service._traces = [Broken(), recorder]  # type: ignore[list-item]
+    workload = Workload(connections=1, roundtrips_each=5000)
+    for joined, records in batches(packets(workload)):
+        service.engine.process_batch(joined, records, LINK_ETHERNET)
+    service._flush_spans()
+    assert sum(recorder.batches) == workload.roundtrips
+    assert service.engine.reading.errors == {}
+    assert service.telemetry.errors == {"export_spans": len(recorder.batches)}
+    told = {
+        point.attributes: point.value
+        for metric in service.snapshot().metrics
+        for point in metric.points
+        if metric.name == "pcap_receiver.telemetry.errors"
+    }
+    assert told == {(("stage", "export_spans"),): len(recorder.batches)}
 
 
 def test_a_series_has_the_same_attributes_in_every_snapshot() -> None:
