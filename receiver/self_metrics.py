@@ -115,7 +115,7 @@ class Accounts:
         if self.telemetry.spans is not None:
             reached["span_batch"] = self.telemetry.spans.crowded
         out.add_each("pcap_receiver.limits.hit", "limit", reached)
-        out.add_each("pcap_receiver.telemetry.errors", "stage", self.telemetry.errors)
+        out.add_each("pcap_receiver.telemetry.errors", "stage", dict(self.telemetry.errors))
         if self.telemetry.spans is not None:
             out.add("pcap_receiver.redactions", self.telemetry.spans.redactor.redactions)
             states = {
