@@ -7,6 +7,7 @@ from receiver.pcap.layer4 cimport END_IDLE, END_RESET
 from receiver.pcap.link cimport Link
 from receiver.pcap.link cimport DECODED, DUPLICATE, FRAGMENT, NOT_TCP_UDP, ODD, UNREACHABLE
 from receiver.pcap.stream cimport Limits, Stream
+from receiver.telemetry.spans cimport Spans
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_LOST
@@ -44,6 +45,9 @@ cdef class Engine:
     cdef long long[::1] skipped
     cdef readonly long long now_ns
     cdef long long swept_ns
+    cdef Spans spans
+    cdef object on_full
+    cdef int _flush(self) except -1
     cdef Py_ssize_t _leap(self, long long own_ns, long long ahead_ns) except? -1
     cdef int _set_clock(self) except -1
     cdef int _several(self) except -1

@@ -19,6 +19,7 @@ from receiver.pcap.fragment import Fragments
 from receiver.pcap.layer4 import Layer4
 from receiver.pcap.link import VERDICTS, Link
 from receiver.pcap.stream import Stream
+from receiver.telemetry.spans import Spans
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
@@ -83,6 +84,18 @@ class Engine:
         self.skipped = array("q", bytes(8 * len(VERDICTS)))
         self.now_ns = 0
         self.swept_ns = 0
+        self.spans: Spans | None = None
+        self.on_full: Callable[[], None] | None = None
+
+    def flush_by(self, spans: Spans, on_full: Callable[[], None]) -> None:
+        """Call `on_full`, which lends them, when `spans` are full: between two packets, or two flows that time has passed for."""
+        self.spans = spans
+        self.on_full = on_full
+
+    def _flush(self) -> cython.int:
+        if self.spans is not None and self.spans.full:
+            self.on_full()
+        return 0
 
     def process_batch(self, data: bytes, meta: bytes, link_type: cython.int, interface: cython.int = 0) -> None:
         """Take the packets of one `next_batch`: `meta` has 16 bytes for each, native-endian seconds, microseconds, offset in
@@ -91,6 +104,7 @@ class Engine:
         seg: Segment = self.segment
         link: Link = self.link
         clock: Clock = self.clock
+        spans: Spans | None = self.spans
         n: cython.Py_ssize_t = len(meta) // 16
         i: cython.Py_ssize_t
         m.set(meta, 0, n * 16)
@@ -121,6 +135,8 @@ class Engine:
                 self.parsed += 1
             else:
                 self.skipped[verdict] += 1
+            if spans is not None and spans.full:
+                self._flush()
         self.packets += n
 
     def _leap(self, own_ns: cython.longlong, ahead_ns: cython.longlong) -> cython.Py_ssize_t:
@@ -360,12 +376,15 @@ class Engine:
             if flow.to_server is not None and (flow.to_server.held is not None or flow.to_client.held is not None):
                 flow.to_server.settle(consumer, now_ns, False)
                 held = flow.to_server.held is not None or flow.to_client.held is not None
-            if not consumer.expire(now_ns) and not held:
+            busy: cython.int = consumer.expire(now_ns)
+            self._flush()
+            if not busy and not held:
                 continue
             flow.place = len(still)
             still.append(flow)
         self.waiting = still
         self.table.sweep(now_ns)
+        self._flush()
         if self.layer4 is not None:
             self.layer4.settle(now_ns)
 
@@ -380,6 +399,7 @@ class Engine:
                     flow.to_server.settle(consumer, self.now_ns, True)
                 consumer.expire(self.now_ns)
                 consumer.end(OUTCOME_LOST, self.now_ns)
+                self._flush()
         if self.layer4 is not None:
             self.layer4.settle(self.now_ns + 10 * SWEEP_NS)  # no guess becomes better
 

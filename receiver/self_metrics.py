@@ -112,7 +112,10 @@ class Accounts:
         reached.update(reading.limits)
         if self.telemetry.metrics.routes is not None:
             reached["routes"] = self.telemetry.metrics.routes.overflowed
+        if self.telemetry.spans is not None:
+            reached["span_batch"] = self.telemetry.spans.crowded
         out.add_each("pcap_receiver.limits.hit", "limit", reached)
+        out.add_each("pcap_receiver.telemetry.errors", "stage", dict(self.telemetry.errors))
         if self.telemetry.spans is not None:
             out.add("pcap_receiver.redactions", self.telemetry.spans.redactor.redactions)
             states = {
@@ -121,6 +124,7 @@ class Accounts:
                 "not_sampled": self.telemetry.not_sampled,
                 "not_emitted": self.telemetry.not_emitted,
                 "instrumented": self.telemetry.instrumented,
+                "failed": self.telemetry.errors.get("roundtrip", 0),
             }
             out.add_each("pcap_receiver.spans", "state", states)
         for name, exporter in self.exporters.items():

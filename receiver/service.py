@@ -1,7 +1,7 @@
 """Wires source -> engine -> exporters, and runs them until they end or are told to.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and snapshots of the
-metrics go from one to the other through bounded queues; nothing else is shared.
+Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and encoded metrics go from
+one to the other through bounded queues. A snapshot is made of what was copied, and encoded, in a thread of its own (ADR 15).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
-from receiver.telemetry.snapshot import Resource, Snapshot
+from receiver.telemetry.snapshot import Later, Metric, Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
 from receiver.telemetry.vmrange import BOUNDS
 from receiver.wire.names import Names, read_hosts
@@ -79,6 +79,9 @@ EXIT_CAPTURE = 3
 LAG_NS = 1_000_000_000
 # A file is read faster than any backend takes spans: wait while more than half of a queue is full.
 FILE_WAIT_S = 30.0
+# Whoever waits for the interpreter has it after so long; by default it is 5 ms. A snapshot of the metrics is made and encoded
+# beside the capture, which lets go of the interpreter with each batch, and must not wait for it so long.
+TURN_S = 0.000_5
 # What an end without warning may cost of the names that are kept for the next start.
 NAMES_S = 60.0
 
@@ -313,10 +316,12 @@ class Service:
             _routes(config),
         )
         spans = Spans(Redactor()) if self._traces else None
-        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), on_full=self._flush_spans, traces=pcap.traces)
+        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), traces=pcap.traces)
         sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
         detail = spans is not None or onlooker is not None
         self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
+        if spans is not None:
+            self.engine.flush_by(spans, self._flush_spans)
         self.layer4: layer4_metrics.Layer4Metrics | None = None
         if self.engine.layer4 is not None:
             self.layer4 = layer4_metrics.Layer4Metrics(
@@ -329,6 +334,7 @@ class Service:
         self._naming: threading.Thread | None = None
         self._due_s: dict[str, float] = {}
         self._flushed_s = 0.0
+        self._telling: threading.Thread | None = None
         self._steps = 0  # of the packets' clock, as far as metrics know of them
         self._pages: list[PageServer] = []
         self._source = self._make_source()
@@ -400,6 +406,7 @@ class Service:
 
     def run(self) -> int:
         status = EXIT_OK
+        sys.setswitchinterval(TURN_S)
         self._turned_s = self._named_s = time.monotonic()
         if not self._files:
             threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
@@ -479,7 +486,10 @@ class Service:
             for exporter in self._traces:
                 if self._files:
                     self._wait_for_room(exporter)
-                exporter.export_spans(blob, count)
+                try:
+                    exporter.export_spans(blob, count)
+                except Exception as bug:
+                    self.telemetry.failed("export_spans", bug)
 
     def _wait_for_room(self, exporter: Exporter) -> None:
         """Hold the file back while the queue is more than half full, as long as it moves."""
@@ -498,6 +508,10 @@ class Service:
 
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
+        return self._snapshot_later(now_ns)()
+
+    def _snapshot_later(self, now_ns: int | None = None) -> Callable[[], Snapshot]:
+        """The same, to be made by any thread: what was counted until now is copied, which is all that packets have to wait for."""
         if now_ns is None:
             now_ns = (self.engine.latest_ns() if self._files else 0) or time.time_ns()
         if self._files or self._steps != self.engine.clock.steps:
@@ -506,16 +520,21 @@ class Service:
             self.telemetry.metrics.begin_by(now_ns)
             if self.engine.layer4 is not None:
                 self.engine.layer4.begin_by(now_ns)
-        metrics = self.telemetry.metrics.durations()
+        later = [self.telemetry.metrics.durations_later()]
         if self.layer4 is not None:
-            metrics += self.layer4.metrics()
+            later.append(self.layer4.later())
         if self.config.service.telemetry.metrics.level != "none":
-            metrics += self.accounts.metrics(self._source.stats())
+            own = self.accounts.metrics(self._source.stats())
         else:
-            metrics.append(self.telemetry.metrics.roundtrips(self.accounts.start_ns))
-        return Snapshot(time_ns=now_ns, resource=self.resource, metrics=tuple(metrics))
+            own = [self.telemetry.metrics.roundtrips(self.accounts.start_ns)]
+        return partial(_snapshot, now_ns, self.resource, later, own)
 
     def _export_metrics(self, *, force: bool) -> None:
+        """Hand the exporters a snapshot when it is time: in a thread of its own, or with `force` here and now."""
+        if self._telling is not None and self._telling.is_alive():
+            if not force:
+                return  # what is due now is told of at another tick
+            self._telling.join()
         now_s = time.monotonic()
         due = []
         for exporter, interval_s in self._metrics:
@@ -524,10 +543,27 @@ class Service:
             if force or now_s >= self._due_s[exporter.name]:
                 due.append(exporter)
                 self._due_s[exporter.name] = max(self._due_s[exporter.name] + interval_s, now_s)
-        if due:
-            snapshot = self.snapshot()
-            for exporter in due:
+        if not due:
+            return
+        later = self._snapshot_later()
+        if force:
+            self._tell(later, due)
+            return
+        self._telling = threading.Thread(target=self._tell, args=(later, due), name="metrics", daemon=True)
+        self._telling.start()
+
+    def _tell(self, later: Callable[[], Snapshot], exporters: list[Exporter]) -> None:
+        """Make a snapshot of what was copied, and have it encoded. What fails is told of again next time: sums are of all time."""
+        try:
+            snapshot = later()
+        except Exception as bug:
+            self.telemetry.failed("snapshot", bug)
+            return
+        for exporter in exporters:
+            try:
                 exporter.export_metrics(snapshot)
+            except Exception as bug:
+                self.telemetry.failed("export_metrics", bug)
 
     def _metrics_text(self) -> str:
         """Called by the page's thread: the capture thread makes the text between two batches."""
@@ -624,8 +660,7 @@ class Service:
         logs.configure(new.service.telemetry.logs)
         deadline_s = float(new.service.shutdown_timeout)
         for name, exporter in gone.items():
-            exporter.stop(deadline_s)
-            arguments = (exporter, deadline_s, name, heirs.get(name))
+            arguments = (exporter, deadline_s, name, heirs.get(name), self._telling)
             threading.Thread(target=_hand_over, args=arguments, name="exporter-ending", daemon=True).start()
         for change in changes:
             if not change.taken:
@@ -648,6 +683,11 @@ class Service:
             raise ConfigError(tuple(faults))
 
 
+def _snapshot(time_ns: int, resource: Resource, later: Iterable[Later], own: Iterable[Metric]) -> Snapshot:
+    metrics = [metric for make in later for metric in make()]
+    return Snapshot(time_ns=time_ns, resource=resource, metrics=(*metrics, *own))
+
+
 def _start(name: str, exporter: Exporter) -> None:
     """Raises ConfigError for a spool that cannot be used."""
     try:
@@ -656,8 +696,10 @@ def _start(name: str, exporter: Exporter) -> None:
         raise ConfigError((Fault(f"exporters.{name}.sending_queue.storage", str(error)),)) from error
 
 
-def _hand_over(exporter: Exporter, deadline_s: float, name: str, heir: Exporter | None) -> None:
-    """In a thread of its own: end an exporter, then begin the one that has the same spool."""
+def _hand_over(exporter: Exporter, deadline_s: float, name: str, heir: Exporter | None, telling: threading.Thread | None) -> None:
+    """In a thread of its own: end an exporter, once `telling` is done with it, then begin the one that has the same spool."""
+    if telling is not None:
+        telling.join()
     exporter.shutdown(deadline_s)
     if heir is not None:
         try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
 
 from receiver import service as module
@@ -20,6 +24,7 @@ from receiver.config import Service as ServiceSettings
 from receiver.export.debug import read_spans
 from receiver.export.own import OwnSockets
 from receiver.service import Service, exporter_endpoints
+from receiver.telemetry.snapshot import HistogramPoint, Snapshot
 from tests.bench.generate import LINK_ETHERNET, Workload, batches, packets
 
 
@@ -30,10 +35,19 @@ class Recorder:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.sizes: list[int] = []
 
     def export_spans(self, blob: bytes | memoryview, count: int) -> None:
         assert len(list(read_spans(bytes(blob)))) == count
         self.batches.append(count)
+        self.sizes.append(len(blob))
+
+
+class Broken:
+    name = "broken"
+
+    def export_spans(self, blob: bytes | memoryview, count: int) -> None:
+        raise RuntimeError("no idea")
 
 
 def make_service(batch: Batch) -> Service:
@@ -65,7 +79,7 @@ def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: flo
     now_s += wait_s - 0.1
     service._tick(frames[5][0])
     assert recorder.batches == []
-    service._flush_spans()  # as a full batch does
+    service._flush_spans()  # as is done with a full batch
     see(slice(5, None))
     now_s += wait_s - 0.1
     service._tick(frames[-1][0])
@@ -73,6 +87,61 @@ def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: flo
     now_s += 0.2
     service._tick(frames[-1][0])
     assert recorder.batches == [1, 2]
+
+
+def test_full_batch_leaves_between_two_packets_of_one_batch() -> None:
+    """Packets come by the hundred, and each may be a pipeline: all of them are more than a batch should hold."""
+    service = make_service(Batch())
+    recorder = Recorder()
+    service._traces = [recorder]  # type: ignore[list-item]
+    workload = Workload(connections=4, roundtrips_each=2000)
+    ((joined, records),) = batches(packets(workload), 20_000)
+    service.engine.process_batch(joined, records, LINK_ETHERNET)
+    assert len(recorder.sizes) > 2
+    assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)  # 1 MiB less 32 KiB; and no larger buffer was needed
+    service._flush_spans()
+    assert sum(recorder.batches) == workload.roundtrips
+
+
+def test_full_batches_leave_while_requests_are_given_up() -> None:
+    """When nobody answers any more, and when the capture ends, all that wait are told of at once."""
+    for end in ("tick", "finish"):
+        service = make_service(Batch())
+        recorder = Recorder()
+        service._traces = [recorder]  # type: ignore[list-item]
+        workload = Workload(connections=6000, roundtrips_each=1)
+        asked = [packet for packet in packets(workload) if b"HTTP/1.1 200" not in packet[1] and not packet[1][47] & 1]
+        for joined, records in batches(asked):
+            service.engine.process_batch(joined, records, LINK_ETHERNET)
+        assert recorder.batches == []
+        if end == "tick":
+            service.engine.tick(asked[-1][0] + 60_000_000_000)
+        else:
+            service.engine.finish()
+        assert len(recorder.sizes) > 1
+        assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)
+        service._flush_spans()
+        assert sum(recorder.batches) == workload.roundtrips
+
+
+def test_exporter_that_fails_is_nobody_elses_fault() -> None:
+    service = make_service(Batch())
+    recorder = Recorder()
+    service._traces = [Broken(), recorder]  # type: ignore[list-item]
+    workload = Workload(connections=1, roundtrips_each=5000)
+    for joined, records in batches(packets(workload)):
+        service.engine.process_batch(joined, records, LINK_ETHERNET)
+    service._flush_spans()
+    assert sum(recorder.batches) == workload.roundtrips
+    assert service.engine.reading.errors == {}
+    assert service.telemetry.errors == {"export_spans": len(recorder.batches)}
+    told = {
+        point.attributes: point.value
+        for metric in service.snapshot().metrics
+        for point in metric.points
+        if metric.name == "pcap_receiver.telemetry.errors"
+    }
+    assert told == {(("stage", "export_spans"),): len(recorder.batches)}
 
 
 def test_a_series_has_the_same_attributes_in_every_snapshot() -> None:
@@ -124,3 +193,84 @@ def test_what_is_recorded_is_not_taken_for_ours() -> None:
     service = Service(config)
     assert service.engine.table.is_own is None
     assert not any(service.engine.table.watched)
+
+
+# --- metrics, made beside the capture ---
+
+
+class Told:
+    """An exporter of metrics that can be held up."""
+
+    def __init__(self, name: str = "told") -> None:
+        self.name = name
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.threads: list[str] = []
+        self.snapshots: list[Snapshot] = []
+
+    def export_metrics(self, snapshot: Snapshot) -> None:
+        self.threads.append(threading.current_thread().name)
+        assert self.go_on.wait(10.0)
+        self.snapshots.append(snapshot)
+
+
+class Unable(Told):
+    def export_metrics(self, snapshot: Snapshot) -> None:
+        raise RuntimeError("no idea")
+
+
+def counted(snapshot: Snapshot) -> int:
+    (metric,) = (metric for metric in snapshot.metrics if metric.name == "http.server.request.duration")
+    return sum(point.count for point in metric.points if isinstance(point, HistogramPoint))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.002)
+
+
+def see(service: Service, roundtrips: int, seed: int) -> None:
+    for joined, records in batches(packets(Workload(connections=1, roundtrips_each=roundtrips, seed=seed))):
+        service.engine.process_batch(joined, records, LINK_ETHERNET)
+
+
+def test_snapshot_is_of_the_moment_when_it_was_due_whoever_makes_it() -> None:
+    service = make_service(Batch())
+    see(service, 3, 1)
+    later = service._snapshot_later()
+    see(service, 4, 2)
+    assert [counted(later()), counted(service.snapshot())] == [3, 7]
+
+
+def test_metrics_are_made_beside_the_capture() -> None:
+    service = make_service(Batch())
+    told, unable = Told(), Unable("unable")
+    service._metrics = [(unable, 0.0), (told, 0.0)]  # type: ignore[list-item]
+    service._export_metrics(force=False)  # when the next one is due is counted from here on
+    wait_for(lambda: len(told.snapshots) == 1)
+    assert told.threads == ["metrics"]
+    assert service.telemetry.errors == {"export_metrics": 1}
+    service._export_metrics(force=True)  # the last one, when no packets come any more
+    assert told.threads == ["metrics", threading.current_thread().name]
+
+
+def test_next_snapshot_waits_for_the_one_before() -> None:
+    service = make_service(Batch())
+    told = Told()
+    service._metrics = [(told, 0.0)]  # type: ignore[list-item]
+    told.go_on.clear()
+    see(service, 3, 1)
+    service._export_metrics(force=False)
+    wait_for(lambda: len(told.threads) == 1)
+    for _ in range(5):
+        service._export_metrics(force=False)
+    assert len(told.threads) == 1
+    told.go_on.set()
+    wait_for(lambda: len(told.snapshots) == 1)
+    see(service, 4, 2)
+    wait_for(lambda: service._telling is not None and not service._telling.is_alive())
+    service._export_metrics(force=False)
+    service._export_metrics(force=True)  # waits as well
+    assert [counted(snapshot) for snapshot in told.snapshots] == [3, 7, 7]

@@ -15,7 +15,10 @@ Signals = list[tuple[str, str, QueueStats]]
 
 
 class Exporter(Protocol):
-    """One named exporter. After `start`, nothing blocks and nothing is raised: a backend that is down is a counter."""
+    """One named exporter. After `start`, nothing blocks and nothing is raised: a backend that is down is a counter.
+
+    `export_metrics` is called by the thread that makes snapshots, and never beside `stop` or `shutdown`; all else by another.
+    """
 
     name: str
 

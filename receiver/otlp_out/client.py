@@ -161,7 +161,7 @@ class OtlpExporter:
             self._spans.refuse(left, TOO_LARGE)
 
     def export_metrics(self, snapshot: Snapshot) -> None:
-        """Encode, which takes the caller's CPU (about 1 us a series), and queue. Never blocks; one thread at a time."""
+        """Encode, which takes the caller's CPU, and queue. Never blocks; one thread at a time, spans may be another's."""
         requests, dropped = self._metric_requests.encode(snapshot)
         for payload, points in requests:
             self._metrics.offer(payload, points)

@@ -88,7 +88,7 @@ cdef class Peer:
     cdef readonly str client_address
     cdef readonly str server_name
     cdef readonly str alpn
-    cdef readonly list ranges
+    cdef list ranges
     cdef int count(self, int number, long long by) except -1
 
 @cython.final

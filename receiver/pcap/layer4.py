@@ -198,17 +198,11 @@ class Peer:
         self.counts[number] += by
         return 0
 
-    def counters(self) -> list[int]:
-        """All numbers of COUNTERS."""
-        return [self.counts[i] for i in range(COUNTED)]
-
-    def histogram(self, first: int, width: int) -> tuple[int, ...]:
-        return tuple([self.buckets[first + i] for i in range(width)])
-
-    def total(self, number: int) -> int:
-        """The sum of what was recorded in a histogram."""
-        value: int = self.sums[number]
-        return value
+    def copy(self) -> tuple[bytes, bytes, bytes, list[dict[int, int]] | None]:
+        """The numbers of COUNTERS, all buckets and the sum of each histogram, as native int64; and the ranges. Another thread may
+        ask for them: compiled, nothing is counted meanwhile."""
+        ranges = None if self.ranges is None else [each.copy() for each in self.ranges]
+        return bytes(self.counts), bytes(self.buckets), bytes(self.sums), ranges
 
 
 @cython.no_gc

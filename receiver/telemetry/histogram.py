@@ -64,6 +64,15 @@ class Buckets:
         ranges[index] = ranges.get(index, 0) + 1
         return 0
 
+    def copy(self) -> Buckets:
+        """All rows as they are now, for a thread that reads them while this one counts on."""
+        other = Buckets(self.bounds, self.vmrange)
+        other._counts = array("q", bytes(self._counts[: self.rows * self.width]))
+        other._sums = array("q", bytes(self._sums[: self.rows]))
+        other._ranges = [ranges.copy() for ranges in self._ranges]
+        other.rows = self.rows
+        return other
+
     def counts_of(self, row: cython.Py_ssize_t) -> tuple[int, ...]:
         """Bucket counts of a series, not cumulative, the last one above all bounds."""
         start: cython.Py_ssize_t = row * self.width

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cython
@@ -19,7 +20,7 @@ from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
 from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.telemetry.routes import Route, RouteTable
-from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint
+from receiver.telemetry.snapshot import Attributes, HistogramPoint, Later, Metric, NumberPoint
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
@@ -134,6 +135,42 @@ def _labels(shape: semconv.Shape, values: tuple[Any, ...]) -> Attributes:
         if values[8] and values[8] != shape.default_port:
             pairs.append((semconv.SERVER_PORT, values[8]))
     return tuple(sorted(pairs))
+
+
+_Copied = tuple[semconv.MetricDef, Buckets, list[tuple[int, Attributes, int]]]
+
+
+def _durations(copied: list[_Copied]) -> list[Metric]:
+    points: dict[str, list[HistogramPoint]] = {}
+    definitions: dict[str, semconv.MetricDef] = {}
+    for definition, buckets, series in copied:
+        for row, attributes, start_ns in series:
+            counts = buckets.counts_of(row)
+            count = sum(counts)
+            if count == 0:
+                continue
+            definitions[definition.name] = definition
+            points.setdefault(definition.name, []).append(
+                HistogramPoint(
+                    attributes=attributes,
+                    start_ns=start_ns,
+                    count=count,
+                    sum=buckets.sum_of(row),
+                    bucket_counts=counts,
+                    vmrange=buckets.ranges_of(row),
+                )
+            )
+    return [
+        Metric(
+            name=name,
+            unit=definitions[name].unit,
+            description=definitions[name].description,
+            kind="histogram",
+            points=tuple(points[name]),
+            bounds=definitions[name].bounds,
+        )
+        for name in sorted(points)
+    ]
 
 
 class Metrics:
@@ -329,42 +366,20 @@ class Metrics:
 
     def durations(self) -> list[Metric]:
         """The duration metrics that have a series, one Metric for each name."""
-        points: dict[str, list[HistogramPoint]] = {}
-        defs: dict[str, semconv.MetricDef] = {}
+        return self.durations_later()()
+
+    def durations_later(self) -> Later:
+        """The same, of what was counted until now."""
+        copied: list[_Copied] = []
         for each in dict.fromkeys(self.forms):
             form: Form = each
-            if form.shape.metric is None:
-                continue
             every = list(form.owners.values())
             if form.overflow is not None:
                 every.append(form.overflow)
-            for series in every:
-                counts = form.buckets.counts_of(series.row)
-                count = sum(counts)
-                if count == 0:
-                    continue
-                defs[form.shape.metric.name] = form.shape.metric
-                points.setdefault(form.shape.metric.name, []).append(
-                    HistogramPoint(
-                        attributes=series.attributes,
-                        start_ns=series.start_ns,
-                        count=count,
-                        sum=form.buckets.sum_of(series.row),
-                        bucket_counts=counts,
-                        vmrange=form.buckets.ranges_of(series.row),
-                    )
-                )
-        return [
-            Metric(
-                name=name,
-                unit=defs[name].unit,
-                description=defs[name].description,
-                kind="histogram",
-                points=tuple(points[name]),
-                bounds=defs[name].bounds,
-            )
-            for name in sorted(points)
-        ]
+            if every:
+                series = [(one.row, one.attributes, one.start_ns) for one in every]
+                copied.append((form.shape.metric, form.buckets.copy(), series))
+        return partial(_durations, copied)
 
     def roundtrips(self, start_ns: int) -> Metric:
         """`pcap_receiver.roundtrips`: how many, by protocol and outcome."""

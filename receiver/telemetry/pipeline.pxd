@@ -7,7 +7,6 @@ from receiver.wire.records cimport VANTAGE_SERVER
 cimport cython
 
 cdef Py_ssize_t INBOUND_MAX
-cdef Py_ssize_t BATCH_MAX
 cdef Py_ssize_t SENT_MAX
 cdef int HAS_IS_REMOTE
 cdef int IS_REMOTE
@@ -35,9 +34,10 @@ cdef class Telemetry(Sink):
     cdef readonly long long not_sampled
     cdef readonly long long not_emitted
     cdef readonly long long instrumented
-    cdef readonly long long full
-    cdef readonly Py_ssize_t batch_max
-    cdef object on_full
+    cdef readonly dict errors
+    cdef set logged
+    cdef int _begins(self, Endpoints endpoints, Message request) except -1
+    cdef int _roundtrip(self, Roundtrip roundtrip) except -1
     cdef bytes _seen_by_both(self, bytes context, Endpoints endpoints, long long key)
     cdef bint _is_instrumented(self, Roundtrip roundtrip) except -1
     cdef int _span(self, Roundtrip roundtrip, Series series) except -1

@@ -10,7 +10,8 @@ both of them see.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import traceback
 from hashlib import blake2b
 
 import cython
@@ -24,12 +25,10 @@ from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
 if not cython.compiled:
     from receiver.wire.records import VANTAGE_SERVER
 
+log = logging.getLogger(__name__)
+
 # Contexts of inbound requests that outbound ones may carry on: 4 096 x 24 bytes and their span ids, under 1 MB.
 INBOUND_MAX = 4096
-
-# A request costs about 1 ms of processor time however small it is: with 2 MiB instead a span would cost a twentieth less, and the
-# process 4 MB more. The last span, 32 KiB but for outliers, must still fit into a buffer of 1 MiB, which grows by doubling.
-BATCH_MAX = 1_048_576 - 32_768
 
 # Contexts on connections whose requests have no number of their own, so that the second one with the same is told from the first.
 SENT_MAX = 4096
@@ -52,7 +51,7 @@ EXPORT_GRPC = b"/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 class Telemetry(Sink):
-    """`spans` is None where no pipeline wants them. `on_full` is called when the open batch reaches `batch_max` bytes.
+    """`spans` is None where no pipeline wants them. Nothing is raised: what fails here is a fault of ours, and counted in `errors`.
 
     `traces` says what to do with contexts of callers, and beside an application that reports spans of its own. Such a one is told
     by what it sends, `exports_spans`: it was seen to export some; or `makes_spans`: the last of its requests that had a
@@ -65,8 +64,6 @@ class Telemetry(Sink):
         spans: Spans | None,
         sampler: Sampler,
         identities: Identities,
-        batch_max: cython.Py_ssize_t = BATCH_MAX,
-        on_full: Callable[[], None] | None = None,
         traces: Traces | None = None,
     ) -> None:
         traces = Traces() if traces is None else traces
@@ -85,12 +82,18 @@ class Telemetry(Sink):
         self.not_sampled = 0
         self.not_emitted = 0
         self.instrumented = 0
-        self.full = 0
-        self.batch_max = batch_max
-        self.on_full = on_full
+        self.errors: dict[str, int] = {}
+        self.logged: set[str] = set()
 
     def begins(self, endpoints: Endpoints, request: Message) -> cython.int:
         """A request with a context has begun: what it calls meanwhile must find its span's id."""
+        try:
+            return self._begins(endpoints, request)
+        except Exception as bug:
+            self.failed("context", bug)
+            return 0
+
+    def _begins(self, endpoints: Endpoints, request: Message) -> cython.int:
         if self.spans is None or request.parent_id is None:
             return 0
         inbound: dict[bytes, bytes] = self.inbound
@@ -123,6 +126,24 @@ class Telemetry(Sink):
         return blake2b(seen, digest_size=8).digest()
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
+        try:
+            return self._roundtrip(roundtrip)
+        except Exception as bug:
+            self.failed("roundtrip", bug)
+            if self.spans is not None:
+                self.spans.undo()
+            return 0
+
+    def failed(self, what: str, bug: Exception) -> None:
+        """Count a fault of ours, and log it once per place, without what it says: that may be of the traffic."""
+        self.errors[what] = self.errors.get(what, 0) + 1
+        last = traceback.extract_tb(bug.__traceback__).pop()
+        place = f"{last.filename}:{last.lineno}"
+        if place not in self.logged:
+            self.logged.add(place)
+            log.error("bug in telemetry (%s): %s at %s", what, type(bug).__name__, place)
+
+    def _roundtrip(self, roundtrip: Roundtrip) -> cython.int:
         series: Series | None = self.metrics.observe(roundtrip)
         if self.spans is None:
             return 0
@@ -192,7 +213,4 @@ class Telemetry(Sink):
             self.written += 1
         else:
             self.not_emitted += 1
-        if self.spans.writer.size >= self.batch_max and self.on_full is not None:
-            self.full += 1
-            self.on_full()
         return 0

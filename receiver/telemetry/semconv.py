@@ -403,6 +403,7 @@ SELF: dict[str, MetricDef] = {
         _sum("pcap_receiver.messages", "{message}", "Requests and responses, by what became of them.", "direction", "state"),
         _sum("pcap_receiver.roundtrips", "{roundtrip}", "Roundtrips, by protocol and outcome.", "protocol", "outcome"),
         _sum("pcap_receiver.limits.hit", "{event}", "Times that a limit was reached, by its name.", "limit"),
+        _sum("pcap_receiver.telemetry.errors", "{error}", "Faults of our own beyond the decoders, by what failed.", "stage"),
         _sum("pcap_receiver.redactions", "{value}", "Values replaced before they could leave."),
         _sum("pcap_receiver.spans", "{span}", "Roundtrips as spans, by what became of them.", "state"),
         _sum("pcap_receiver.exporter.sent_spans", "{span}", "Spans that a backend took.", "exporter"),

@@ -1,11 +1,12 @@
 """What the metrics look like at one moment: the one thing that both exporters read.
 
 Room: telemetry. Knows no protocol and no exporter. `telemetry/metrics.py` fills it on the timer, `otlp_out/encode.py` and
-`remote_write/encode.py` turn it into bytes; it is made a few times a minute, so it is plain immutable Structs.
+`remote_write/encode.py` turn it into bytes; it is made a few times a minute, beside the capture, so it is plain immutable Structs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -25,7 +26,11 @@ class Resource(msgspec.Struct, frozen=True):
     schema_url: str
 
 
-class NumberPoint(msgspec.Struct, frozen=True):
+# Points come by the ten thousand and hold nothing that could lead back to them: without `gc` no collection, in which all threads
+# stand still, looks at them.
+
+
+class NumberPoint(msgspec.Struct, frozen=True, gc=False):
     """One series of a sum or a gauge. `start_ns` is when a sum began to count (0 for gauges)."""
 
     attributes: Attributes
@@ -33,7 +38,7 @@ class NumberPoint(msgspec.Struct, frozen=True):
     value: int | float
 
 
-class HistogramPoint(msgspec.Struct, frozen=True):
+class HistogramPoint(msgspec.Struct, frozen=True, gc=False):
     """One series of a histogram, counted since `start_ns`.
 
     `bucket_counts` has one count for each bound of the metric, upper bounds inclusive, and one more for what is above
@@ -60,6 +65,10 @@ class Metric(msgspec.Struct, frozen=True):
     points: tuple[NumberPoint, ...] | tuple[HistogramPoint, ...]
     monotonic: bool = True
     bounds: tuple[float, ...] = ()
+
+
+Later: TypeAlias = Callable[[], list[Metric]]
+"""Makes Metrics of what was copied, in any thread, but in one at a time."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

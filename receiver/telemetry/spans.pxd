@@ -8,6 +8,9 @@ from receiver.wire.writer cimport Writer
 cimport cython
 
 cdef Py_ssize_t TEXT_MAX
+cdef Py_ssize_t BATCH_ROOM
+cdef Py_ssize_t BATCH_MAX
+cdef Py_ssize_t CROWD_MAX
 cdef Py_ssize_t NEAR
 cdef bytes KIND_INTERNAL
 cdef bytes HEAD
@@ -51,13 +54,19 @@ cdef class Encoded:
 cdef class Spans:
     cdef readonly Writer writer
     cdef readonly int count
+    cdef readonly bint full
     cdef readonly Redactor redactor
+    cdef Py_ssize_t batch_max
+    cdef Py_ssize_t crowd_max
+    cdef Py_ssize_t whole
     cdef dict _keys
     cdef list _near_names
     cdef list _near_keys
     cdef Writer _piece
     cdef readonly long long cut
+    cdef readonly long long crowded
     cdef int write(self, Roundtrip roundtrip, Series series, bytes trace_id, bytes span_id, bytes parent_id, int flags, bytes tracestate, bytes link, bint internal) except -1
+    cdef int undo(self) except -1
     cdef bytes link(self, bytes trace_id, bytes span_id, int flags, bytes tracestate)
     cdef int _attributes(self, list attributes, Form form) except -1
     cdef int _attribute(self, bytes key, object value) except -1

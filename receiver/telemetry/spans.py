@@ -27,6 +27,16 @@ if not cython.compiled:
 # Longer text is cut: a header may have 64 KiB, and backends refuse or drop such attributes anyway.
 TEXT_MAX = 4096
 
+# A request costs about 1 ms of processor time however small it is: with 2 MiB instead a span would cost a twentieth less, and the
+# process 4 MB more. What comes before the next packet, 32 KiB but for pipelines, must still fit into a buffer of 1 MiB, which grows
+# by doubling.
+BATCH_ROOM = 1_048_576
+BATCH_MAX = BATCH_ROOM - 32_768
+
+# A batch is looked at between two packets. One packet of 64 KiB holds 11 000 requests of a Redis pipeline, whose spans have some
+# hundred bytes each; of headers by reference (HPACK) it holds thousands, and each may make a span of 12 KB.
+CROWD_MAX = 16 * BATCH_ROOM
+
 # Keys of attributes by the identity of their names, direct-mapped; a protocol has some ten of them. A power of two.
 NEAR = 64
 
@@ -88,13 +98,20 @@ class Encoded:
 
 
 class Spans:
-    """The open batch."""
+    """The open batch. It is `full` with `batch_max` bytes, and should be lent then; from `crowd_max` on spans are `crowded` out."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(
+        self, redactor: Redactor, batch_max: cython.Py_ssize_t = BATCH_MAX, crowd_max: cython.Py_ssize_t = CROWD_MAX
+    ) -> None:
         self.writer = Writer(65536)
         self.redactor = redactor
+        self.batch_max = batch_max
+        self.crowd_max = crowd_max
+        self.full = False
         self.count = 0
+        self.whole = 0  # bytes of the spans that are written to their end
         self.cut = 0
+        self.crowded = 0
         self._keys: dict[str, bytes] = {semconv.CLIENT_ADDRESS: KEY_CLIENT}
         self._near_names: list[str | None] = [None] * NEAR
         self._near_keys: list[bytes] = [b""] * NEAR
@@ -112,9 +129,12 @@ class Spans:
         link: bytes | None,
         internal: cython.bint,
     ) -> cython.int:
-        """Append a span; 0 when it was too large for it. `link` is a `links` field (see `link`); `internal`: its kind is INTERNAL,
-        whatever the series says."""
+        """Append a span; 0 when it was too large, or there was no room. `link` is a `links` field (see `link`); `internal`: its
+        kind is INTERNAL, whatever the series says."""
         w: Writer = self.writer
+        if self.full and w.size >= self.crowd_max:
+            self.crowded += 1
+            return 0
         request: Message = roundtrip.request
         response: Message = roundtrip.response
         endpoints: Endpoints = roundtrip.endpoints
@@ -179,7 +199,15 @@ class Spans:
             return 0
         w.patch3(begin + 1, size)
         self.count += 1
+        self.whole = w.size
+        if w.size >= self.batch_max:
+            self.full = True
         return 1
+
+    def undo(self) -> cython.int:
+        """Forget what was written of a span that came to no end."""
+        self._piece.rewind(0)
+        return self.writer.rewind(self.whole)
 
     def link(self, trace_id: bytes, span_id: bytes, flags: cython.int, tracestate: bytes) -> bytes:
         """Field 13 of a Span: a Link."""
@@ -318,4 +346,9 @@ class Spans:
         """The batch and how many spans it has; a new one begins. To be released before the next span is written."""
         count = self.count
         self.count = 0
-        return self.writer.lend(), count
+        self.whole = 0
+        self.full = False
+        lent = self.writer.lend()
+        if len(lent) > BATCH_ROOM:
+            self.writer = Writer(65536)  # that much room is not needed again soon
+        return lent, count

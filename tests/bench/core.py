@@ -81,11 +81,13 @@ def build_engine(part: str) -> tuple[Callable[[bytes, bytes, int], object], Call
     batch = Spans(Redactor()) if spans else None
 
     def drop() -> None:
-        if batch:
-            batch.lend()[0].release()
+        assert batch is not None
+        batch.lend()[0].release()
 
-    telemetry = Telemetry(metrics, batch, Sampler(), Identities(), on_full=drop)
+    telemetry = Telemetry(metrics, batch, Sampler(), Identities())
     engine = make_engine(config, telemetry, detail=spans, local={SERVER})
+    if batch is not None:
+        engine.flush_by(batch, drop)
     return engine.process_batch, metrics.total, not str(module.__file__).endswith(".py")
 
 

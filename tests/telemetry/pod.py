@@ -23,12 +23,17 @@ class Pod:
     """An application's connections, inbound and outbound, as the receiver beside it sees them."""
 
     def __init__(
-        self, traces: Traces | None = None, sampler: Sampler | None = None, propagators: tuple[str, ...] = ("tracecontext",)
+        self,
+        traces: Traces | None = None,
+        sampler: Sampler | None = None,
+        propagators: tuple[str, ...] = ("tracecontext",),
+        identities: Identities | None = None,
+        spans: Spans | None = None,
     ) -> None:
         rows = protocols(propagators=propagators)
-        self.spans = Spans(Redactor())
+        self.spans = spans or Spans(Redactor())
         self.metrics = Metrics(rows)
-        self.telemetry = Telemetry(self.metrics, self.spans, sampler or Sampler(), Identities(), traces=traces)
+        self.telemetry = Telemetry(self.metrics, self.spans, sampler or Sampler(), identities or Identities(), traces=traces)
         self.reading = Reading(Pairing(self.telemetry), Detector(rows), True)
 
     def connect(self, vantage: int) -> Conversation:

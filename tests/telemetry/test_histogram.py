@@ -202,6 +202,20 @@ def test_what_is_negative_counts_as_nothing() -> None:
     assert (point.bucket_counts[0], point.vmrange, point.sum) == (1, ((0, 1),), 0)
 
 
+def test_copy_stays_as_it_was() -> None:
+    buckets = Buckets((0.001,), True)
+    first = buckets.add_row()
+    buckets.record(first, 1_000_000)
+    copy = buckets.copy()
+    for _ in range(40):  # the table is made larger on the way
+        buckets.record(buckets.add_row(), 2_000_000)
+        buckets.record(first, 2_000_000)
+    assert (copy.rows, copy.counts_of(0), copy.sum_of(0), len(copy.ranges_of(0))) == (1, (1, 0), 0.001, 1)
+    assert (buckets.rows, buckets.counts_of(0), len(buckets.ranges_of(0))) == (41, (1, 40), 2)
+    copy = buckets.copy()
+    assert [(copy.counts_of(row), copy.sum_of(row)) for row in (0, 40)] == [((1, 40), 0.081), ((0, 1), 0.002)]
+
+
 # --- as it is told ---
 
 
