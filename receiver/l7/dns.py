@@ -24,6 +24,7 @@ import cython
 
 from receiver.l7.decoder import Decoder
 from receiver.wire.cursor import Cursor
+from receiver.wire.interned import Interned
 from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
@@ -41,17 +42,17 @@ ANSWERS_MAX = 64
 TEXT_MAX = 255
 # Zone transfers under way on one connection; BIND runs 10 with one primary.
 TRANSFERS_MAX = 64
-# Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB.
+# Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB. One more,
+# and they are learnt anew.
 QUESTIONS_MAX = 4096
-# Types and response codes that nobody has given a name, kept by number; more of them is somebody playing: `_OTHER`.
-NUMBERS_MAX = 256
+# Types, and response codes, that nobody has given a name, kept by number; more of them is somebody playing: `_OTHER`.
+NUMBERS_MAX = 128
 
 # Multiplies into the digest of a question (2^64 over the golden ratio; Knuth, volume 3, 6.4). It need not resist an attacker: a
 # collision mixes up two questions of one id on one connection, which is between those who made it.
 FACTOR = 0x9E3779B97F4A7C15
 LOW_64 = (1 << 64) - 1
 LOW_47 = (1 << 47) - 1
-SLOTS = 256
 
 FLAG_RESPONSE = 0x8000
 FLAG_AUTHORITATIVE = 0x0400
@@ -128,12 +129,22 @@ BROKEN = -2
 @cython.no_gc
 @cython.cclass
 class Question:
-    """A name that was asked for: as on the wire, folded, and as text; `host`: it can be a host's name."""
+    """A name that was asked for, as text; `host`: it can be a host's name."""
 
-    def __init__(self, wire: bytes, text: str) -> None:
-        self.wire = wire
+    def __init__(self, text: str) -> None:
         self.text = text
         self.host = is_host_name(text)
+
+
+class Questions(Interned):
+    """Names that were asked for, as they stand on the wire, without pointers."""
+
+    def fold(self, wire: bytes) -> bytes:
+        # Label lengths are below 64 and no letters: the whole name can be folded at once.
+        return wire.lower()
+
+    def make(self, name: bytes) -> Question:
+        return Question(_name(Cursor(name), 0, 0) or ".")
 
 
 class DnsSettings:
@@ -143,33 +154,14 @@ class DnsSettings:
     is split by it; otherwise it is an attribute, where there are attributes.
     """
 
-    def __init__(self, names: Names | None = None, questions: cython.bint = False) -> None:
+    def __init__(
+        self, names: Names | None = None, questions: cython.bint = False, limits: dict[str, int] | None = None
+    ) -> None:
         self.names = names
         self.questions = questions
-        self.near: list[Question | None] = [None] * SLOTS
-        self.known: dict[bytes, Question] = {}
-        self.types: dict[int, str] = dict(_TYPES)
-        self.rcodes: dict[int, str] = dict(_RCODES)
-
-    def question(
-        self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, digest: cython.ulonglong
-    ) -> Question:
-        """The Question whose name, without pointers, stands in `[at:end)`; `digest` is any hash of it."""
-        slot: cython.Py_ssize_t = digest & 0xFF
-        found: Question | None = self.near[slot]
-        if found is not None and len(found.wire) == end - at and c.starts(at, found.wire):
-            return found
-        # Label lengths are below 64 and no letters: the whole name can be folded at once.
-        wire: bytes = c.take(at, end).lower()
-        found = self.known.get(wire)
-        if found is None:
-            if len(self.known) >= QUESTIONS_MAX:
-                self.known.clear()
-            folded = Cursor(wire)
-            found = Question(wire, _name(folded, 0, 0) or ".")
-            self.known[wire] = found
-        self.near[slot] = found
-        return found
+        self.known = Questions("dns_questions", QUESTIONS_MAX, limits, forgets=True)
+        self.types = Interned("dns_types", NUMBERS_MAX, limits, "_OTHER", _TYPES)
+        self.rcodes = Interned("dns_response_codes", NUMBERS_MAX, limits, "_OTHER", _RCODES)
 
     def type_name(self, kind: cython.int) -> str:
         if kind == TYPE_A:  # most questions need no look-up
@@ -177,23 +169,13 @@ class DnsSettings:
         if kind == TYPE_AAAA:
             return "AAAA"
         name: str | None = self.types.get(kind)
-        if name is None:
-            name = "_OTHER"
-            if len(self.types) < NUMBERS_MAX:
-                name = f"TYPE{kind}"
-                self.types[kind] = name
-        return name
+        return name if name is not None else self.types.add(kind, f"TYPE{kind}")
 
     def rcode_name(self, rcode: cython.int) -> str:
         if rcode == RCODE_NOERROR:  # as most answers say
             return "NOERROR"
         name: str | None = self.rcodes.get(rcode)
-        if name is None:
-            name = "_OTHER"
-            if len(self.rcodes) < NUMBERS_MAX:
-                name = f"RCODE{rcode}"
-                self.rcodes[rcode] = name
-        return name
+        return name if name is not None else self.rcodes.add(rcode, f"RCODE{rcode}")
 
 
 _DEFAULT = DnsSettings()
@@ -316,7 +298,7 @@ class DnsDecoder(Decoder):
         elif self.kind >= 0:
             out.operation = self.settings.type_name(self.kind)
         if self.kind >= 0 and (self.settings.questions or self.detail):
-            asked: Question = self.settings.question(c, base + HEADER, self.name_end, self.digest)
+            asked: Question = self.settings.known.find_hashed(c, base + HEADER, self.name_end, self.digest)
             if self.settings.questions:
                 out.target = asked.text
             if self.detail:
@@ -326,6 +308,8 @@ class DnsDecoder(Decoder):
                 self.transfers = {}
             if len(self.transfers) < TRANSFERS_MAX:
                 self.transfers[identity] = Transfer(key, self.kind)
+            else:
+                self.limits["dns_transfers"] = self.limits.get("dns_transfers", 0) + 1
         return 1
 
     def _response(
@@ -354,7 +338,7 @@ class DnsDecoder(Decoder):
             and flags & 0x780F == 0
             and self.klass == CLASS_IN
         ):
-            asked = settings.question(c, base + HEADER, self.name_end, self.digest)
+            asked = settings.known.find_hashed(c, base + HEADER, self.name_end, self.digest)
             if not asked.host:
                 asked = None
         first: cython.bint = transfer is None or transfer.records == 0

@@ -66,6 +66,7 @@ cdef class Http2Settings:
     cdef Fields fields
     cdef readonly Protocol plain
     cdef readonly Grpc grpc
+    cdef readonly dict limits
 
 cdef Http2Settings _DEFAULT
 

@@ -137,7 +137,7 @@ class Http2Settings:
     without them all belong to the connection's own, and nothing is gRPC.
     """
 
-    def __init__(self, http: Http1Settings | None = None) -> None:
+    def __init__(self, http: Http1Settings | None = None, limits: dict[str, int] | None = None) -> None:
         http = Http1Settings() if http is None else http
         self.methods: dict[bytes, str] = {name.encode(): name for name in http.methods}
         self.request_headers: dict[bytes, str] = http.request_headers
@@ -150,10 +150,11 @@ class Http2Settings:
         self.fields = Fields()
         self.plain: Protocol | None = None
         self.grpc: Grpc | None = None
+        self.limits: dict[str, int] = {} if limits is None else limits
 
     def name_rows(self, plain: Protocol, grpc: Protocol) -> None:
         self.plain = plain
-        self.grpc = Grpc(grpc)
+        self.grpc = Grpc(grpc, self.limits)
 
 
 class Fields(HeaderSink):
@@ -849,7 +850,7 @@ class Http2Decoder(Decoder):
             self._describe(exchange, fields, out)
         if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
             exchange.operation = out.operation
-            settings.grpc.begins(fields.path, self.limits, out)
+            settings.grpc.begins(fields.path, out)
         if self.detail:
             self._describe_more(exchange, fields, out)
         if 0 <= self.going_away < exchange.key:
@@ -966,8 +967,11 @@ class Http2Decoder(Decoder):
         exchange.grpc = GRPC_YES
         self.posted |= 1
         if exchange.entries is not None:
-            if self.proved is None or len(self.proved) >= PROVED_MAX:
+            if self.proved is None:
                 self.proved = set()
+            elif len(self.proved) >= PROVED_MAX:
+                self._reached("grpc_hidden_types")
+                self.proved.clear()
             self.proved.add(exchange.entries)
         return 0
 
@@ -1012,11 +1016,11 @@ class Http2Decoder(Decoder):
             if said is None and unknown:
                 said = self._number(exchange, fields, closing)
         if said is not None:
-            grpc.ends(exchange.path, grpc.code(said), True, self.limits, out)
+            grpc.ends(exchange.path, grpc.code(said), True, out)
         elif unknown or exchange.status < 0:
-            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            grpc.ends(exchange.path, NO_STATUS, False, out)
         else:
-            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, self.limits, out)
+            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, out)
         return 1
 
     def _number(self, exchange: Exchange, fields: Fields, closing: cython.bint) -> bytes | None:
@@ -1030,7 +1034,8 @@ class Http2Decoder(Decoder):
         received: Body | None = exchange.received
         if received is None or not received.framed():
             return None  # it might be the answer of a proxy that knows nothing of calls
-        self.server.hpack.learn(fields.candidate, b"grpc-status")
+        if self.server.hpack.learn(fields.candidate, b"grpc-status"):
+            self._reached("http2_hidden_names")
         return fields.number
 
     def _open_end(
@@ -1042,7 +1047,7 @@ class Http2Decoder(Decoder):
             out.protocol = self.settings.plain
             out.operation = exchange.operation
         if exchange.grpc == GRPC_LIKELY:
-            return grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            return grpc.ends(exchange.path, NO_STATUS, False, out)
         if status < 0:
             return 0
         self._status(status, out)
@@ -1113,9 +1118,9 @@ class Http2Decoder(Decoder):
         fault: cython.int = grpc.fault(code)
         if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
             if exchange.timeout_ns != TIMEOUT_HIDDEN or not grpc.is_cancel(error):
-                return grpc.ends(exchange.path, code, False, self.limits, out)
+                return grpc.ends(exchange.path, code, False, out)
             # Cancelled, or the time was up: an error to the client, and to the server only the latter.
-            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            grpc.ends(exchange.path, NO_STATUS, False, out)
             out.fault = FAULT_BOTH if self.vantage == VANTAGE_CLIENT else FAULT_UNREAD
             return 0
         self._reset_as_http(exchange, error, out)
