@@ -1,4 +1,4 @@
-from receiver.l7.decoder cimport Decoder
+from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
 from receiver.wire.names cimport Names
@@ -90,7 +90,7 @@ cdef class Transfer:
     cdef bint over
 
 @cython.final
-cdef class DnsDecoder(Decoder):
+cdef class DnsDecoder(Prefixed):
     cdef readonly DnsSettings settings
     cdef readonly bint multicast
     cdef long long recent_0
@@ -115,7 +115,6 @@ cdef class DnsDecoder(Decoder):
     cdef int _describe(self, Message out, Question asked, int flags) except -1
     cdef Py_ssize_t _recall(self, int identity, Py_ssize_t otherwise) except -2
     cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
-    cdef int _looks(self, int direction, Cursor c) except -1
     cdef bint _opens(self, int direction, int flags, bint multicast) except -1
     cdef int _reads(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
     cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1

@@ -1,6 +1,6 @@
 """DNS over UDP and TCP (RFC 1035, 7766, 6891).
 
-Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each.
+Room: l7; its frames are messages (`prefixed.py`). A datagram is one; on TCP two bytes of length stand before each.
 Messages pair by
 id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
 name in random case (0x20) finds its answer, and an answer to another question finds nothing.
@@ -22,7 +22,7 @@ from socket import AF_INET6, inet_ntop
 
 import cython
 
-from receiver.l7.decoder import Decoder
+from receiver.l7.prefixed import Prefixed
 from receiver.wire.cursor import Cursor
 from receiver.wire.interned import Interned
 from receiver.wire.names import Names, is_host_name
@@ -116,7 +116,7 @@ SECTION_OTHER = 2
 # What `announced_` says of a side that sends lengths by themselves; otherwise the last two bytes that came alone.
 APART = -1
 
-# Answers of `probe`, as `decoder.py` says.
+# What a message proves, as `prefixed.py` says.
 NO = 0
 PERHAPS = 1
 YES = 2
@@ -204,9 +204,9 @@ class Transfer:
 
 @cython.no_gc
 @cython.cclass
-class DnsDecoder(Decoder):
+class DnsDecoder(Prefixed):
     def __init__(self, settings: DnsSettings | None = None) -> None:
-        Decoder.__init__(self)
+        Prefixed.__init__(self, 0)
         self.settings = settings if settings is not None else _DEFAULT
         self.multicast = False
         # Keys of the last queries, for answers that do not repeat their question (some FORMERR and NOTIMP do not).
@@ -242,30 +242,23 @@ class DnsDecoder(Decoder):
     def rests(self) -> cython.bint:
         return self.datagrams
 
-    def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
-        n: cython.Py_ssize_t = c.end - c.pos
+    def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        n: cython.Py_ssize_t = c.end - at
         if self.datagrams:
             return n if n >= HEADER else -1
         if n < 2:
             return 0
-        n = c.u16(c.pos)
-        if n < HEADER:
-            return -1
-        if n > WINDOW:
-            n = WINDOW
-        return n + 2
+        n = c.u16(at)
+        return n + 2 if n >= HEADER else -1
 
-    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
-        base: cython.Py_ssize_t = c.pos
-        whole: cython.bint = True
-        if not self.datagrams:
-            base += 2
-            rest: cython.Py_ssize_t = c.u16(c.pos) - (c.end - base)
-            if rest > 0:
-                self.skip = rest
-                whole = False
-        elif self.cut_off > 0:
-            whole = False
+    def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return size if size <= WINDOW + 2 or self.datagrams else WINDOW + 2
+
+    def read(
+        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
+        base: cython.Py_ssize_t = c.pos if self.datagrams else c.pos + 2
+        whole: cython.bint = c.end - c.pos == size and self.cut_off == 0
         if self.multicast:
             return 0
         flags: cython.int = c.u16(base + 2)
@@ -600,10 +593,7 @@ class DnsDecoder(Decoder):
             self.announced_answer = announced
         else:
             self.announced_query = announced
-        return n != 2 and self._looks(direction, c) == YES
-
-    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
-        return self._looks(direction, c)
+        return n != 2 and Prefixed.sync(self, direction, c)
 
     def agree(self, asked: bytes, told: bytes) -> cython.bint:
         """An answer has its query's id (RFC 1035, 4.1.1); on TCP any of those that came so far."""
@@ -616,19 +606,17 @@ class DnsDecoder(Decoder):
             at += 2 + int.from_bytes(asked[at : at + 2], "big")
         return False
 
-    def _looks(self, direction: cython.int, c: Cursor) -> cython.int:
-        base: cython.Py_ssize_t = c.pos
+    def proves(
+        self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, number: cython.Py_ssize_t
+    ) -> cython.int:
+        """The first message of a window speaks for all."""
+        base: cython.Py_ssize_t = at + 2
         end: cython.Py_ssize_t = c.end
+        n: cython.Py_ssize_t = size - 2
         if self.datagrams:
-            if end - base < HEADER:
-                return NO
-            return self._fits(direction, c, base, end - base + self.cut_off)
-        if end - base < 2:
+            return self._fits(direction, c, at, size + self.cut_off)
+        if number > 0:
             return PERHAPS
-        n: cython.Py_ssize_t = c.u16(base)
-        base += 2
-        if n < HEADER:
-            return NO
         if end - base < HEADER:
             return PERHAPS if end - base < 4 or self._opens(direction, c.u16(base + 2), False) else NO
         answer: cython.int
