@@ -1,3 +1,5 @@
+from receiver.l7.prefixed cimport Prefixed
+from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
 from receiver.wire.records cimport Message, Protocol
 from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
@@ -24,6 +26,11 @@ cdef Py_ssize_t HEARD_MAX
 cdef Py_ssize_t METHOD_MAX
 cdef long long _DEADLINE_SLACK_NS
 cdef long long _SECONDS_MAX
+cdef Py_ssize_t HEAD
+
+@cython.final
+cdef class Messages(Prefixed):
+    pass
 
 @cython.final
 cdef class Methods(Interned):

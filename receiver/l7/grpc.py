@@ -1,6 +1,6 @@
 """gRPC over HTTP/2: what the headers and the end of a stream mean. HTTP/2 itself is read in `http2.py`.
 
-Room: l7; knows header values and error codes, no bytes of the wire.
+Room: l7; knows header values and error codes, and of the wire the head of a message.
 Sources: grpc/grpc doc/PROTOCOL-HTTP2.md, doc/statuscodes.md, doc/http-grpc-status-mapping.md.
 
 A method counts as known when a call of it ended with a grpc-status that is not UNIMPLEMENTED: only a server that has the method
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import cython
 
+from receiver.l7.prefixed import Prefixed
+from receiver.wire.cursor import Cursor
 from receiver.wire.interned import Interned
 from receiver.wire.records import Message, Protocol
 
@@ -70,6 +72,9 @@ METHOD_MAX = 512
 # How late a deadline's cancellation is seen before it, at most: the timeout is rounded up when it is written (grpc-core: to
 # three digits), and the client's clock started before the packet left.
 _DEADLINE_SLACK_NS = 5_000_000
+
+# Of a message.
+HEAD = 5
 
 # 2^63 nanoseconds and a bit less.
 _SECONDS_MAX = 9_000_000_000
@@ -231,3 +236,20 @@ class Methods(Interned):
         if text.startswith("/"):
             text = text[1:]
         return text if text.isprintable() and len(text) > 0 else None
+
+
+class Messages(Prefixed):
+    """[u8 compressed][u32 length] message, again and again (PROTOCOL-HTTP2.md, "Length-Prefixed-Message"); known by its head."""
+
+    def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        if c.u8(at) > 1:
+            return -1
+        return HEAD + c.u32(at + 1) if c.end - at >= HEAD else 0
+
+    def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return HEAD
+
+    def read(
+        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
+        return 1
