@@ -248,10 +248,13 @@ def test_after_a_hole_the_next_frames_are_found_inside_a_segment(name: str) -> N
 
 @shapes
 def test_after_a_hole_one_frame_inside_a_segment_is_no_proof(name: str) -> None:
-    (_, first), _ = roundtrip(name, 1)
-    (_, second), _ = roundtrip(name, 2)
-    run = Run((row(name),)).feed(TO_SERVER, first[:3]).gap(TO_SERVER, 5).feed(TO_SERVER, first[8:] + second)
-    assert [one for one in told(run) if one[0] == "2"] == []
+    pairs = [roundtrip(name, number) for number in range(1, 4)]
+    run = Run((row(name),))
+    for direction, payload in pairs[0]:
+        run.feed(direction, payload)
+    cut, last = pairs[1][0][1], pairs[2][0][1]
+    run.feed(TO_SERVER, cut[:3]).gap(TO_SERVER, 5).feed(TO_SERVER, cut[8:] + last)
+    assert told(run) == [("1", 1)]
 
 
 def test_mysql_packet_of_16_mb_goes_on_in_the_next_one() -> None:
@@ -287,6 +290,22 @@ def test_others_are_refused(name: str) -> None:
         assert run.reading.detected == {}, other
     for text in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40)):
         assert Run((row(name),)).feed(TO_SERVER, text).reading.detected == {}
+
+
+class Vague(Kafka):
+    """No frame of it proves anything but that the next one may follow."""
+
+    def proves(self, direction: int, c: Cursor, at: int, size: int, number: int) -> int:
+        return PERHAPS
+
+
+def test_three_frames_that_follow_one_another_are_proof() -> None:
+    for count, detected in ((1, {}), (2, {}), (3, {"vague": 1})):
+        run = Run((Protocol("vague", 0, "vague", Vague),))
+        run.feed(TO_SERVER, b"".join(kafka(TO_SERVER, number, b"\xfe" * 9) for number in range(count)))
+        assert run.reading.detected == detected, count
+    broken = kafka(TO_SERVER, 1, b"") * 3 + b"\x00\x00\x00\x00"
+    assert Run((Protocol("vague", 0, "vague", Vague),)).feed(TO_SERVER, broken).reading.detected == {}
 
 
 class Grows(Kafka):
