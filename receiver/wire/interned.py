@@ -42,8 +42,8 @@ class Interned:
         self.limits.setdefault(name, 0)
         self.forgets = forgets
         self.left = cap
-        self.near_names: list[bytes | None] = [None] * NEAR
-        self.near: list[Any] = [None] * NEAR
+        self.near_names: list[bytes | None] | None = None
+        self.near: list[Any] | None = None
 
     def find(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Any:
         """The object of the name in `[at:end)`, which is not empty."""
@@ -52,6 +52,8 @@ class Interned:
 
     def find_hashed(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, digest: cython.ulonglong) -> Any:
         """`find`, for who has a hash of those bytes."""
+        if self.near_names is None or self.near is None:
+            self.near_names, self.near = [None] * NEAR, [None] * NEAR
         place: cython.Py_ssize_t = digest & (NEAR - 1)
         wire: bytes | None = self.near_names[place]
         if wire is not None and len(wire) == end - at and c.starts(at, wire):
