@@ -109,17 +109,20 @@ class Accounts:
             "flows": table.evicted,
             "fragments": fragments.evicted,
         }
-        reached.update(reading.limits)
+        for counted in (table.reached, reading.limits):
+            reached.update(counted)
         if self.telemetry.metrics.routes is not None:
             reached["routes"] = self.telemetry.metrics.routes.overflowed
-        if self.telemetry.spans is not None:
-            reached["span_batch"] = self.telemetry.spans.crowded
+        spans = self.telemetry.spans
+        if spans is not None:
+            reached["span_text"] = spans.cut + spans.redactor.truncations
+            reached["span_batch"] = spans.crowded
         out.add_each("pcap_receiver.limits.hit", "limit", reached)
         out.add_each("pcap_receiver.telemetry.errors", "stage", dict(self.telemetry.errors))
-        if self.telemetry.spans is not None:
-            out.add("pcap_receiver.redactions", self.telemetry.spans.redactor.redactions)
+        if spans is not None:
+            out.add("pcap_receiver.redactions", spans.redactor.redactions)
             states = {
-                "batched": self.telemetry.spans.count,
+                "batched": spans.count,
                 "exported": self.spans.taken,
                 "not_sampled": self.telemetry.not_sampled,
                 "not_emitted": self.telemetry.not_emitted,

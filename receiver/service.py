@@ -133,21 +133,22 @@ def pinned_ports(config: Config, protocols: Iterable[Protocol]) -> dict[int, Pro
     return pinned
 
 
-def make_names(config: Config) -> Names:
+def make_names(config: Config, limits: dict[str, int]) -> Names:
     """The address-to-name table: the configured names, and for a live capture those of /etc/hosts; DNS answers add theirs."""
     pcap = config.receivers.pcap
     hosts: dict[str, str] = {}
     if not pcap.files:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             hosts = read_hosts(Path("/etc/hosts").read_text(encoding="utf-8"))
-    return Names(pcap.names, hosts)
+    return Names(pcap.names, hosts, limits=limits)
 
 
 def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[bytes]) -> Engine:
     """The engine by the configuration, with every roundtrip going to `sink`."""
     pcap = config.receivers.pcap
-    names = make_names(config)
-    trust = Trust(pcap.trusted_proxies)
+    reached: dict[str, int] = {}
+    names = make_names(config, reached)
+    trust = Trust(pcap.trusted_proxies, reached)
     protocols = registry.protocols(
         pcap.http.known_methods,
         pcap.http.headers,
@@ -155,6 +156,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         names=names,
         question_names=pcap.dns.lookup_duration,
         trust=trust,
+        limits=reached,
     )
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
@@ -168,6 +170,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
         int(pcap.flows.idle_timeout * 1e9),
         local,
         server_ports,
+        reached=reached,
     )
     table.names = names
     layer4 = None

@@ -144,7 +144,6 @@ NEVER_NEGATIVE = {
         "self.table_limit // _ENTRY_OVERHEAD": "a limit, from an integer without sign",
     },
     "l7/http2.py": {"self.length % 6": "a length of 24 bits", "length % 6": "a length of 24 bits"},
-    "l7/redis_names.py": {"size // 2": "a length"},
     "l7/trace_context.py": {
         "len(value) % 4": "a length",
         "(4 - len(value) % 4) % 4": "1 to 4",
@@ -162,6 +161,7 @@ NEVER_NEGATIVE = {
         "(half.smoothed_ns - value_ns) // 8": "asked before: value_ns is less",
     },
     "pcap/clock.py": {"_size(self.shift_ns - self.other_ns) // 2": "a size"},
+    "wire/interned.py": {"n // 2": "a length"},
     "telemetry/metrics.py": {
         "id(operation) // 16": "plain Python alone",
         "id(target) // 32": "plain Python alone",

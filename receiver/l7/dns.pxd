@@ -1,5 +1,6 @@
-from receiver.l7.decoder cimport Decoder
+from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
+from receiver.wire.interned cimport Interned
 from receiver.wire.names cimport Names
 from receiver.wire.records cimport Endpoints, Message
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
@@ -16,7 +17,6 @@ cdef int TRANSFERS_MAX
 cdef unsigned long long FACTOR
 cdef unsigned long long LOW_64
 cdef unsigned long long LOW_47
-cdef int SLOTS
 cdef int FLAG_RESPONSE
 cdef int FLAG_AUTHORITATIVE
 cdef int FLAG_TRUNCATED
@@ -60,19 +60,20 @@ cdef dict _SVC_KEYS
 
 @cython.final
 cdef class Question:
-    cdef bytes wire
     cdef str text
     cdef bint host
+
+@cython.final
+cdef class Questions(Interned):
+    pass
 
 @cython.final
 cdef class DnsSettings:
     cdef readonly Names names
     cdef readonly bint questions
-    cdef list near
-    cdef dict known
-    cdef dict types
-    cdef dict rcodes
-    cdef Question question(self, Cursor c, Py_ssize_t at, Py_ssize_t end, unsigned long long digest)
+    cdef Questions known
+    cdef Interned types
+    cdef Interned rcodes
     cdef str type_name(self, int kind)
     cdef str rcode_name(self, int rcode)
 
@@ -89,7 +90,7 @@ cdef class Transfer:
     cdef bint over
 
 @cython.final
-cdef class DnsDecoder(Decoder):
+cdef class DnsDecoder(Prefixed):
     cdef readonly DnsSettings settings
     cdef readonly bint multicast
     cdef long long recent_0
@@ -114,7 +115,6 @@ cdef class DnsDecoder(Decoder):
     cdef int _describe(self, Message out, Question asked, int flags) except -1
     cdef Py_ssize_t _recall(self, int identity, Py_ssize_t otherwise) except -2
     cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
-    cdef int _looks(self, int direction, Cursor c) except -1
     cdef bint _opens(self, int direction, int flags, bint multicast) except -1
     cdef int _reads(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
     cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1

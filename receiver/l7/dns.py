@@ -1,6 +1,6 @@
 """DNS over UDP and TCP (RFC 1035, 7766, 6891).
 
-Room: l7; follows the contract of `decoder.py`. A datagram is one message; on TCP two bytes of length stand before each.
+Room: l7; its frames are messages (`prefixed.py`). A datagram is one; on TCP two bytes of length stand before each.
 Messages pair by
 id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
 name in random case (0x20) finds its answer, and an answer to another question finds nothing.
@@ -22,8 +22,9 @@ from socket import AF_INET6, inet_ntop
 
 import cython
 
-from receiver.l7.decoder import Decoder
+from receiver.l7.prefixed import Prefixed
 from receiver.wire.cursor import Cursor
+from receiver.wire.interned import Interned
 from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
@@ -41,17 +42,17 @@ ANSWERS_MAX = 64
 TEXT_MAX = 255
 # Zone transfers under way on one connection; BIND runs 10 with one primary.
 TRANSFERS_MAX = 64
-# Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB.
+# Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB. One more,
+# and they are learnt anew.
 QUESTIONS_MAX = 4096
-# Types and response codes that nobody has given a name, kept by number; more of them is somebody playing: `_OTHER`.
-NUMBERS_MAX = 256
+# Types, and response codes, that nobody has given a name, kept by number; more of them is somebody playing: `_OTHER`.
+NUMBERS_MAX = 128
 
 # Multiplies into the digest of a question (2^64 over the golden ratio; Knuth, volume 3, 6.4). It need not resist an attacker: a
 # collision mixes up two questions of one id on one connection, which is between those who made it.
 FACTOR = 0x9E3779B97F4A7C15
 LOW_64 = (1 << 64) - 1
 LOW_47 = (1 << 47) - 1
-SLOTS = 256
 
 FLAG_RESPONSE = 0x8000
 FLAG_AUTHORITATIVE = 0x0400
@@ -115,7 +116,7 @@ SECTION_OTHER = 2
 # What `announced_` says of a side that sends lengths by themselves; otherwise the last two bytes that came alone.
 APART = -1
 
-# Answers of `probe`, as `decoder.py` says.
+# What a message proves, as `prefixed.py` says.
 NO = 0
 PERHAPS = 1
 YES = 2
@@ -128,12 +129,22 @@ BROKEN = -2
 @cython.no_gc
 @cython.cclass
 class Question:
-    """A name that was asked for: as on the wire, folded, and as text; `host`: it can be a host's name."""
+    """A name that was asked for, as text; `host`: it can be a host's name."""
 
-    def __init__(self, wire: bytes, text: str) -> None:
-        self.wire = wire
+    def __init__(self, text: str) -> None:
         self.text = text
         self.host = is_host_name(text)
+
+
+class Questions(Interned):
+    """Names that were asked for, as they stand on the wire, without pointers."""
+
+    def fold(self, wire: bytes) -> bytes:
+        # Label lengths are below 64 and no letters: the whole name can be folded at once.
+        return wire.lower()
+
+    def make(self, name: bytes) -> Question:
+        return Question(_name(Cursor(name), 0, 0) or ".")
 
 
 class DnsSettings:
@@ -143,33 +154,14 @@ class DnsSettings:
     is split by it; otherwise it is an attribute, where there are attributes.
     """
 
-    def __init__(self, names: Names | None = None, questions: cython.bint = False) -> None:
+    def __init__(
+        self, names: Names | None = None, questions: cython.bint = False, limits: dict[str, int] | None = None
+    ) -> None:
         self.names = names
         self.questions = questions
-        self.near: list[Question | None] = [None] * SLOTS
-        self.known: dict[bytes, Question] = {}
-        self.types: dict[int, str] = dict(_TYPES)
-        self.rcodes: dict[int, str] = dict(_RCODES)
-
-    def question(
-        self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, digest: cython.ulonglong
-    ) -> Question:
-        """The Question whose name, without pointers, stands in `[at:end)`; `digest` is any hash of it."""
-        slot: cython.Py_ssize_t = digest & 0xFF
-        found: Question | None = self.near[slot]
-        if found is not None and len(found.wire) == end - at and c.starts(at, found.wire):
-            return found
-        # Label lengths are below 64 and no letters: the whole name can be folded at once.
-        wire: bytes = c.take(at, end).lower()
-        found = self.known.get(wire)
-        if found is None:
-            if len(self.known) >= QUESTIONS_MAX:
-                self.known.clear()
-            folded = Cursor(wire)
-            found = Question(wire, _name(folded, 0, 0) or ".")
-            self.known[wire] = found
-        self.near[slot] = found
-        return found
+        self.known = Questions("dns_questions", QUESTIONS_MAX, limits, forgets=True)
+        self.types = Interned("dns_types", NUMBERS_MAX, limits, "_OTHER", _TYPES)
+        self.rcodes = Interned("dns_response_codes", NUMBERS_MAX, limits, "_OTHER", _RCODES)
 
     def type_name(self, kind: cython.int) -> str:
         if kind == TYPE_A:  # most questions need no look-up
@@ -177,23 +169,13 @@ class DnsSettings:
         if kind == TYPE_AAAA:
             return "AAAA"
         name: str | None = self.types.get(kind)
-        if name is None:
-            name = "_OTHER"
-            if len(self.types) < NUMBERS_MAX:
-                name = f"TYPE{kind}"
-                self.types[kind] = name
-        return name
+        return name if name is not None else self.types.add(kind, f"TYPE{kind}")
 
     def rcode_name(self, rcode: cython.int) -> str:
         if rcode == RCODE_NOERROR:  # as most answers say
             return "NOERROR"
         name: str | None = self.rcodes.get(rcode)
-        if name is None:
-            name = "_OTHER"
-            if len(self.rcodes) < NUMBERS_MAX:
-                name = f"RCODE{rcode}"
-                self.rcodes[rcode] = name
-        return name
+        return name if name is not None else self.rcodes.add(rcode, f"RCODE{rcode}")
 
 
 _DEFAULT = DnsSettings()
@@ -222,9 +204,9 @@ class Transfer:
 
 @cython.no_gc
 @cython.cclass
-class DnsDecoder(Decoder):
+class DnsDecoder(Prefixed):
     def __init__(self, settings: DnsSettings | None = None) -> None:
-        Decoder.__init__(self)
+        Prefixed.__init__(self, 0)
         self.settings = settings if settings is not None else _DEFAULT
         self.multicast = False
         # Keys of the last queries, for answers that do not repeat their question (some FORMERR and NOTIMP do not).
@@ -260,30 +242,23 @@ class DnsDecoder(Decoder):
     def rests(self) -> cython.bint:
         return self.datagrams
 
-    def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
-        n: cython.Py_ssize_t = c.end - c.pos
+    def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        n: cython.Py_ssize_t = c.end - at
         if self.datagrams:
             return n if n >= HEADER else -1
         if n < 2:
             return 0
-        n = c.u16(c.pos)
-        if n < HEADER:
-            return -1
-        if n > WINDOW:
-            n = WINDOW
-        return n + 2
+        n = c.u16(at)
+        return n + 2 if n >= HEADER else -1
 
-    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
-        base: cython.Py_ssize_t = c.pos
-        whole: cython.bint = True
-        if not self.datagrams:
-            base += 2
-            rest: cython.Py_ssize_t = c.u16(c.pos) - (c.end - base)
-            if rest > 0:
-                self.skip = rest
-                whole = False
-        elif self.cut_off > 0:
-            whole = False
+    def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return size if size <= WINDOW + 2 or self.datagrams else WINDOW + 2
+
+    def read(
+        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
+        base: cython.Py_ssize_t = c.pos if self.datagrams else c.pos + 2
+        whole: cython.bint = c.end - c.pos == size and self.cut_off == 0
         if self.multicast:
             return 0
         flags: cython.int = c.u16(base + 2)
@@ -316,7 +291,7 @@ class DnsDecoder(Decoder):
         elif self.kind >= 0:
             out.operation = self.settings.type_name(self.kind)
         if self.kind >= 0 and (self.settings.questions or self.detail):
-            asked: Question = self.settings.question(c, base + HEADER, self.name_end, self.digest)
+            asked: Question = self.settings.known.find_hashed(c, base + HEADER, self.name_end, self.digest)
             if self.settings.questions:
                 out.target = asked.text
             if self.detail:
@@ -326,6 +301,8 @@ class DnsDecoder(Decoder):
                 self.transfers = {}
             if len(self.transfers) < TRANSFERS_MAX:
                 self.transfers[identity] = Transfer(key, self.kind)
+            else:
+                self.limits["dns_transfers"] = self.limits.get("dns_transfers", 0) + 1
         return 1
 
     def _response(
@@ -354,7 +331,7 @@ class DnsDecoder(Decoder):
             and flags & 0x780F == 0
             and self.klass == CLASS_IN
         ):
-            asked = settings.question(c, base + HEADER, self.name_end, self.digest)
+            asked = settings.known.find_hashed(c, base + HEADER, self.name_end, self.digest)
             if not asked.host:
                 asked = None
         first: cython.bint = transfer is None or transfer.records == 0
@@ -616,10 +593,7 @@ class DnsDecoder(Decoder):
             self.announced_answer = announced
         else:
             self.announced_query = announced
-        return n != 2 and self._looks(direction, c) == YES
-
-    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
-        return self._looks(direction, c)
+        return n != 2 and Prefixed.sync(self, direction, c)
 
     def agree(self, asked: bytes, told: bytes) -> cython.bint:
         """An answer has its query's id (RFC 1035, 4.1.1); on TCP any of those that came so far."""
@@ -632,19 +606,17 @@ class DnsDecoder(Decoder):
             at += 2 + int.from_bytes(asked[at : at + 2], "big")
         return False
 
-    def _looks(self, direction: cython.int, c: Cursor) -> cython.int:
-        base: cython.Py_ssize_t = c.pos
+    def proves(
+        self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, number: cython.Py_ssize_t
+    ) -> cython.int:
+        """The first message of a window speaks for all."""
+        base: cython.Py_ssize_t = at + 2
         end: cython.Py_ssize_t = c.end
+        n: cython.Py_ssize_t = size - 2
         if self.datagrams:
-            if end - base < HEADER:
-                return NO
-            return self._fits(direction, c, base, end - base + self.cut_off)
-        if end - base < 2:
+            return self._fits(direction, c, at, size + self.cut_off)
+        if number > 0:
             return PERHAPS
-        n: cython.Py_ssize_t = c.u16(base)
-        base += 2
-        if n < HEADER:
-            return NO
         if end - base < HEADER:
             return PERHAPS if end - base < 4 or self._opens(direction, c.u16(base + 2), False) else NO
         answer: cython.int

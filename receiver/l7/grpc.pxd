@@ -1,3 +1,6 @@
+from receiver.l7.prefixed cimport Prefixed
+from receiver.wire.cursor cimport Cursor
+from receiver.wire.interned cimport Interned
 from receiver.wire.records cimport Message, Protocol
 from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
 
@@ -23,12 +26,21 @@ cdef Py_ssize_t HEARD_MAX
 cdef Py_ssize_t METHOD_MAX
 cdef long long _DEADLINE_SLACK_NS
 cdef long long _SECONDS_MAX
+cdef Py_ssize_t HEAD
+
+@cython.final
+cdef class Messages(Prefixed):
+    pass
+
+@cython.final
+cdef class Methods(Interned):
+    pass
 
 @cython.final
 cdef class Grpc:
     cdef readonly Protocol protocol
-    cdef readonly dict methods
-    cdef readonly dict heard
+    cdef readonly Methods methods
+    cdef readonly Methods heard
     cpdef bint speaks(self, bytes content_type) except -1
     cpdef int code(self, bytes value) except -1
     cpdef int code_of_http(self, int status) except -1
@@ -36,9 +48,7 @@ cdef class Grpc:
     cpdef Py_ssize_t timeout_ns(self, bytes value) except -2
     cdef bint is_cancel(self, Py_ssize_t error) except -1
     cdef int fault(self, int code) except -1
-    cdef int begins(self, bytes path, object limits, Message out) except -1
-    cdef int ends(self, bytes path, int code, bint said, object limits, Message out) except -1
-    cdef str _confirmed(self, bytes path, int code, bint said, object limits)
-    cdef str method(self, bytes path, object limits)
-    cdef str _one_more(self, object limits)
-    cdef str _text(self, bytes path)
+    cdef int begins(self, bytes path, Message out) except -1
+    cdef int ends(self, bytes path, int code, bint said, Message out) except -1
+    cdef str _confirmed(self, bytes path, int code, bint said)
+    cdef str method(self, bytes path)

@@ -1,6 +1,6 @@
 """gRPC over HTTP/2: what the headers and the end of a stream mean. HTTP/2 itself is read in `http2.py`.
 
-Room: l7; knows header values and error codes, no bytes of the wire.
+Room: l7; knows header values and error codes, and of the wire the head of a message.
 Sources: grpc/grpc doc/PROTOCOL-HTTP2.md, doc/statuscodes.md, doc/http-grpc-status-mapping.md.
 
 A method counts as known when a call of it ended with a grpc-status that is not UNIMPLEMENTED: only a server that has the method
@@ -11,10 +11,11 @@ names makes no series.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cython
 
+from receiver.l7.prefixed import Prefixed
+from receiver.wire.cursor import Cursor
+from receiver.wire.interned import Interned
 from receiver.wire.records import Message, Protocol
 
 if not cython.compiled:
@@ -72,6 +73,9 @@ METHOD_MAX = 512
 # three digits), and the client's clock started before the packet left.
 _DEADLINE_SLACK_NS = 5_000_000
 
+# Of a message.
+HEAD = 5
+
 # 2^63 nanoseconds and a bit less.
 _SECONDS_MAX = 9_000_000_000
 
@@ -80,13 +84,13 @@ class Grpc:
     """Interprets; one for all connections. `protocol` is the row that its roundtrips belong to.
 
     Names by path: `methods` that a server answered for, `heard` others, which wait for that. What the server says it does not have
-    leaves `heard` again. `limits`, of the methods below, is where what was refused is counted (`Decoder`).
+    leaves `heard` again.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, limits: dict[str, int] | None = None) -> None:
         self.protocol = protocol
-        self.methods: dict[bytes, str] = {}
-        self.heard: dict[bytes, str] = {}
+        self.methods = Methods("grpc_methods", METHODS_MAX, limits, "_OTHER")
+        self.heard = Methods("grpc_methods", HEARD_MAX, limits, "_OTHER")
 
     def speaks(self, content_type: bytes) -> cython.bint:
         """Whether it is `application/grpc`, with `+proto` or `;` after it. gRPC-Web is another protocol."""
@@ -178,19 +182,19 @@ class Grpc:
             return FAULT_NONE
         return FAULT_BOTH if _SERVER_FAULTS[code] != 0 else FAULT_CLIENT
 
-    def begins(self, path: bytes | None, limits: Any, out: Message) -> cython.int:
+    def begins(self, path: bytes | None, out: Message) -> cython.int:
         """A request. Without a path, which nobody could read, it has no method."""
         out.protocol = self.protocol
-        out.operation = None if path is None else self.method(path, limits)
+        out.operation = None if path is None else self.method(path)
         return 0
 
     def ends(
-        self, path: bytes | None, code: cython.int, said: cython.bint, limits: Any, out: Message
+        self, path: bytes | None, code: cython.int, said: cython.bint, out: Message
     ) -> cython.int:
         """The end of an answer. `said`: the status came as grpc-status, not by what else went wrong. NO_STATUS: not known."""
         out.protocol = self.protocol
         if path is not None:
-            out.operation = self._confirmed(path, code, said, limits)
+            out.operation = self._confirmed(path, code, said)
         if code < 0:
             return 0
         out.status = STATUSES[code]
@@ -199,50 +203,53 @@ class Grpc:
             out.error_type = STATUSES[code]
         return 0
 
-    def _confirmed(self, path: bytes, code: cython.int, said: cython.bint, limits: Any) -> str:
+    def _confirmed(self, path: bytes, code: cython.int, said: cython.bint) -> str:
         """The method's name, after what the server said of it."""
         known: str | None = self.methods.get(path)
         if known is not None:
             return known
         if code == UNIMPLEMENTED:
-            self.heard.pop(path, None)
+            self.heard.drop(path)
             return "_OTHER"
         if not said:
-            return self.method(path, limits)
-        known = self.heard.pop(path, None)
-        if known is None:
-            known = self._text(path)
-            if known is None:
-                return "_OTHER"
-        if len(self.methods) >= METHODS_MAX:
-            return self._one_more(limits)
-        self.methods[path] = known
+            known = self.heard.named(path)
+            return known
+        known = self.heard.drop(path)
+        known = self.methods.named(path) if known is None else self.methods.add(path, known)
         return known
 
-    def method(self, path: bytes, limits: Any) -> str:
+    def method(self, path: bytes) -> str:
         """`/package.Service/Method` without its first slash, the same object each time."""
         known: str | None = self.methods.get(path)
         if known is None:
-            known = self.heard.get(path)
-        if known is not None:
-            return known
-        known = self._text(path)
-        if known is None:
-            return "_OTHER"
-        if len(self.heard) >= HEARD_MAX:
-            return self._one_more(limits)
-        self.heard[path] = known
+            known = self.heard.named(path)
         return known
 
-    def _one_more(self, limits: Any) -> str:
-        limits["grpc_methods"] = limits.get("grpc_methods", 0) + 1
-        return "_OTHER"
 
-    def _text(self, path: bytes) -> str | None:
-        """The name of a path; None for what can be none."""
-        if len(path) > METHOD_MAX:
+class Methods(Interned):
+    """Names of methods by their paths."""
+
+    def make(self, name: bytes) -> str | None:
+        if len(name) > METHOD_MAX:
             return None
-        text: str = path.decode("utf-8", "replace")
+        text: str = name.decode("utf-8", "replace")
         if text.startswith("/"):
             text = text[1:]
         return text if text.isprintable() and len(text) > 0 else None
+
+
+class Messages(Prefixed):
+    """[u8 compressed][u32 length] message, again and again (PROTOCOL-HTTP2.md, "Length-Prefixed-Message"); known by its head."""
+
+    def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        if c.u8(at) > 1:
+            return -1
+        return HEAD + c.u32(at + 1) if c.end - at >= HEAD else 0
+
+    def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return HEAD
+
+    def read(
+        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
+        return 1

@@ -346,11 +346,12 @@ class HpackDecoder:
         return fields
 
     def learn(self, entry: cython.longlong, name: bytes) -> cython.int:
-        """The entry with this number, which nobody saw, has this name, which whoever reads the headers found out."""
+        """The entry with this number, which nobody saw, has this name, which whoever reads the headers found out. 1 when there is
+        no room for it."""
         if self._learned is None:
             self._learned = {}
         if len(self._learned) >= _LEARNED_MAX:
-            return 0
+            return 1
         self._learned[entry] = name
         if self._taken_from is None:
             return 0

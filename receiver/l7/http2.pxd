@@ -1,7 +1,8 @@
 from receiver.l7.decoder cimport Decoder
-from receiver.l7.grpc cimport Grpc
+from receiver.l7.grpc cimport Grpc, Messages
 from receiver.l7.hpack cimport HeaderSink, HpackDecoder
 from receiver.l7.http1 cimport Http1Settings
+from receiver.l7.inner cimport Inner
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message, Protocol
@@ -64,8 +65,10 @@ cdef class Http2Settings:
     cdef readonly object trust
     cdef readonly bint trusting
     cdef Fields fields
+    cdef Messages messages
     cdef readonly Protocol plain
     cdef readonly Grpc grpc
+    cdef readonly dict limits
 
 cdef Http2Settings _DEFAULT
 
@@ -104,12 +107,9 @@ cdef class Fields(HeaderSink):
 
 @cython.final
 @cython.no_gc
-cdef class Body:
+cdef class Body(Inner):
     cdef long long size
     cdef long long messages
-    cdef Py_ssize_t need
-    cdef long long prefix
-    cdef Py_ssize_t prefix_size
     cdef bint whole
     cdef bint ended
     cdef bint framed(self) except -1
@@ -178,7 +178,7 @@ cdef class Http2Decoder(Decoder):
     cdef bint trusting
     cdef Py_ssize_t _opening(self, int direction, Cursor c) except -2
     cdef int _data(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
-    cdef int _prefix(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
+    cdef int _messages(self, int direction, Side side, Cursor c, long long ts_ns, Message out) except -1
     cdef int _advance(self, int direction, Side side, long long ts_ns, Message out) except -1
     cdef int _data_end(
         self, int direction, long long key, Exchange exchange, bint ends, long long ts_ns, Message out

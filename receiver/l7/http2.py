@@ -29,9 +29,10 @@ from __future__ import annotations
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.grpc import Grpc
+from receiver.l7.grpc import Grpc, Messages
 from receiver.l7.hpack import HeaderSink, HpackDecoder
 from receiver.l7.http1 import Http1Settings
+from receiver.l7.inner import Inner
 from receiver.l7.origin import Origin, listed, split_authority
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
@@ -138,7 +139,7 @@ class Http2Settings:
     without them all belong to the connection's own, and nothing is gRPC.
     """
 
-    def __init__(self, http: Http1Settings | None = None) -> None:
+    def __init__(self, http: Http1Settings | None = None, limits: dict[str, int] | None = None) -> None:
         http = Http1Settings() if http is None else http
         self.methods: dict[bytes, str] = {name.encode(): name for name in http.methods}
         self.request_headers: dict[bytes, str] = http.request_headers
@@ -149,12 +150,14 @@ class Http2Settings:
         self.trust = http.trust
         self.trusting = http.trusting
         self.fields = Fields()
+        self.messages = Messages()
         self.plain: Protocol | None = None
         self.grpc: Grpc | None = None
+        self.limits: dict[str, int] = {} if limits is None else limits
 
     def name_rows(self, plain: Protocol, grpc: Protocol) -> None:
         self.plain = plain
-        self.grpc = Grpc(grpc)
+        self.grpc = Grpc(grpc, self.limits)
 
 
 class Fields(HeaderSink):
@@ -305,28 +308,25 @@ class Fields(HeaderSink):
         return 0
 
 
-class Body:
-    """What one direction of a stream carried, for spans. gRPC: `need` bytes of the current message are still to come; `prefix`
-    is what there is of the next one's [u8 compressed][u32 length], `prefix_size` bytes of it. `messages` -1: not that format."""
+class Body(Inner):
+    """What one direction of a stream carried, for spans: so many bytes and, of a call, so many messages; -1: it has none."""
 
     def __init__(self) -> None:
+        Inner.__init__(self)
         self.size = 0
         self.messages = 0
-        self.need = 0
-        self.prefix = 0
-        self.prefix_size = 0
         self.whole = True
         self.ended = False
 
     def framed(self) -> cython.bint:
         """Whether it is messages with their lengths before them, to the last byte."""
-        return self.whole and self.messages > 0 and self.need == 0 and self.prefix_size == 0
+        return self.whole and self.messages > 0 and self.between()
 
     def differs(self) -> cython.bint:
         """Whether it is something else, for certain."""
         if not self.whole:
             return False
-        return self.messages < 0 or (self.ended and (self.need > 0 or self.prefix_size > 0))
+        return self.messages < 0 or (self.ended and not self.between())
 
 
 class Exchange:
@@ -359,7 +359,7 @@ class Side:
     """One direction: its header table, and the header block or gRPC message that is being read.
 
     `begun`: the connection's preface was seen, or frames were found in the middle. `block`: pieces of a header block that
-    CONTINUATION frames go on with. `left` bytes of a DATA frame are still to be read for message prefixes; `pad` follows them.
+    CONTINUATION frames go on with. `left` bytes of a DATA frame are still to be read for messages; `pad` follows them.
     """
 
     def __init__(self) -> None:
@@ -431,8 +431,7 @@ class Http2Decoder(Decoder):
         side: Side = self.server if direction == TO_CLIENT else self.client
         n: cython.Py_ssize_t
         if side.left > 0:
-            body: Body = side.body
-            n = 5 - body.prefix_size
+            n = c.end - c.pos
             return n if n < side.left else side.left
         if not side.begun:
             n = self._opening(direction, c)
@@ -460,7 +459,7 @@ class Http2Decoder(Decoder):
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         side: Side = self.server if direction == TO_CLIENT else self.client
         if side.left > 0:
-            return self._prefix(direction, side, c, ts_ns, out)
+            return self._messages(direction, side, c, ts_ns, out)
         if not side.begun:
             side.begun = True
             return 0  # the preface
@@ -619,7 +618,7 @@ class Http2Decoder(Decoder):
                 else:
                     exchange.received = body
             body.size += payload
-            if body.messages >= 0 and payload > 0:
+            if body.messages >= 0 and body.whole and payload > 0:
                 side.left = payload
                 side.pad = pad
                 side.ends = ends
@@ -629,38 +628,34 @@ class Http2Decoder(Decoder):
         self.skip = payload + pad
         return self._data_end(direction, key, exchange, ends, ts_ns, out)
 
-    def _prefix(
+    def _messages(
         self, direction: cython.int, side: Side, c: Cursor, ts_ns: cython.longlong, out: Message
     ) -> cython.int:
-        #  [u8 compressed][u32 length] message, again and again; frames cut it anywhere   PROTOCOL-HTTP2.md, Length-Prefixed-Message
+        """What there is of a DATA frame, for its messages; frames cut them anywhere."""
         body: Body = side.body
-        at: cython.Py_ssize_t
-        for at in range(c.pos, c.end):
-            byte: cython.longlong = c.u8(at)
-            if body.prefix_size == 0 and byte > 1:
-                body.messages = -1
-                body.need = side.left
-                break
-            body.prefix = body.prefix << 8 | byte if body.prefix_size > 0 else 0
-            body.prefix_size += 1
+        reader: Messages = self.settings.messages
         side.left -= c.end - c.pos
-        if body.prefix_size == 5:
+        body.feed(c)
+        found: cython.int = body.next(reader, direction, c, ts_ns, out)
+        while found > 0:
             body.messages += 1
-            body.need = body.prefix
-            body.prefix_size = 0
+            found = body.next(reader, direction, c, ts_ns, out)
+        if found < 0:
+            body.messages = -1
         out.key = side.key
         return self._advance(direction, side, ts_ns, out)
 
     def _advance(self, direction: cython.int, side: Side, ts_ns: cython.longlong, out: Message) -> cython.int:
-        """Pass over what there is of the current message, to the next prefix or the end of the frame."""
+        """Pass over what there is of the current message, to the next one or the end of the frame."""
         body: Body = side.body
-        if body.need < side.left:
-            self.skip = body.need
-            side.left -= body.need
-            body.need = 0
+        n: cython.Py_ssize_t = side.left
+        if body.messages >= 0:
+            n = body.passed_over(side.left)
+        if n < side.left:
+            self.skip = n
+            side.left -= n
             out.piece = 0
             return 1
-        body.need -= side.left
         self.skip = side.left + side.pad
         side.left = 0
         side.body = None
@@ -850,7 +845,7 @@ class Http2Decoder(Decoder):
             self._describe(exchange, fields, out)
         if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
             exchange.operation = out.operation
-            settings.grpc.begins(fields.path, self.limits, out)
+            settings.grpc.begins(fields.path, out)
         if self.detail:
             self._describe_more(exchange, fields, out)
         if 0 <= self.going_away < exchange.key:
@@ -967,8 +962,11 @@ class Http2Decoder(Decoder):
         exchange.grpc = GRPC_YES
         self.posted |= 1
         if exchange.entries is not None:
-            if self.proved is None or len(self.proved) >= PROVED_MAX:
+            if self.proved is None:
                 self.proved = set()
+            elif len(self.proved) >= PROVED_MAX:
+                self._reached("grpc_hidden_types")
+                self.proved.clear()
             self.proved.add(exchange.entries)
         return 0
 
@@ -1013,11 +1011,11 @@ class Http2Decoder(Decoder):
             if said is None and unknown:
                 said = self._number(exchange, fields, closing)
         if said is not None:
-            grpc.ends(exchange.path, grpc.code(said), True, self.limits, out)
+            grpc.ends(exchange.path, grpc.code(said), True, out)
         elif unknown or exchange.status < 0:
-            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            grpc.ends(exchange.path, NO_STATUS, False, out)
         else:
-            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, self.limits, out)
+            grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, out)
         return 1
 
     def _number(self, exchange: Exchange, fields: Fields, closing: cython.bint) -> bytes | None:
@@ -1031,7 +1029,8 @@ class Http2Decoder(Decoder):
         received: Body | None = exchange.received
         if received is None or not received.framed():
             return None  # it might be the answer of a proxy that knows nothing of calls
-        self.server.hpack.learn(fields.candidate, b"grpc-status")
+        if self.server.hpack.learn(fields.candidate, b"grpc-status"):
+            self._reached("http2_hidden_names")
         return fields.number
 
     def _open_end(
@@ -1043,7 +1042,7 @@ class Http2Decoder(Decoder):
             out.protocol = self.settings.plain
             out.operation = exchange.operation
         if exchange.grpc == GRPC_LIKELY:
-            return grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            return grpc.ends(exchange.path, NO_STATUS, False, out)
         if status < 0:
             return 0
         self._status(status, out)
@@ -1114,9 +1113,9 @@ class Http2Decoder(Decoder):
         fault: cython.int = grpc.fault(code)
         if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
             if exchange.timeout_ns != TIMEOUT_HIDDEN or not grpc.is_cancel(error):
-                return grpc.ends(exchange.path, code, False, self.limits, out)
+                return grpc.ends(exchange.path, code, False, out)
             # Cancelled, or the time was up: an error to the client, and to the server only the latter.
-            grpc.ends(exchange.path, NO_STATUS, False, self.limits, out)
+            grpc.ends(exchange.path, NO_STATUS, False, out)
             out.fault = FAULT_BOTH if self.vantage == VANTAGE_CLIENT else FAULT_UNREAD
             return 0
         self._reset_as_http(exchange, error, out)

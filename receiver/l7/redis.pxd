@@ -1,5 +1,5 @@
 from receiver.l7.decoder cimport Decoder
-from receiver.l7.redis_names cimport Command, Vocabulary
+from receiver.l7.redis_names cimport Codes, Command, Vocabulary
 from receiver.l7.redis_names cimport (
     KIND_BLOCKING,
     KIND_CONTAINER,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.redis_names import Command, Vocabulary
+from receiver.l7.redis_names import Codes, Command, Vocabulary
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
@@ -315,7 +315,7 @@ class RedisDecoder(Decoder):
                 if buf[at] != 0x0D or buf[at + 1] != 0x0A:
                     raise Malformed("redis", "no end of a string", at - base)
                 at += 2
-                command: Command = self.words.find(c, name, size)
+                command: Command = self.words.find(c, name, name + size)
                 self.command = command
                 self.piece = BEGINS
                 if command.looks > 0 and n > 1:
@@ -405,7 +405,7 @@ class RedisDecoder(Decoder):
             if not Vocabulary.is_name(name):
                 raise Malformed("redis", "not a command", 0)
             self.inline_seen = True
-            self.command = self.words.learn(name, -1)
+            self.command = self.words.named(name)
             self.arguments = len(words) - 1
             self.first_argument = words[1] if len(words) > 1 else None
             self.second_argument = words[2] if len(words) > 2 else None
@@ -859,7 +859,7 @@ class RedisDecoder(Decoder):
         stop: cython.Py_ssize_t = at
         while stop < c.end and stop - at <= CODE_MAX and c.u8(stop) > 0x20:
             stop += 1
-        code: str | None = self.words.code(c.take(at, stop))
+        code: str | None = self.words.codes.named(c.take(at, stop))
         out.fault = FAULT_BOTH
         out.status = code
         out.error_type = code if code is not None else "_OTHER"
@@ -1012,7 +1012,7 @@ class RedisDecoder(Decoder):
             return 3 if text in (b"PONG", b"QUEUED", b"RESET") or text.startswith((b"FULLRESYNC ", b"CONTINUE")) else 2
         if b == 0x2D:
             word: bytes = text.partition(b" ")[0]
-            if not Vocabulary.is_code(word):
+            if not Codes.is_code(word):
                 # A script may answer any text; a second dash begins lines of other things.
                 return 2 if _CLASSES[c.u8(at + 1)] & 2 else 0
             return 3 if word in self.words.telling or text.startswith(TELLING_ERRORS) else 2

@@ -1,4 +1,4 @@
-from receiver.wire.cursor cimport Cursor
+from receiver.wire.interned cimport Interned
 
 cimport cython
 
@@ -27,7 +27,6 @@ cdef Py_ssize_t CODE_MAX
 cdef Py_ssize_t NAMES_MAX
 cdef Py_ssize_t CODES_MAX
 cdef Py_ssize_t SHOWN_MAX
-cdef Py_ssize_t NEAR
 cdef bytes NAME_BYTES
 cdef bytes CODE_BYTES
 
@@ -42,20 +41,14 @@ cdef class Command:
     cdef str text(self, Py_ssize_t arguments)
 
 @cython.final
-cdef class Vocabulary:
-    cdef readonly dict by_name
-    cdef readonly dict codes
-    cdef readonly Command other
-    cdef list near
-    cdef list commands
-    cdef readonly long long refused
-    cdef readonly Py_ssize_t known
-    cdef readonly frozenset built_in
-    cdef readonly frozenset telling
-    cdef Command find(self, Cursor c, Py_ssize_t at, Py_ssize_t size)
-    cdef Command learn(self, bytes wire, Py_ssize_t place)
-    cdef str code(self, bytes word)
-    @staticmethod
-    cdef bint is_name(bytes name) except -1
+cdef class Codes(Interned):
     @staticmethod
     cdef bint is_code(bytes word) except -1
+
+@cython.final
+cdef class Vocabulary(Interned):
+    cdef readonly Codes codes
+    cdef readonly frozenset built_in
+    cdef readonly frozenset telling
+    @staticmethod
+    cdef bint is_name(bytes name) except -1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cython
 
-from receiver.wire.cursor import Cursor
+from receiver.wire.interned import Interned
 
 if not cython.compiled:
     # What a command does to its connection; compiled, a C enum.
@@ -37,7 +37,7 @@ NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-
 # An error's code ends at its first space: "ERR", "WRONGTYPE", "NOREPLICAS".
 CODE_MAX = 32
 CODE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
-# Names that are not in the list below, over all connections; 512 x about 200 bytes. Errors: 128.
+# What is not in the lists below, over all connections: names of commands, 512 x about 200 bytes, and codes of errors.
 NAMES_MAX = 512
 CODES_MAX = 128
 # Question marks in db.query.text; more arguments are three dots.
@@ -117,9 +117,6 @@ CODES = (
     "UNBLOCKED UNKILLABLE WRONGPASS WRONGTYPE"
 )
 
-# Direct-mapped places of names as they stand on the wire; a power of two.
-NEAR = 256
-
 
 class Command:
     """What there is to know of a command by its name. `shown` is the name with its subcommand; `looks`: how many
@@ -148,79 +145,53 @@ class Command:
         return text
 
 
-class Vocabulary:
-    """Names of commands and codes of errors. Full, the others are `_OTHER` and counted in `refused`.
+class Vocabulary(Interned):
+    """Commands by their names, in any case; `codes`: the codes of errors. More than there is room for are `other`, and counted.
 
     `built_in` are the names known beforehand; `telling` the codes that only Redis uses.
     """
 
-    def __init__(self) -> None:
-        self.by_name: dict[bytes, Command] = {}
-        self.codes: dict[bytes, str] = {name.encode(): name for name in f"ERR {CODES}".split()}
-        self.other = Command("_OTHER", "_OTHER", KIND_PLAIN, 0)
-        self.near: list[bytes | None] = [None] * NEAR
-        self.commands: list[Command] = [self.other] * NEAR
-        self.refused = 0
+    def __init__(self, limits: dict[str, int] | None = None) -> None:
+        known: dict[bytes, Command] = {}
         for name in BUILT_IN.split():
-            self.by_name[name.encode()] = Command(name, name, KIND_PLAIN, 0)
+            known[name.encode()] = Command(name, name, KIND_PLAIN, 0)
         for kind, names in PARTICULAR:
             looks = 1 if kind in (KIND_SELECT, KIND_REPLCONF, KIND_SCRIPT) else 0
             for name in names.split():
-                self.by_name[name.encode()] = Command(name, name, kind, looks)
+                known[name.encode()] = Command(name, name, kind, looks)
         for name, inner in SUBCOMMANDS.items():
             container = Command(name, name, KIND_CONTAINER, 2 if name == "CLIENT" else 1)
             for sub in inner.split():
                 special = name == "CLIENT" and sub == "REPLY"
                 container.inner[sub.encode()] = Command(name, f"{name} {sub}", KIND_REPLY if special else KIND_PLAIN, 0)
-            self.by_name[name.encode()] = container
-        self.known = len(self.by_name)
-        self.built_in = frozenset(self.by_name)
+            known[name.encode()] = container
+        Interned.__init__(self, "redis_commands", NAMES_MAX, limits, Command("_OTHER", "_OTHER", KIND_PLAIN, 0), known)
+        self.codes = Codes("redis_codes", CODES_MAX, limits, None, {name.encode(): name for name in f"ERR {CODES}".split()})
+        self.built_in = frozenset(known)
         self.telling = frozenset(name.encode() for name in CODES.split())
 
-    def find(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> Command:
-        """The command whose name stands at `at`, in any case; `size` is at least 1."""
-        place: cython.Py_ssize_t = c.u8(at) * 31 + c.u8(at + size - 1) * 7 + c.u8(at + size // 2) + size * 17
-        place &= NEAR - 1
-        wire: bytes | None = self.near[place]
-        if wire is not None and len(wire) == size and c.starts(at, wire):
-            return self.commands[place]
-        return self.learn(c.take(at, at + size), place)
+    def fold(self, wire: bytes) -> bytes:
+        return wire.upper()
 
-    def learn(self, wire: bytes, place: cython.Py_ssize_t) -> Command:
-        name: bytes = wire.upper()
-        command: Command | None = self.by_name.get(name)
-        if command is None:
-            if not Vocabulary.is_name(name):
-                return self.other
-            if len(self.by_name) - self.known >= NAMES_MAX:
-                self.refused += 1
-                return self.other
-            text = name.decode("ascii")
-            command = Command(text, text, KIND_PLAIN, 0)
-            self.by_name[name] = command
-        if place >= 0:
-            self.near[place] = wire
-            self.commands[place] = command
-        return command
-
-    def code(self, word: bytes) -> str | None:
-        """An error's code; None for what is none: a script may answer any text."""
-        code: str | None = self.codes.get(word)
-        if code is None and Vocabulary.is_code(word):
-            if len(self.codes) >= CODES_MAX:
-                self.refused += 1
-                return None
-            code = word.decode("ascii")
-            self.codes[word] = code
-        return code
+    def make(self, name: bytes) -> Command | None:
+        if not Vocabulary.is_name(name):
+            return None
+        text = name.decode("ascii")
+        return Command(text, text, KIND_PLAIN, 0)
 
     @staticmethod
     def is_name(name: bytes) -> cython.bint:
         """Whether it may be shown as the name of a command."""
         return 0 < len(name) <= NAME_MAX and len(name.strip(NAME_BYTES)) == 0
 
+
+class Codes(Interned):
+    """Codes of errors; None for what is none: a script may answer any text."""
+
+    def make(self, name: bytes) -> str | None:
+        return name.decode("ascii") if Codes.is_code(name) else None
+
     @staticmethod
     def is_code(word: bytes) -> cython.bint:
         """Whether it may be shown as the code of an error; by custom they are capital letters."""
         return 0 < len(word) <= CODE_MAX and word[:1].isalpha() and len(word.strip(CODE_BYTES)) == 0
-

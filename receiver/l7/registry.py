@@ -27,17 +27,18 @@ def protocols(
     names: Names | None = None,
     question_names: bool = False,
     trust: Trust | None = None,
+    limits: dict[str, int] | None = None,
 ) -> tuple[Protocol, ...]:
     """All rows. `methods` replaces the known ones of HTTP, `headers` are the names whose values spans may carry. `names`
     learns addresses from DNS answers; `question_names`: DNS questions split a metric (`dns.lookup.duration`). `trust`: the proxies
-    that are believed in what they say of their clients.
+    that are believed in what they say of their clients. `limits`: where the tables that all connections share count their caps.
 
     Raises ValueError for a header that is a secret, or a propagator that nobody knows.
     """
     wanted = tuple(headers)
     http1 = Http1Settings(tuple(methods) or KNOWN_METHODS, wanted, wanted, propagators, trust)
-    dns = DnsSettings(names, question_names)
-    http2 = Http2Settings(http1)
+    dns = DnsSettings(names, question_names, limits)
+    http2 = Http2Settings(http1, limits)
     plain = Protocol("http2", 3, "http", partial(Http2Decoder, http2))
     # Read as HTTP/2; a row of its own for its telemetry, and for a port to be pinned to.
     grpc = Protocol("grpc", 4, "grpc", partial(Http2Decoder, http2, True), ports=(50051,), probed=False)
@@ -45,7 +46,7 @@ def protocols(
     return (
         Protocol("http", 0, "http", partial(Http1Decoder, http1), ports=(80, 8080, 8000, 8888, 3000)),
         Protocol("dns", 1, "dns", partial(DnsDecoder, dns), ports=(53,), over_udp=True, repeats=True),
-        Protocol("redis", 2, "redis", partial(RedisDecoder, Vocabulary()), ports=(6379,), client_only=True),
+        Protocol("redis", 2, "redis", partial(RedisDecoder, Vocabulary(limits)), ports=(6379,), client_only=True),
         plain,
         grpc,
         Protocol("tls", 5, "tls", TlsDecoder, ports=(443,)),

@@ -1,4 +1,4 @@
-from receiver.l7.decoder cimport Decoder
+from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
 from receiver.wire.records cimport TO_SERVER
@@ -21,12 +21,10 @@ cdef int EXTENSION_SERVER_NAME
 cdef int EXTENSION_ALPN
 cdef Py_ssize_t NAME_MAX
 cdef Py_ssize_t PROTOCOLS_MAX
-cdef int RECORDS_MAX
 
 @cython.final
-cdef class TlsDecoder(Decoder):
+cdef class TlsDecoder(Prefixed):
     cdef Endpoints endpoints
-    cdef int _tells(self, int direction, Cursor c, Py_ssize_t at, int kind, Py_ssize_t size) except -1
     cdef int _hello(self, Cursor c) except -1
     cdef int _server_name(self, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int _protocols(self, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1

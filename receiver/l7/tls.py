@@ -1,6 +1,6 @@
 """TLS (RFC 8446, 5246): recognised and named, never read further.
 
-Room: l7; follows the contract of `decoder.py`. A client's first message says in clear which server it wants (SNI, RFC 6066) and
+Room: l7; its frames are records (`prefixed.py`). A client's first message says in clear which server it wants (SNI, RFC 6066) and
 what it would speak inside (ALPN, RFC 7301); both are kept on the flow's Endpoints, for telemetry that asks for them. All else is
 passed over unread.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import cython
 
-from receiver.l7.decoder import Decoder
+from receiver.l7.prefixed import Prefixed
 from receiver.wire.cursor import Cursor
 from receiver.wire.names import is_host_name
 from receiver.wire.records import Endpoints, Message
@@ -25,7 +25,7 @@ from receiver.wire.records import Endpoints, Message
 if not cython.compiled:
     from receiver.wire.records import TO_SERVER
 
-# Answers of `probe`, as `decoder.py` says.
+# What a record proves, as `prefixed.py` says.
 NO = 0
 PERHAPS = 1
 YES = 2
@@ -47,72 +47,59 @@ EXTENSION_ALPN = 16
 # A name in DNS is no longer; of the protocols `h2,http/1.1` is usual.
 NAME_MAX = 255
 PROTOCOLS_MAX = 64
-# How many records of a segment are looked at before it is believed.
-RECORDS_MAX = 8
 
 
 @cython.no_gc
 @cython.cclass
-class TlsDecoder(Decoder):
+class TlsDecoder(Prefixed):
     def __init__(self) -> None:
-        Decoder.__init__(self)
+        Prefixed.__init__(self, 0)
         self.endpoints: Endpoints | None = None
 
     def meet(self, endpoints: Endpoints) -> cython.int:
         self.endpoints = endpoints
         return 0
 
+    def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        seen: cython.Py_ssize_t = c.end - at
+        kind: cython.int = c.u8(at)
+        if kind < CHANGE_CIPHER_SPEC or kind > APPLICATION_DATA or (seen > 1 and c.u8(at + 1) != 3):
+            return -1
+        if seen < RECORD_HEAD:
+            return 0
+        size: cython.Py_ssize_t = c.u16(at + 3)
+        return RECORD_HEAD + size if c.u8(at + 2) <= 4 and 0 < size <= RECORD_MAX else -1
+
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
+        """Nothing is waited for but a client's first message."""
         if direction != TO_SERVER or c.u8(c.pos) != HANDSHAKE:
             return 1
-        if c.end - c.pos < RECORD_HEAD:
-            return 0
-        size: cython.Py_ssize_t = RECORD_HEAD + c.u16(c.pos + 3)
-        return size if size <= HELLO_MAX else 1
+        size: cython.Py_ssize_t = Prefixed.frame(self, direction, c)
+        return 1 if size < 0 or size > HELLO_MAX else size
 
-    def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
+    def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return size
+
+    def read(
+        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
+    ) -> cython.int:
         self.skip = -1
         if c.end - c.pos > RECORD_HEAD and c.u8(c.pos + RECORD_HEAD) == CLIENT_HELLO:
             self._hello(c)
         return 0
 
     def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
-        return True
+        return True  # all that follows is passed over, wherever a record begins
 
-    def probe(self, direction: cython.int, c: Cursor) -> cython.int:
-        """Whether records stand here: each head that can be seen must be one, and the first has to tell."""
-        at: cython.Py_ssize_t = c.pos
-        size: cython.Py_ssize_t
-        kind: cython.int
-        record: cython.int
-        for record in range(RECORDS_MAX):
-            if at >= c.end:
-                return YES
-            kind = c.u8(at)
-            if kind < CHANGE_CIPHER_SPEC or kind > APPLICATION_DATA:
-                return NO
-            if c.end - at < RECORD_HEAD + 1:
-                # The first bytes of a flow, or a head that is cut: it is right as far as it goes.
-                if c.end - at > 1 and c.u8(at + 1) != 3:
-                    return NO
-                return YES if record > 0 else PERHAPS
-            size = c.u16(at + 3)
-            if c.u8(at + 1) != 3 or c.u8(at + 2) > 4 or size == 0 or size > RECORD_MAX:
-                return NO
-            if record == 0:
-                answer: cython.int = self._tells(direction, c, at, kind, size)
-                if answer != YES:
-                    return answer
-            at += RECORD_HEAD + size
-            if at > c.end:
-                return YES
-        return YES
-
-    def _tells(
-        self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t, kind: cython.int, size: cython.Py_ssize_t
+    def proves(
+        self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, number: cython.Py_ssize_t
     ) -> cython.int:
         """What the first record says: a hello that fits into it, an alert in clear, or data of a plausible length."""
+        if number > 0 or c.end - at < RECORD_HEAD + 1:
+            return PERHAPS
+        kind: cython.int = c.u8(at)
         first: cython.int = c.u8(at + RECORD_HEAD)
+        size -= RECORD_HEAD
         if kind == HANDSHAKE:
             if first != (CLIENT_HELLO if direction == TO_SERVER else SERVER_HELLO) or size < 42:
                 return NO

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from receiver.wire.interned import Interned
+
 # Answers that are kept: a proxy's address is asked about with each of its requests.
 KNOWN_MAX = 1024
 
@@ -15,9 +17,9 @@ KNOWN_MAX = 1024
 class Trust:
     """The proxies of `networks`, addresses or networks in CIDR form; false where there are none. Raises ValueError for others."""
 
-    def __init__(self, networks: Iterable[str] = ()) -> None:
+    def __init__(self, networks: Iterable[str] = (), limits: dict[str, int] | None = None) -> None:
         self._networks = tuple(_plain_network(ipaddress.ip_network(text, strict=False)) for text in networks)
-        self._known: dict[str, bool] = {}
+        self._known = Interned("callers", KNOWN_MAX, limits, forgets=True)
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -26,11 +28,10 @@ class Trust:
         """Whether `address` is one of them; what is no address is none."""
         if address is None or not self._networks:
             return False
-        known = self._known.get(address)
+        known: bool | None = self._known.get(address)
         if known is None:
-            if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
-            known = self._known[address] = self._look(address)
+            known = self._look(address)
+            self._known.add(address, known)
         return known
 
     def _look(self, address: str) -> bool:

@@ -86,6 +86,7 @@ cdef class FlowTable:
     cdef int direction
     cdef long long ends
     cdef readonly Limits limits
+    cdef readonly dict reached
     cdef readonly Py_ssize_t flow_max
     cdef readonly long long idle_ns
     cdef readonly long long opened

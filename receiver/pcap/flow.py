@@ -258,7 +258,8 @@ class FlowTable:
     nothing is, from the client's side when only its client is. `vantage` is what counts when neither is. `server_ports` are
     ports that servers are known to listen on. `names` knows servers' names. `is_own` tells of a flow that has a port of `watched`
     (a bit each) whether it is this process' own, and ignored: a capture that sees its exporters feeds itself. `shift_ns`: how far
-    the packets' clock is ahead of the times that are given here. `layer4` counts, None where nobody asked for it.
+    the packets' clock is ahead of the times that are given here. `layer4` counts, None where nobody asked for it. `reached`: how
+    often the cap of each table that all connections share was reached, by its name.
     """
 
     def __init__(
@@ -269,6 +270,7 @@ class FlowTable:
         local: Iterable[bytes] = (),
         server_ports: Iterable[int] = (),
         vantage: cython.int = 0,
+        reached: dict[str, int] | None = None,
     ) -> None:
         # Factors that nobody can guess: whoever chooses addresses and ports cannot have them all in one chain.
         self.slots: list[Flow | None] = [None] * SLOTS_MIN
@@ -294,7 +296,8 @@ class FlowTable:
         self.young = Queue()  # TCP, never carried a payload
         self.old = Queue()
         self.done = Queue()
-        self.hosts = Hosts(local)
+        self.reached: dict[str, int] = {} if reached is None else reached
+        self.hosts = Hosts(local, self.reached)
         self.watched = bytearray(PORTS // 8)
         self.is_own: IsOwn | None = None
         self.shift_ns = 0

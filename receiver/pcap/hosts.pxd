@@ -1,3 +1,4 @@
+from receiver.wire.interned cimport Interned
 from receiver.wire.writer cimport Writer
 
 cimport cython
@@ -19,7 +20,7 @@ cdef class Host:
 cdef class Hosts:
     cdef set local
     cdef list near
-    cdef dict known
+    cdef Interned known
     cdef Writer writer
     cdef Host find(self, bint is_ip6, long long high, long long low)
     cdef Host _look_up(self, bint is_ip6, long long high, long long low)

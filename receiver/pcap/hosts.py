@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import cython
 
+from receiver.wire.interned import Interned
 from receiver.wire.writer import Writer
 
 # Addresses that are kept: making one anew costs more than all else of a flow. 4 096 x 250 bytes at most.
@@ -40,10 +41,10 @@ class Host:
 class Hosts:
     """`local`: the packed addresses that are ours."""
 
-    def __init__(self, local: Iterable[bytes] = ()) -> None:
+    def __init__(self, local: Iterable[bytes] = (), limits: dict[str, int] | None = None) -> None:
         self.local = set(local)
         self.near: list[Host | None] = [None] * SLOTS
-        self.known: dict[bytes, Host] = {}
+        self.known = Interned("hosts", HOSTS_MAX, limits, forgets=True)
         self.writer = Writer(16)
 
     def find(self, is_ip6: cython.bint, high: cython.longlong, low: cython.longlong) -> Host:
@@ -70,8 +71,6 @@ class Hosts:
         packed: bytes = w.take()
         host: Host | None = self.known.get(packed)
         if host is None:
-            if len(self.known) >= HOSTS_MAX:
-                self.known.clear()
             host = Host(packed, packed in self.local, is_ip6, high, low)
-            self.known[packed] = host
+            self.known.add(packed, host)
         return host

@@ -77,7 +77,8 @@ class Named:
 
 class Names:
     """The table. `static` and `hosts` map addresses as text to names and never expire; DNS answers go before `static`, and
-    `static` before `hosts`. `size_max` learnt names are kept, the oldest goes first; `learned` and `evicted` count.
+    `static` before `hosts`. `size_max` learnt names are kept, the oldest goes first, which `limits` counts as `names`; `learned`
+    counts all.
 
     Raises ValueError for a key of `static` or `hosts` that is no address.
     """
@@ -87,12 +88,14 @@ class Names:
         static: Mapping[str, str] | None = None,
         hosts: Mapping[str, str] | None = None,
         size_max: cython.Py_ssize_t = NAMES_MAX,
+        limits: dict[str, int] | None = None,
     ) -> None:
         self._learnt: dict[bytes, Named] = {}
         self._static: dict[bytes, str] = {}
         self.size_max = size_max
         self.learned = 0
-        self.evicted = 0
+        self.limits: dict[str, int] = {} if limits is None else limits
+        self.limits["names"] = 0
         for given in (hosts or {}, static or {}):
             for address, name in given.items():
                 self._static[pack_address(address)] = name
@@ -117,7 +120,7 @@ class Names:
             return 0
         if len(self._learnt) >= self.size_max:
             del self._learnt[next(iter(self._learnt))]
-            self.evicted += 1
+            self.limits["names"] += 1
         self._learnt[address] = Named(name, now_ns + keep_ns)
         self.learned += 1
         return 1

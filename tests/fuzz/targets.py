@@ -74,8 +74,9 @@ def vocabulary() -> Vocabulary:
     if COMPILED:
         return Vocabulary()
     words = copy(WORDS)
-    words.by_name, words.codes = dict(WORDS.by_name), dict(WORDS.codes)
-    words.near, words.commands = list(WORDS.near), list(WORDS.commands)
+    words.codes = copy(WORDS.codes)
+    for table in (words, words.codes):
+        table.by_name, table.near_names, table.near = dict(table.by_name), None, None
     return words
 
 

@@ -254,8 +254,9 @@ def test_names_that_no_server_confirmed_are_few_and_counted() -> None:
     seen = talk.end()
     told_of = [one["operation"] for one in seen]
     assert told_of[:512] == [f"made.Up/M{number}" for number in range(512)] and set(told_of[512:]) == {"_OTHER"}
-    assert talk.run.reading.limits == {"grpc_methods": 88}
-    assert len(settings.grpc.heard) == 512 and not settings.grpc.methods  # type: ignore[union-attr]
+    assert settings.limits["grpc_methods"] == 88
+    assert settings.grpc is not None
+    assert len(settings.grpc.heard.by_name) == 512 and not settings.grpc.methods.by_name
 
 
 def test_names_that_the_server_does_not_have_take_no_room() -> None:
@@ -264,8 +265,8 @@ def test_names_that_the_server_does_not_have_take_no_room() -> None:
         talk.call(2 * number + 1, f"/made.Up/M{number}", ends=True).answer(2 * number + 1, "200", ("grpc-status", "12"))
     talk.call(1201, "/lab.Lab/Slow", ends=True)
     seen = talk.end()
-    assert seen[-1]["operation"] == "lab.Lab/Slow" and talk.run.reading.limits == {}
-    assert list(settings.grpc.heard) == [b"/lab.Lab/Slow"]  # type: ignore[union-attr]
+    assert seen[-1]["operation"] == "lab.Lab/Slow" and settings.limits["grpc_methods"] == 0
+    assert settings.grpc is not None and list(settings.grpc.heard.by_name) == [b"/lab.Lab/Slow"]
 
 
 def test_method_is_the_same_object_each_time() -> None:
@@ -278,7 +279,7 @@ def test_method_is_the_same_object_each_time() -> None:
 
 def own_rows() -> tuple[Talk, Http2Settings]:
     """A connection whose rows nobody else uses, by a port that is set to be gRPC."""
-    grpc_row = next(row for row in protocols() if row.name == "grpc")
+    grpc_row = next(row for row in protocols(limits={}) if row.name == "grpc")
     settings: Http2Settings = grpc_row.decoder.args[0]
     talk = Talk(Run((grpc_row,)), opened=False)
     talk.run.reading = Reading(talk.run.pairing, Detector((), {0: grpc_row}, False))
@@ -293,8 +294,8 @@ def test_table_of_methods_is_bounded() -> None:
         stream = 2 * number + 1
         talk.call(stream, f"/lab.Lab/M{number}", ends=True).answer(stream, "200", ("grpc-status", "0"))
     seen = talk.end()
-    assert [told(one)[1] for one in seen[-2:]] == ["lab.Lab/M4095", "_OTHER"] and len(settings.grpc.methods) == 4096
-    assert talk.run.reading.limits == {"grpc_methods": 1}
+    assert [told(one)[1] for one in seen[-2:]] == ["lab.Lab/M4095", "_OTHER"] and len(settings.grpc.methods.by_name) == 4096
+    assert settings.limits["grpc_methods"] == 1
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 600, "/", "/bad\x00name"])

@@ -41,7 +41,7 @@ def test_what_is_remembered_is_bounded() -> None:
     trust = Trust(["10.0.0.0/8"])
     for i in range(3 * KNOWN_MAX):
         assert trust.covers(f"10.0.{i >> 8}.{i & 255}")
-        assert len(trust._known) <= KNOWN_MAX
+        assert len(trust._known.by_name) <= KNOWN_MAX
 
 
 def test_what_is_no_network_is_refused() -> None:

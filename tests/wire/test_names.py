@@ -50,7 +50,7 @@ def test_one_more_than_there_is_room_for_pushes_out_the_oldest() -> None:
     names = Names()
     for i in range(NAMES_MAX + 1):
         names.learn(bytes((10, 0, i >> 8, i & 255)), f"n{i}.test", 300, NOW)
-    assert (names.size(), names.learned, names.evicted) == (NAMES_MAX, NAMES_MAX + 1, 1)
+    assert (names.size(), names.learned, names.limits["names"]) == (NAMES_MAX, NAMES_MAX + 1, 1)
     assert names.name_of(bytes((10, 0, 0, 0)), NOW) is None
     assert names.name_of(bytes((10, 0, 0, 1)), NOW) == "n1.test"
 

@@ -1,0 +1,242 @@
+"""Every cap is counted where it is reached, and the count is exported: each is crossed here by one, and the metric read."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from receiver.config import Config, PcapReceiver, Receivers
+from receiver.l7.registry import PROTOCOLS
+from receiver.pcap.source import CaptureStats
+from receiver.self_metrics import Accounts
+from receiver.service import make_engine
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.snapshot import NumberPoint
+from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.interned import Interned
+from receiver.wire.records import Connection, Endpoints
+from tests.l7.harness import SERVER_SIDE, START_NS, TO_CLIENT, TO_SERVER, Pair
+from tests.pcap.packets import ip, udp
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Observed:
+    """The receiver, fed by connections of its own, and what it exports of its caps."""
+
+    def __init__(self) -> None:
+        config = Config(receivers=Receivers(pcap=PcapReceiver(trusted_proxies=("10.0.0.0/8",))))
+        self.telemetry = Telemetry(Metrics(PROTOCOLS), Spans(Redactor()), Sampler(), Identities())
+        self.engine = make_engine(config, self.telemetry, detail=True, local=())
+        self.accounts = Accounts(config, self.engine, self.telemetry, START_NS)
+
+    def hits(self) -> dict[str, int | float]:
+        (metric,) = (each for each in self.accounts.metrics(CaptureStats()) if each.name == "pcap_receiver.limits.hit")
+        return {str(dict(each.attributes)["limit"]): each.value for each in metric.points if isinstance(each, NumberPoint)}
+
+    def talk(self, *turns: tuple[int, bytes], datagrams: bool = False, connection: Connection | None = None) -> None:
+        conversation = self.engine.reading.open(connection or Pair(True), True, datagrams)
+        for at, (direction, payload) in enumerate(turns):
+            conversation.feed(direction, payload, 0, len(payload), START_NS + at)
+        conversation.end(0, START_NS + len(turns))
+
+
+def command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def dns(number: int, flags: int, kind: int = 1, rcode: int = 0, address: bytes = b"", name: bytes = b"") -> bytes:
+    """A query, or its answer with an OPT record that has the upper bits of the response code."""
+    told = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04" + address if address else b""
+    head = struct.pack(">6H", number & 0xFFFF, flags | rcode & 15, 1, bool(told), 0, 1)
+    opt = b"\x00\x00\x29\x04\xd0" + bytes((rcode >> 4, 0, 0, 0, 0, 0))
+    name = name or b"n%07d" % number
+    return head + bytes((len(name),)) + name + b"\x00" + struct.pack(">HH", kind, 1) + told + opt
+
+
+def redis_commands(seen: Observed, times: int) -> None:
+    turns = [((TO_SERVER, command(b"MADEUP%d" % i)), (TO_CLIENT, b"+OK\r\n")) for i in range(512 + times)]
+    seen.talk((TO_SERVER, command(b"PING")), (TO_CLIENT, b"+PONG\r\n"), *(turn for pair in turns for turn in pair))
+
+
+def redis_codes(seen: Observed, times: int) -> None:
+    turns = [((TO_SERVER, command(b"PING")), (TO_CLIENT, b"-MADEUP%d no\r\n" % i)) for i in range(128 + times)]
+    seen.talk((TO_SERVER, command(b"PING")), (TO_CLIENT, b"+PONG\r\n"), *(turn for pair in turns for turn in pair))
+
+
+def dns_questions(seen: Observed, times: int) -> None:
+    seen.talk(*((TO_SERVER, dns(i, 0x0100)) for i in range(4096 + times)), datagrams=True)
+
+
+def dns_types(seen: Observed, times: int) -> None:
+    first = ((TO_SERVER, dns(0, 0x0100, name=b"a")),)
+    seen.talk(*first, *((TO_SERVER, dns(1, 0x0100, 1000 + i, name=b"a")) for i in range(128 + times)), datagrams=True)
+
+
+def dns_response_codes(seen: Observed, times: int) -> None:
+    pairs = [
+        ((TO_SERVER, dns(i, 0x0100, name=b"a")), (TO_CLIENT, dns(i, 0x8180, rcode=100 + i, name=b"a"))) for i in range(128 + times)
+    ]
+    seen.talk(*(turn for pair in pairs for turn in pair), datagrams=True)
+
+
+def dns_transfers(seen: Observed, times: int) -> None:
+    asked = [dns(i, 0x0100, 252) for i in range(64 + times)]
+    seen.talk(*((TO_SERVER, len(one).to_bytes(2, "big") + one) for one in asked))
+
+
+def names(seen: Observed, times: int) -> None:
+    turns = [
+        ((TO_SERVER, dns(i, 0x0100, name=b"a")), (TO_CLIENT, dns(i, 0x8180, address=bytes((10, 1, i >> 8, i & 255)), name=b"a")))
+        for i in range(4096 + times)
+    ]
+    seen.talk(*(turn for pair in turns for turn in pair), datagrams=True)
+
+
+def hosts(seen: Observed, times: int) -> None:
+    for i in range(4096 + times - 1):  # the server is one of them
+        frame = b"\x02" * 12 + b"\x08\x00" + ip(f"11.1.{i >> 8}.{i & 255}", "10.0.0.1", 17, udp(40_000, 53, dns(i, 0x0100)), 1 + i)
+        seen.engine.process_batch(frame, struct.pack("=4I", 1_700_000_000, i, 0, len(frame)), 1)
+
+
+def callers(seen: Observed, times: int) -> None:
+    for i in range(1024 + times):
+        pair = Pair(True)
+        pair.known = Endpoints(f"10.2.{i >> 8}.{i & 255}", 40_000, "192.0.2.2", 80, "tcp", SERVER_SIDE)
+        seen.talk((TO_SERVER, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), connection=pair)
+
+
+def grpc_methods(seen: Observed, times: int) -> None:
+    settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    turns = [(TO_SERVER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)]
+    for i in range(512 + times):
+        # RFC 7541: POST and http of the static table, :path and content-type as literals that are not indexed.
+        path = b"/made.Up/M%d" % i
+        block = b"\x83\x86\x04" + bytes((len(path),)) + path + b"\x0f\x10\x10application/grpc"
+        turns.append((TO_SERVER, len(block).to_bytes(3, "big") + b"\x01\x05" + (2 * i + 1).to_bytes(4, "big") + block))
+    seen.talk(*turns)
+
+
+def span_text(seen: Observed, times: int) -> None:
+    for _ in range(times):
+        agent = b"a" * 4097  # one byte more than a span's text may have
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: " + agent + b"\r\n\r\n"
+        seen.talk((TO_SERVER, request), (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+
+
+REACHED: dict[str, Callable[[Observed, int], None]] = {
+    each.__name__: each
+    for each in (
+        redis_commands,
+        redis_codes,
+        dns_questions,
+        dns_types,
+        dns_response_codes,
+        dns_transfers,
+        names,
+        hosts,
+        callers,
+        grpc_methods,
+        span_text,
+    )
+}
+
+
+@pytest.mark.parametrize("limit", REACHED)
+def test_cap_that_is_reached_is_counted_and_exported(limit: str) -> None:
+    seen = Observed()
+    REACHED[limit](seen, 0)
+    assert seen.hits().get(limit, 0) == 0 and not seen.engine.reading.errors
+    seen = Observed()
+    REACHED[limit](seen, 1)
+    assert seen.hits()[limit] == 1
+
+
+def test_every_table_of_names_is_exported_from_the_start() -> None:
+    seen = Observed()
+    hits = seen.hits()
+    tables = {each.name for each in gc.get_objects() if isinstance(each, Interned)} - {"t"}  # `t`: of tests alone
+    assert tables >= {"redis_commands", "dns_questions", "grpc_methods", "hosts", "callers"}
+    assert tables <= hits.keys()
+
+
+# --- caps in the source ---
+
+# Where a table's size is compared with a cap: the limit that counts it, or why nothing is counted.
+COUNTED = {
+    "health.py": {"CONNECTIONS_MAX": "-- who asks gets no answer", "REQUEST_BYTES_MAX": "-- answered as too large"},
+    "known_names.py": {"READ_MAX": "-- a file that is not ours, and said so in the log"},
+    "l7/conversation.py": {"SPARE_MAX": "-- more are made anew"},
+    "l7/dns.py": {
+        "TRANSFERS_MAX": "dns_transfers",
+        "ANSWERS_MAX": "-- what a span shows",
+        "TEXT_MAX": "-- what a span shows",
+    },
+    "l7/grpc.py": {"METHOD_MAX": "-- no name is longer"},
+    "l7/hpack.py": {"_LEARNED_MAX": "http2_hidden_names"},
+    "l7/http2.py": {"BLOCK_MAX": "http2_header_block", "STREAMS_MAX": "http2_streams", "PROVED_MAX": "grpc_hidden_types"},
+    "l7/matcher.py": {"HELD_MAX": "-- given up by pairs, each counted by its outcome"},
+    "l7/origin.py": {"AUTHORITY_MAX": "-- no name is longer"},
+    "l7/preamble.py": {
+        "PREAMBLE_MAX": "-- an error",
+        "DOUBTFUL_MAX": "-- it is no preamble",
+        "V1_MAX": "-- an error",
+    },
+    "l7/redis.py": {"LEVELS_MAX": "-- an error"},
+    "l7/redis_names.py": {"NAME_MAX": "-- no name is longer", "CODE_MAX": "-- no code is longer"},
+    "l7/trace_context.py": {"_STATE_READ_MAX": "-- W3C: dropped whole"},
+    "pcap/layer4.py": {"GUESSES_MAX": "-- counted at once, without its name", "series_max": "series_per_metric"},
+    "route.py": {"SEGMENTS_MAX": "-- refused at the start", "PATH_MAX": "-- refused at the start"},
+    "settings/again.py": {"TEXT_MAX": "-- a line in the log"},
+    "telemetry/metrics.py": {"series_max": "series_per_metric"},
+    "telemetry/pipeline.py": {
+        "INBOUND_MAX": "-- a window on the latest",
+        "SENT_MAX": "-- a window on the latest",
+    },
+    "telemetry/routes.py": {
+        "_templates_max": "routes",
+        "_CACHE_MAX": "-- looked at anew",
+        "_CACHED_PATH_MAX": "-- looked at each time",
+        "_DEPTH_MAX": "-- no pattern is deeper",
+    },
+    "telemetry/spans.py": {"TEXT_MAX": "span_text"},
+    "watch.py": {"ROWS_MAX": "-- said on the screen"},
+    "wire/names.py": {"size_max": "names", "STATIC_MAX": "-- the first lines of a file"},
+}
+
+
+def caps() -> Iterator[tuple[str, str]]:
+    """File and name of each cap that the size of something is compared with."""
+    for path in sorted((ROOT / "receiver").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            if not any(isinstance(each, ast.Call) and ast.unparse(each.func) == "len" for side in sides for each in ast.walk(side)):
+                continue
+            for side in sides:
+                for each in ast.walk(side):
+                    name = each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else ""
+                    if name.lower().endswith("_max"):
+                        yield str(path.relative_to(ROOT / "receiver")), name
+
+
+def test_new_cap_is_counted_or_says_why_not() -> None:
+    found: dict[str, set[str]] = {}
+    for file, name in caps():
+        found.setdefault(file, set()).add(name)
+    assert found == {file: set(why) for file, why in COUNTED.items()}
+
+
+def test_what_counts_a_cap_has_a_name_in_the_source() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "receiver").rglob("*.py"))
+    named = [limit for why in COUNTED.values() for limit in why.values() if not limit.startswith("--")]
+    assert [limit for limit in named if f'"{limit}"' not in text] == []
