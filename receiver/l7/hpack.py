@@ -268,6 +268,7 @@ class HpackDecoder:
         room: cython.Py_ssize_t = self._list_max
         at: cython.Py_ssize_t = start
         index: cython.Py_ssize_t
+        place: cython.Py_ssize_t
         byte: cython.int
         name: bytes | None
         value: bytes | None
@@ -286,11 +287,11 @@ class HpackDecoder:
                     name = _STATIC_NAMES[index]
                     value = _STATIC_VALUES[index]
                 elif index - _STATIC_COUNT <= self._count:
-                    index -= _STATIC_COUNT
-                    name = self._names[len(self._names) - index]
-                    value = self._values[len(self._names) - index]
+                    place = len(self._names) - (index - _STATIC_COUNT)
+                    name = self._names[place]
+                    value = self._values[place]
                     if name is None:
-                        name = self._unseen(index)
+                        name = self._unseen(index - _STATIC_COUNT)
                 else:
                     self._at = at
                     name = self._unseen(index - _STATIC_COUNT)

@@ -165,11 +165,6 @@ class Lines:
         self.first_chunk = True
         self.owed = 0
         self.urged = False
-        self.start_message()
-
-    def start_message(self) -> cython.int:
-        self.at = 0
-        self.searched = 0
         self.method = -1
         self.kind = PLAIN
         self.minor = 1
@@ -179,11 +174,17 @@ class Lines:
         self.target_end = 0
         self.headers = 0
         self.host = 0
+        self.chunk = 0
+        self.start_message()
+
+    def start_message(self) -> cython.int:
+        """What a start line or a chunk's always says is as it was, until the next one says it."""
+        self.at = 0
+        self.searched = 0
         self.host_end = 0
         self.length = LENGTH_UNKNOWN
         self.coding = CODING_NONE
         self.expects = False
-        self.chunk = 0
         self.fault: str | None = None
         self.unframed = False
         self.cut = False
@@ -516,6 +517,7 @@ class Http1Decoder(Decoder):
                 # A request waits, and this is its answer, of HTTP/0.9 perhaps: that much is known, and nothing more.
                 lines.break_rule("no status line")
                 lines.cut = True
+                lines.status = 0
                 return 1
         if answer == 1 or at < 0:
             return MORE

@@ -338,21 +338,23 @@ class Exchange:
     """
 
     def __init__(self) -> None:
-        self.key = 0
-        self.grpc = GRPC_NO
-        self.answered = False
-        self.doubted = False
-        self.tunnel = False
-        self.trailers = False
-        self.asked = False
         self.status = NO_STATUS
-        self.first_ns = 0
         self.timeout_ns = -1
-        self.path: bytes | None = None
-        self.operation: str | None = None
-        self.entries: tuple[int, ...] | None = None
-        self.sent: Body | None = None
-        self.received: Body | None = None
+        if not cython.compiled:
+            # Compiled, all else is 0 or None from the start.
+            self.key = 0
+            self.grpc = GRPC_NO
+            self.answered = False
+            self.doubted = False
+            self.tunnel = False
+            self.trailers = False
+            self.asked = False
+            self.first_ns = 0
+            self.path: bytes | None = None
+            self.operation: str | None = None
+            self.entries: tuple[int, ...] | None = None
+            self.sent: Body | None = None
+            self.received: Body | None = None
 
 
 class Side:

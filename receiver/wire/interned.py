@@ -85,6 +85,7 @@ class Interned:
             if not self.forgets:
                 return self.other
             self.by_name.clear()
+            self.near_names = self.near = None
             self.left = self.cap
         self.left -= 1
         self.by_name[name] = found

@@ -166,23 +166,23 @@ class Message:
     """
 
     def __init__(self) -> None:
-        self.direction = 0
-        self.role = 0
         self.piece = 3
         self.key = -1
-        self.first_ns = 0
-        self.last_ns = 0
-        self.size = 0
         self.body = -1
         self.expects_reply = True
-        self.fault = 0
-        self.server_port = 0
         self.trace_flags = -1
-        self.state = 0
-        self.repeats = 0
-        self.note = 0
         if not cython.compiled:
-            # Compiled, what holds an object is None from the start; to say so once more costs a third of a message.
+            # Compiled, all else is 0 or None from the start; to say so once more costs a third of a message.
+            self.direction = 0
+            self.role = 0
+            self.first_ns = 0
+            self.last_ns = 0
+            self.size = 0
+            self.fault = 0
+            self.server_port = 0
+            self.state = 0
+            self.repeats = 0
+            self.note = 0
             self.patient = False
             self.protocol: Protocol | None = None
             self.operation: str | None = None
