@@ -37,7 +37,7 @@ cdef class Telemetry(Sink):
     cdef readonly dict errors
     cdef set logged
     cdef int _begins(self, Endpoints endpoints, Message request) except -1
-    cdef int _roundtrip(self, Roundtrip roundtrip) except -1
+    cdef int _emit(self, Roundtrip roundtrip, Series series) except -1
     cdef bytes _seen_by_both(self, bytes context, Endpoints endpoints, long long key)
     cdef bint _is_instrumented(self, Roundtrip roundtrip) except -1
     cdef int _span(self, Roundtrip roundtrip, Series series) except -1

@@ -127,12 +127,14 @@ class Telemetry(Sink):
 
     def roundtrip(self, roundtrip: Roundtrip) -> cython.int:
         try:
-            return self._roundtrip(roundtrip)
+            series: Series | None = self.metrics.observe(roundtrip)
+            if self.spans is not None:
+                self._emit(roundtrip, series)
         except Exception as bug:
             self.failed("roundtrip", bug)
             if self.spans is not None:
                 self.spans.undo()
-            return 0
+        return 0
 
     def failed(self, what: str, bug: Exception) -> None:
         """Count a fault of ours, and log it once per place, without what it says: that may be of the traffic."""
@@ -143,10 +145,7 @@ class Telemetry(Sink):
             self.logged.add(place)
             log.error("bug in telemetry (%s): %s at %s", what, type(bug).__name__, place)
 
-    def _roundtrip(self, roundtrip: Roundtrip) -> cython.int:
-        series: Series | None = self.metrics.observe(roundtrip)
-        if self.spans is None:
-            return 0
+    def _emit(self, roundtrip: Roundtrip, series: Series | None) -> cython.int:
         if series is None:
             self.not_emitted += 1
             return 0

@@ -85,7 +85,8 @@ class Interned:
             if not self.forgets:
                 return self.other
             self.by_name.clear()
-            self.near_names = self.near = None
+            if self.near_names is not None:
+                self.near_names, self.near = [None] * NEAR, [None] * NEAR
             self.left = self.cap
         self.left -= 1
         self.by_name[name] = found
