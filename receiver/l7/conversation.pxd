@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, ANSWERS_BEGUN, SEVERAL, SKIP_TO_CLOSE, SKIP_UNKNOWN
 from receiver.l7.decoder cimport Decoder
 from receiver.l7.detect cimport Detector
 from receiver.l7.matcher cimport Matcher, Pairing
@@ -10,9 +11,6 @@ cimport cython
 cdef int READING
 cdef int DETECTING
 cdef int SET_ASIDE
-cdef Py_ssize_t REST_UNKNOWN
-cdef Py_ssize_t REST_LOST
-cdef Py_ssize_t ANSWERS_BEGUN
 cdef Py_ssize_t DETECT_BYTES
 cdef int DETECT_TRIES
 cdef int PREAMBLES_MAX

@@ -16,12 +16,13 @@ import cython
 from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Matcher, Pairing
-from receiver.l7.preamble import BROKEN, FIRST, MORE, NONE, Preamble, may_begin
+from receiver.l7.preamble import BROKEN, FIRST, NONE, UNDER_WAY, Preamble, may_begin
 from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
+    from receiver.l7.decoder import ANSWERS_BEGUN, MORE, SEVERAL, SKIP_TO_CLOSE, SKIP_UNKNOWN
     from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
 
 log = logging.getLogger(__name__)
@@ -32,10 +33,7 @@ SET_ASIDE = 2
 
 # What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead. UNKNOWN: nor whose
 # message this is; LOST: the message is known.
-REST_UNKNOWN = -2
-REST_LOST = -3
 # What `frame` says of an answer to what the other direction has begun and not ended.
-ANSWERS_BEGUN = -3
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
@@ -291,7 +289,7 @@ class Conversation(Consumer):
             c.set(buf, start, end)
             if lane.resync:
                 decoder.at_home = self.reading.detector.at_home(self.protocol, self.connection.server_port)
-                if not decoder.sync(direction, c):
+                if not decoder.resync(direction, c):
                     return self._pass_over(direction, end - start, ts_ns)
                 lane.resync = False
                 if c.pos > start:
@@ -304,7 +302,7 @@ class Conversation(Consumer):
                     raise Malformed(self.protocol.name, "not this protocol", 0)
                 self._answer_begun(direction)
                 continue
-            if n == 0 or n > end - start:
+            if n == MORE or n > end - start:
                 return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, n)
             c.clamp(start + n)
             if piece is None:
@@ -342,11 +340,11 @@ class Conversation(Consumer):
             if filled and direction == TO_CLIENT and self.to_server.passed > 0:
                 self._passing(TO_SERVER, self.to_server)  # what has come of a request that may end with this answer
             if rest < 0:
-                if rest != -1:
+                if rest != SKIP_TO_CLOSE:
                     self._break_off(direction, lane, piece if filled else None, rest, ts_ns)
                     self.reading.bytes_set_aside += end - start
                     return 0
-                lane.skip = -1
+                lane.skip = SKIP_TO_CLOSE
                 lane.carry_ns = ts_ns
             if filled:
                 # Where messages are interleaved, the rest that is still to come must be counted to its own.
@@ -355,7 +353,7 @@ class Conversation(Consumer):
                 else:
                     self.matcher.offer(piece)
                 piece = None
-                if filled > 1:
+                if filled == SEVERAL:
                     self._more(direction, ts_ns, ts_ns)
             if decoder.successor is not None:
                 self._hand_over()
@@ -432,12 +430,12 @@ class Conversation(Consumer):
     ) -> cython.int:
         """Where the message before ends cannot be told: go on where the next one begins."""
         lane.resync = True
-        if rest == REST_UNKNOWN:
+        if rest == SKIP_UNKNOWN:
             # Whose message this is, is as unknown as how many are passed over with its rest.
             self.matcher.lost(direction, ts_ns)
         if piece is not None:
             self.matcher.offer(piece)
-        if rest != REST_UNKNOWN:
+        if rest != SKIP_UNKNOWN:
             self.matcher.lost(direction, ts_ns)
         return 0
 
@@ -552,7 +550,7 @@ class Conversation(Consumer):
         """Read what stands before the protocol; what follows it is as good as the connection's first bytes."""
         preamble: Preamble = self.preamble
         verdict: cython.int = preamble.take(direction, buf[start:end], ts_ns)
-        if verdict == MORE:
+        if verdict == UNDER_WAY:
             return 0
         if verdict == BROKEN:
             self._count(preamble.kind, preamble.what)
@@ -645,6 +643,7 @@ class Conversation(Consumer):
         decoder: Decoder
         if self.matcher is not None and self.protocol is protocol:
             decoder = self.decoder  # it served another flow before
+            decoder.reset()
             self.matcher.begin(endpoints, uncertain)
         else:
             self.protocol = protocol
@@ -658,10 +657,8 @@ class Conversation(Consumer):
         decoder.vantage = endpoints.vantage
         decoder.limits = self.reading.limits
         decoder.errors = self.reading.errors
-        decoder.successor = None
         decoder.datagrams = self.datagrams
-        decoder.resumed = connection.protocol is not None
-        decoder.meet(endpoints)
+        decoder.begin(endpoints)
         self.health = READING
         if connection.protocol is None:
             connection.protocol = protocol
@@ -673,8 +670,8 @@ class Conversation(Consumer):
 
     def _more(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> cython.int:
         """One frame said more than one message."""
-        filled: cython.int = 2
-        while filled > 1:
+        filled: cython.int = SEVERAL
+        while filled == SEVERAL:
             piece: Message = Message()
             piece.direction = direction
             piece.role = direction
@@ -698,9 +695,8 @@ class Conversation(Consumer):
         decoder.vantage = self.decoder.vantage
         decoder.limits = self.decoder.limits
         decoder.errors = self.decoder.errors
-        decoder.successor = None
         decoder.datagrams = self.datagrams
-        decoder.meet(self.matcher.endpoints)
+        decoder.begin(self.matcher.endpoints)
         self.decoder = decoder
         self.protocol = protocol
         self.connection.protocol = protocol
@@ -768,14 +764,14 @@ class Conversation(Consumer):
         lane.ending = None
         lane.resync = True
         self.decoder.skip = 0
-        self.decoder.on_gap(direction, missing)
+        self.decoder.lost(direction, missing)
         self.matcher.lost(direction, ts_ns)
         return 0
 
     def _pass_over(self, direction: cython.int, size: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         """Bytes in which no frame was found are as good as missing."""
         self.reading.bytes_set_aside += size
-        self.decoder.on_gap(direction, 0)
+        self.decoder.lost(direction, 0)
         self.matcher.lost(direction, ts_ns)
         return 0
 

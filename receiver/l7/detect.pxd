@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport PERHAPS, YES
 from receiver.l7.decoder cimport Decoder
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Connection, Protocol

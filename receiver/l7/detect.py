@@ -15,6 +15,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Connection, Protocol
 
 if not cython.compiled:
+    from receiver.l7.decoder import PERHAPS, YES
     from receiver.wire.records import TO_CLIENT, TO_SERVER
 
 
@@ -108,9 +109,9 @@ class Detector:
             told: cython.bint = connection.server_port in candidate.protocol.ports
             candidate.prototype.at_home = told
             answer = candidate.prototype.probe(direction, c)
-            if answer == 2:
+            if answer == YES:
                 return candidate.protocol
-            if answer == 1:
+            if answer == PERHAPS:
                 self.undecided = True
                 if told:
                     self.hinted = candidate.protocol
@@ -119,9 +120,9 @@ class Detector:
             if not connection.roles_known and (not told or home):
                 candidate.prototype.at_home = home
                 answer = candidate.prototype.probe(other, c)
-                if answer == 2:
+                if answer == YES:
                     self.swapped = True
                     return candidate.protocol
-                if answer == 1:
+                if answer == PERHAPS:
                     self.undecided = True
         return None

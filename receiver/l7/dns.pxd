@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, NOT_OURS, NOTHING, MESSAGE, NO, PERHAPS, YES
 from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
@@ -48,7 +49,6 @@ cdef int CLASS_IN
 cdef int SECTION_QUERY
 cdef int SECTION_ANSWER
 cdef int SECTION_OTHER
-cdef int NO, PERHAPS, YES
 cdef Py_ssize_t APART
 cdef Py_ssize_t CUT
 cdef Py_ssize_t BROKEN

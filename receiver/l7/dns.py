@@ -29,6 +29,7 @@ from receiver.wire.names import Names, is_host_name
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
+    from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
     from receiver.wire.records import ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT
 
 PROTOCOL = "dns"
@@ -117,9 +118,6 @@ SECTION_OTHER = 2
 APART = -1
 
 # What a message proves, as `prefixed.py` says.
-NO = 0
-PERHAPS = 1
-YES = 2
 
 # Places that are none: the window ends first; the bytes break a rule.
 CUT = -1
@@ -206,8 +204,11 @@ class Transfer:
 @cython.cclass
 class DnsDecoder(Prefixed):
     def __init__(self, settings: DnsSettings | None = None) -> None:
-        Prefixed.__init__(self, 0)
         self.settings = settings if settings is not None else _DEFAULT
+        Prefixed.__init__(self, 0)
+
+    def reset(self) -> cython.int:
+        Prefixed.reset(self)
         self.multicast = False
         # Keys of the last queries, for answers that do not repeat their question (some FORMERR and NOTIMP do not).
         self.recent_0 = -1
@@ -224,12 +225,9 @@ class DnsDecoder(Prefixed):
         self.extended = 0
         self.edns_size = 0
         self.texts: list[str] | None = None
+        return 0
 
-    def meet(self, endpoints: Endpoints) -> cython.int:
-        self.recent_0 = -1
-        self.recent_1 = -1
-        self.recent_2 = -1
-        self.recent_3 = -1
+    def begin(self, endpoints: Endpoints) -> cython.int:
         # Port 5353 on one side alone is no sign: cluster DNS servers listen there. On 5355 there is LLMNR and nothing else
         # (RFC 4795, 2): its answers come from the hosts themselves.
         self.multicast = endpoints.transport == "udp" and (
@@ -239,17 +237,14 @@ class DnsDecoder(Prefixed):
         )
         return 0
 
-    def rests(self) -> cython.bint:
-        return self.datagrams
-
     def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         n: cython.Py_ssize_t = c.end - at
         if self.datagrams:
-            return n if n >= HEADER else -1
+            return n if n >= HEADER else NOT_OURS
         if n < 2:
-            return 0
+            return MORE
         n = c.u16(at)
-        return n + 2 if n >= HEADER else -1
+        return n + 2 if n >= HEADER else NOT_OURS
 
     def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
         return size if size <= WINDOW + 2 or self.datagrams else WINDOW + 2
@@ -260,7 +255,7 @@ class DnsDecoder(Prefixed):
         base: cython.Py_ssize_t = c.pos if self.datagrams else c.pos + 2
         whole: cython.bint = c.end - c.pos == size and self.cut_off == 0
         if self.multicast:
-            return 0
+            return NOTHING
         flags: cython.int = c.u16(base + 2)
         response: cython.bint = flags & FLAG_RESPONSE != 0
         if response != (direction == TO_CLIENT):
@@ -303,7 +298,7 @@ class DnsDecoder(Prefixed):
                 self.transfers[identity] = Transfer(key, self.kind)
             else:
                 self.limits["dns_transfers"] = self.limits.get("dns_transfers", 0) + 1
-        return 1
+        return MESSAGE
 
     def _response(
         self,
@@ -350,7 +345,7 @@ class DnsDecoder(Prefixed):
             else:
                 out.piece &= ~ENDS
             if not first and rcode == RCODE_NOERROR:
-                return 1
+                return MESSAGE
         name: str = settings.rcode_name(rcode)
         # Eight bits of the code stand in OPT (RFC 6891, 6.1.3). Where that was cut off, an answer without records may be BADVERS.
         if at != CUT or rcode != RCODE_NOERROR or self.edns_size >= 0 or c.u16(base + 6) > 0 or c.u16(base + 10) == 0:
@@ -366,7 +361,7 @@ class DnsDecoder(Prefixed):
                 out.add("dns.answers", tuple(self.texts))
             if flags & FLAG_TRUNCATED:
                 out.add("pcap_receiver.dns.truncated", True)
-        return 1
+        return MESSAGE
 
     def _ended(self, identity: cython.int) -> cython.int:
         if self.transfers is not None:
@@ -570,12 +565,12 @@ class DnsDecoder(Prefixed):
             text = f"TYPE{kind}"
         return text if len(text) <= TEXT_MAX else text[:TEXT_MAX]
 
-    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+    def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
         if direction == TO_CLIENT:
             self.transfers = None
         return 0
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         if self.datagrams:
             return True
         # Servers exist that send the length by itself. Two bytes may as well be the rest of what a hole took, so they are believed
@@ -593,7 +588,7 @@ class DnsDecoder(Prefixed):
             self.announced_answer = announced
         else:
             self.announced_query = announced
-        return n != 2 and Prefixed.sync(self, direction, c)
+        return n != 2 and Prefixed.resync(self, direction, c)
 
     def agree(self, asked: bytes, told: bytes) -> cython.bint:
         """An answer has its query's id (RFC 1035, 4.1.1); on TCP any of those that came so far."""

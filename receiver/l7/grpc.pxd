@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, NOT_OURS, MESSAGE
 from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned

@@ -19,6 +19,7 @@ from receiver.wire.interned import Interned
 from receiver.wire.records import Message, Protocol
 
 if not cython.compiled:
+    from receiver.l7.decoder import MESSAGE, MORE, NOT_OURS
     from receiver.wire.records import FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
 
 STATUSES = (
@@ -243,8 +244,8 @@ class Messages(Prefixed):
 
     def size(self, direction: cython.int, c: Cursor, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         if c.u8(at) > 1:
-            return -1
-        return HEAD + c.u32(at + 1) if c.end - at >= HEAD else 0
+            return NOT_OURS
+        return HEAD + c.u32(at + 1) if c.end - at >= HEAD else MORE
 
     def wanted(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
         return HEAD
@@ -252,4 +253,4 @@ class Messages(Prefixed):
     def read(
         self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
     ) -> cython.int:
-        return 1
+        return MESSAGE

@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, ANSWERS_BEGUN, NOTHING, MESSAGE, NO, PERHAPS, YES, SKIP_TO_CLOSE, SKIP_UNKNOWN, SKIP_LOST
 from receiver.l7.decoder cimport Decoder
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
@@ -6,9 +7,6 @@ from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NON
 
 cimport cython
 
-cdef int MORE
-cdef int NOT_OURS
-cdef Py_ssize_t ANSWERS_BEGUN
 cdef int READ_HEAD
 cdef int READ_CHUNK
 cdef int TUNNEL
@@ -28,11 +26,8 @@ cdef Py_ssize_t HOST_MAX
 cdef Py_ssize_t CHUNK_LINE_MAX
 cdef Py_ssize_t LONG_LINE
 cdef Py_ssize_t REQUEST_LINE
-cdef Py_ssize_t SKIP_TO_END
 cdef int BROKEN
 cdef Py_ssize_t BROKEN_LINE_MAX
-cdef Py_ssize_t REST_UNKNOWN
-cdef Py_ssize_t REST_LOST
 cdef bytes _CLASSES
 cdef tuple _RECOGNISED
 cdef list _STATUSES

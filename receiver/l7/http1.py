@@ -33,6 +33,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message
 
 if not cython.compiled:
+    from receiver.l7.decoder import ANSWERS_BEGUN, MESSAGE, MORE, NO, NOTHING, PERHAPS, SKIP_LOST, SKIP_TO_CLOSE, SKIP_UNKNOWN, YES
     from receiver.wire.records import (
         BEGINS,
         ENDS,
@@ -56,9 +57,6 @@ _RECOGNISED = tuple(
 # Never kept, whatever the configuration asks for: they are secrets.
 SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 
-MORE = 0
-NOT_OURS = -1
-ANSWERS_BEGUN = -3
 
 READ_HEAD = 0
 READ_CHUNK = 1
@@ -96,10 +94,6 @@ LONG_LINE = 64
 # As long as a request line must be supported (RFC 9112, 3); what is longer, where a body is due, is the body.
 REQUEST_LINE = 8000
 
-# Values of `skip`, as `decoder.py` and `conversation.py` say.
-SKIP_TO_END = -1
-REST_UNKNOWN = -2
-REST_LOST = -3
 
 # 1: may stand in a method (tchar, RFC 9110, 5.6.2); 2: a letter. Others are 0.
 _CLASSES = bytes(
@@ -200,10 +194,13 @@ class Http1Decoder(Decoder):
     """One connection's HTTP/1."""
 
     def __init__(self, settings: Http1Settings | None = None) -> None:
-        self.detail = True
-        self.skip = 0
-        self.vantage = VANTAGE_SERVER
         self.settings = _DEFAULT if settings is None else settings
+        Decoder.__init__(self)
+
+    # --- the contract of decoder.py ---
+
+    def reset(self) -> cython.int:
+        Decoder.reset(self)
         self.request = Lines()
         self.response = Lines()
         self.host_bytes: bytes | None = None
@@ -211,19 +208,13 @@ class Http1Decoder(Decoder):
         self.host_port = 0
         self.host_default = 0
         self.trusting = False
+        return 0
 
-    # --- the contract of decoder.py ---
-
-    def meet(self, endpoints: Endpoints) -> cython.int:
+    def begin(self, endpoints: Endpoints) -> cython.int:
         self.trusting = (
             self.settings.trusting and self.vantage == VANTAGE_SERVER and self.settings.trust.covers(endpoints.caller())
         )
         return 0
-
-    def rests(self) -> cython.bint:
-        if self.request.state != READ_HEAD or self.response.state != READ_HEAD:
-            return False
-        return self.request.at == 0 and self.response.at == 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
@@ -241,7 +232,7 @@ class Http1Decoder(Decoder):
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         if lines.state == READ_HEAD:
             if lines.at == 0:
-                return 0  # an empty line before a start line
+                return NOTHING  # an empty line before a start line
             if direction == TO_SERVER:
                 return self._request(lines, c, ts_ns, out)
             return self._response(lines, c, ts_ns, out)
@@ -253,9 +244,9 @@ class Http1Decoder(Decoder):
             self.skip = lines.owed - 1
             lines.state = READ_HEAD
             lines.start_message()
-            return 1
-        self.skip = SKIP_TO_END
-        return 0
+            return MESSAGE
+        self.skip = SKIP_TO_CLOSE
+        return NOTHING
 
     def begun(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
@@ -263,28 +254,28 @@ class Http1Decoder(Decoder):
         if lines.state == READ_CHUNK:
             lines.fault = "head too long"  # of the trailers
             self._chunk(lines, direction, out)
-            return 1
+            return MESSAGE
         if lines.state == READ_HEAD and c.end > c.pos:
             if direction == TO_CLIENT:
                 if lines.at > 0 and self._response(lines, c, ts_ns, out):
-                    return 1
+                    return MESSAGE
             elif lines.at > 0 or self._read_begun_line(lines, c):
                 return self._request(lines, c, ts_ns, out)
         lines.start_message()
-        return 0
+        return NOTHING
 
-    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+    def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         if lines.state != TUNNEL:
             lines.state = READ_HEAD
             lines.start_message()
         return 0
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         if lines.state == TUNNEL:
             return True
-        if self._starts(direction, c) != 2:
+        if self._starts(direction, c) != YES:
             return False
         return direction == TO_CLIENT or self._recognised(c, _skip_empty(c))
 
@@ -509,7 +500,7 @@ class Http1Decoder(Decoder):
         base: cython.Py_ssize_t = c.pos
         answer: cython.int = self._starts(TO_CLIENT, c)
         at: cython.Py_ssize_t = base + 9
-        if answer == 0:
+        if answer == NO:
             at = self._odd_status(c)
             if at == 0:
                 if self.asked.next() is None:
@@ -519,14 +510,14 @@ class Http1Decoder(Decoder):
                 lines.cut = True
                 lines.status = 0
                 return 1
-        if answer == 1 or at < 0:
+        if answer == PERHAPS or at < 0:
             return MORE
         eol: cython.Py_ssize_t = c.find(0x0A, base + lines.searched, c.end)
         if eol < 0:
             lines.searched = c.end - base
             return MORE
         lines.minor = c.u8(base + 7) - 0x30
-        if answer == 0:
+        if answer == NO:
             lines.minor = -1
             lines.break_rule("no status line")
         lines.status = (c.u8(at) - 0x30) * 100 + (c.u8(at + 1) - 0x30) * 10 + c.u8(at + 2) - 0x30
@@ -682,9 +673,9 @@ class Http1Decoder(Decoder):
         keep the body, and go on with its next request. Only what comes tells."""
         if self.asked.head is None and not lines.urged:
             answer: cython.int = self._goes_on(c, lines.owed)
-            if answer == 1:
+            if answer == PERHAPS:
                 return MORE
-            if answer == 2:
+            if answer == YES:
                 lines.state = READ_HEAD
                 return self._read_head(lines, TO_SERVER, c)
         if lines.owed >= 0:
@@ -694,28 +685,28 @@ class Http1Decoder(Decoder):
         return self._read_chunk(lines, c)
 
     def _goes_on(self, c: Cursor, owed: cython.Py_ssize_t) -> cython.int:
-        """Whether a request stands where a body of `owed` bytes may: 2 yes, 1 perhaps, 0 no."""
+        """Whether a request stands where a body of `owed` bytes may."""
         base: cython.Py_ssize_t = c.pos
         if not self._recognised(c, base):
-            return 1 if self._cut_short(c) else 0
+            return PERHAPS if self._cut_short(c) else NO
         space: cython.Py_ssize_t = c.find(0x20, base, c.end)
         if space + 1 >= c.end:
-            return 1
+            return PERHAPS
         b: cython.int = c.u8(space + 1)
         if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68 and not c.starts(base, b"CONNECT"):
-            return 0
+            return NO
         eol: cython.Py_ssize_t = c.find(0x0A, space, c.end)
         if eol < 0:
-            return 1 if c.end - base < REQUEST_LINE else 0
+            return PERHAPS if c.end - base < REQUEST_LINE else NO
         if c.u8(eol - 1) == 0x0D:
             eol -= 1
         if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
-            return 0
+            return NO
         if owed == c.end - base:
-            return 0  # all that is due and nothing else: a body that looks like a request
+            return NO  # all that is due and nothing else: a body that looks like a request
         if 0 < owed < c.end - base and self._recognised(c, base + owed):
-            return 0
-        return 2
+            return NO
+        return YES
 
     def _cut_short(self, c: Cursor) -> cython.bint:
         """Whether less than a method is there, and could become one that is known."""
@@ -755,7 +746,7 @@ class Http1Decoder(Decoder):
         if lines.fault is not None:
             self._count_fault(lines)
         if lines.unframed or lines.minor < 0 or lines.cut:
-            self.skip = REST_LOST
+            self.skip = SKIP_LOST
         elif chunked or lines.length > 0:
             out.body = 0
             if lines.expects:
@@ -771,7 +762,7 @@ class Http1Decoder(Decoder):
             else:
                 self.skip = lines.length
         lines.start_message()
-        return 1
+        return MESSAGE
 
     def _response(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         status: cython.int = lines.status
@@ -779,7 +770,7 @@ class Http1Decoder(Decoder):
             if status == 100 and self.request.state == AWAIT and self.asked.head is self.asked.tail:
                 self.request.urged = True
             lines.start_message()
-            return 0  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
+            return NOTHING  # 100, 102, 103, or HTTP/2 from here: the final response is still to come
         kind: cython.longlong = PLAIN if self.asked.head is None else self.asked.head.note
         known: cython.bint = kind != UNNOTED and self.asked.next() is not None
         if status > 0:
@@ -798,16 +789,16 @@ class Http1Decoder(Decoder):
         if status == 101 or (kind == CONNECT and status < 300):
             self._end_http()
         elif lines.cut:
-            self.skip = REST_LOST if known else REST_UNKNOWN
+            self.skip = SKIP_LOST if known else SKIP_UNKNOWN
         elif kind == HEAD or status == 204 or status == 304:
             pass
         elif not known and (lines.coding != CODING_NONE or lines.length != 0):
             # It may answer a HEAD that nobody saw. What follows is read again where a response begins; how many were
             # passed over until then is not known.
-            self.skip = REST_UNKNOWN
+            self.skip = SKIP_UNKNOWN
         elif lines.coding == CODING_NONE and lines.length == LENGTH_BAD:
             # RFC 9112, 6.3: an unrecoverable error, after which a client closes; some take one of the lengths, or read to the end.
-            self.skip = REST_LOST
+            self.skip = SKIP_LOST
         elif lines.coding == CODING_CHUNKED:
             out.body = 0
             out.piece = BEGINS
@@ -815,12 +806,12 @@ class Http1Decoder(Decoder):
             lines.first_chunk = True
         elif lines.coding == CODING_OTHER or lines.length == LENGTH_UNKNOWN:
             out.body = 0
-            self.skip = SKIP_TO_END
+            self.skip = SKIP_TO_CLOSE
         else:
             out.body = 0
             self.skip = lines.length
         lines.start_message()
-        return 1
+        return MESSAGE
 
     def _count_fault(self, lines: Lines) -> cython.int:
         key = ("http", lines.fault)
@@ -832,7 +823,7 @@ class Http1Decoder(Decoder):
             # The body is broken; what its message said before that is known.
             self._count_fault(lines)
             out.piece = ENDS
-            self.skip = REST_LOST
+            self.skip = SKIP_LOST
         elif lines.chunk > 0:
             lines.at = 0
             lines.searched = 0
@@ -840,13 +831,13 @@ class Http1Decoder(Decoder):
             out.body = 0
             lines.first_chunk = False
             self.skip = lines.chunk
-            return 1
+            return MESSAGE
         else:
             out.piece = ENDS
             out.body = 0
         lines.state = READ_HEAD
         lines.start_message()
-        return 1
+        return MESSAGE
 
     def _upgrades(self, lines: Lines, c: Cursor) -> cython.bint:
         """Whether a 101 says `Upgrade: h2c` (RFC 7540, 3.2): its request is answered on stream 1 of the HTTP/2 that follows."""
@@ -1025,61 +1016,61 @@ class Http1Decoder(Decoder):
     # --- where a message could begin ---
 
     def _starts(self, direction: cython.int, c: Cursor) -> cython.int:
-        """2: a message begins at the cursor, 1: perhaps, 0: no."""
+        """Whether a message begins at the cursor."""
         at: cython.Py_ssize_t = _skip_empty(c)
         end: cython.Py_ssize_t = c.end
         b: cython.int
         if at == end:
-            return 1
+            return PERHAPS
         if direction == TO_CLIENT:
             if not c.starts(at, b"HTTP/1."):
                 n: cython.Py_ssize_t = end - at
                 if n >= 7 or not b"HTTP/1.".startswith(c.take(at, end)):
-                    return 0
-                return 1
+                    return NO
+                return PERHAPS
             i: cython.Py_ssize_t
             for i in range(7, 13):
                 if at + i >= end:
-                    return 1
+                    return PERHAPS
                 b = c.u8(at + i)
                 if i == 8:
                     if b != 0x20:
-                        return 0
+                        return NO
                 elif i == 12:
                     if b != 0x20 and b != 0x0D and b != 0x0A:
-                        return 0
+                        return NO
                 elif b < 0x30 or b > 0x39 or (i == 9 and b == 0x30):
-                    return 0
-            return 2
+                    return NO
+            return YES
         space: cython.Py_ssize_t = at
         while space < end:
             b = c.u8(space)
             if b == 0x20:
                 break
             if _class(b) == 0 or space - at >= METHOD_MAX or (space == at and _class(b) & 2 == 0):
-                return 0
+                return NO
             space += 1
         if space == end:
-            return 1
+            return PERHAPS
         # A target begins with a slash, an asterisk or a scheme; after a known method whatever may be one.
         known: cython.bint = self._recognised(c, at)
         if not known and space + 1 < end:
             b = c.u8(space + 1)
             if b != 0x2F and b != 0x2A and (b | 0x20) != 0x68:
-                return 0
+                return NO
         eol: cython.Py_ssize_t = c.find(0x0A, space, end)
         if eol >= 0:
             if c.u8(eol - 1) == 0x0D:
                 eol -= 1
             if eol - 9 <= space + 1 or not c.starts(eol - 9, b" HTTP/1."):
-                return 0
-            return 2 if known or c.find(0x20, space + 1, eol - 9) < 0 else 0
+                return NO
+            return YES if known or c.find(0x20, space + 1, eol - 9) < 0 else NO
         stop: cython.Py_ssize_t = end if end - at < LONG_LINE else at + LONG_LINE
         while space < stop:
             if c.u8(space) < 0x20 and (c.u8(space) != 0x0D or space + 1 < end):
-                return 0
+                return NO
             space += 1
-        return 2 if known and stop - at == LONG_LINE else 1
+        return YES if known and stop - at == LONG_LINE else PERHAPS
 
     def _recognised(self, c: Cursor, at: cython.Py_ssize_t) -> cython.bint:
         """Whether a method that is known stands at `at`, and a target begins behind it."""

@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, NOT_OURS, NOTHING, MESSAGE, SEVERAL, NO, PERHAPS, YES
 from receiver.l7.decoder cimport Decoder
 from receiver.l7.grpc cimport Grpc, Messages
 from receiver.l7.hpack cimport HeaderSink, HpackDecoder

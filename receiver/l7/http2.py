@@ -39,6 +39,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
+    from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, SEVERAL, YES
     from receiver.wire.records import (
         BEGINS,
         ENDS,
@@ -393,14 +394,16 @@ class Http2Decoder(Decoder):
 
     def __init__(self, settings: Http2Settings | None = None, pinned: cython.bint = False) -> None:
         self.pinned = pinned
+        self.settings = _DEFAULT if settings is None else settings
+        Decoder.__init__(self)
+
+    # --- the contract of decoder.py ---
+
+    def reset(self) -> cython.int:
+        Decoder.reset(self)
         self.doubtful = False
         self.proved: set[tuple[int, ...]] | None = None
         self.posted = 0
-        self.detail = True
-        self.skip = 0
-        self.vantage = VANTAGE_SERVER
-        self.limits = {}
-        self.settings = _DEFAULT if settings is None else settings
         self.client = Side()
         self.server = Side()
         self.streams: dict[int, Exchange] = {}
@@ -420,10 +423,9 @@ class Http2Decoder(Decoder):
         self.host: str | None = None
         self.port = 0
         self.trusting = False
+        return 0
 
-    # --- the contract of decoder.py ---
-
-    def meet(self, endpoints: Endpoints) -> cython.int:
+    def begin(self, endpoints: Endpoints) -> cython.int:
         self.trusting = (
             self.settings.trusting and self.vantage == VANTAGE_SERVER and self.settings.trust.covers(endpoints.caller())
         )
@@ -464,7 +466,7 @@ class Http2Decoder(Decoder):
             return self._messages(direction, side, c, ts_ns, out)
         if not side.begun:
             side.begun = True
-            return 0  # the preface
+            return NOTHING  # the preface
         kind: cython.int = self.kind
         if kind == H2_DATA:
             return self._data(direction, side, c, ts_ns, out)
@@ -489,7 +491,7 @@ class Http2Decoder(Decoder):
                 raise Malformed("http2", "frame size", 0)
         elif kind == H2_PRIORITY and self.length != 5:
             raise Malformed("http2", "frame size", 0)
-        return 0
+        return NOTHING
 
     def more(self, direction: cython.int, ts_ns: cython.longlong, out: Message) -> cython.int:
         """The next stream that a GOAWAY ended."""
@@ -497,9 +499,9 @@ class Http2Decoder(Decoder):
         exchange: Exchange = refused.pop()
         self._cut(exchange, self.away_error, ts_ns, out)
         if len(refused) > 0:
-            return 2
+            return SEVERAL
         self.refused = None
-        return 1
+        return MESSAGE
 
     def take_over(self, request: Message) -> cython.int:
         """RFC 7540, 3.2: the request that asked for the upgrade is stream 1, half closed by the client."""
@@ -511,7 +513,7 @@ class Http2Decoder(Decoder):
         request.key = 1
         return 0
 
-    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+    def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
         side: Side = self.server if direction == TO_CLIENT else self.client
         side.block = None
         side.left = 0
@@ -532,7 +534,7 @@ class Http2Decoder(Decoder):
                 exchange.sent.whole = False
         return 0
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         side: Side = self.server if direction == TO_CLIENT else self.client
         at: cython.Py_ssize_t = c.pos
         if not side.begun:
@@ -563,18 +565,18 @@ class Http2Decoder(Decoder):
         n: cython.Py_ssize_t = c.end - at
         if direction == TO_SERVER:
             if c.starts(at, PREFACE):
-                return 2
+                return YES
             if n < len(PREFACE) and PREFACE.startswith(c.take(at, c.end)):
-                return 1
+                return PERHAPS
         if n < 9:
-            return 1 if n == 0 or self._begins_like(c) else 0
+            return PERHAPS if n == 0 or self._begins_like(c) else NO
         if direction == TO_CLIENT and self._is_settings(c):
-            return 2
+            return YES
         frames: cython.Py_ssize_t = self._frames_at(direction, c, at)
         if frames <= 0:
-            return 0
+            return NO
         # A frame of a connection that was joined late. Headers tell which side it is; without them more must come.
-        return 2 if self.evidence != EITHER else 1
+        return YES if self.evidence != EITHER else PERHAPS
 
     # --- frames ---
 
@@ -584,11 +586,11 @@ class Http2Decoder(Decoder):
         if direction == TO_SERVER:
             if c.starts(at, PREFACE):
                 return 24
-            return 24 if c.end - at < 24 and PREFACE.startswith(c.take(at, c.end)) else -1
+            return 24 if c.end - at < 24 and PREFACE.startswith(c.take(at, c.end)) else NOT_OURS
         if c.end - at < 9:
             return 9
         # RFC 9113, 3.4: SETTINGS come first. A server that takes nothing more may say GOAWAY at once.
-        return 0 if self._is_settings(c) or c.u8(at + 3) == H2_GOAWAY else -1
+        return MORE if self._is_settings(c) or c.u8(at + 3) == H2_GOAWAY else NOT_OURS
 
     def _data(
         self, direction: cython.int, side: Side, c: Cursor, ts_ns: cython.longlong, out: Message
@@ -657,7 +659,7 @@ class Http2Decoder(Decoder):
             self.skip = n
             side.left -= n
             out.piece = 0
-            return 1
+            return MESSAGE
         self.skip = side.left + side.pad
         side.left = 0
         side.body = None
@@ -674,19 +676,19 @@ class Http2Decoder(Decoder):
     ) -> cython.int:
         if not ends:
             out.piece = 0
-            return 1
+            return MESSAGE
         out.piece = ENDS
         if exchange is None:
-            return 1
+            return MESSAGE
         if direction == TO_SERVER:
             self._request_ended(exchange, out)
-            return 1
+            return MESSAGE
         if exchange.received is not None:
             exchange.received.ended = True
         if exchange.answered:
             return self._finish(exchange, None, False, out)
         self._forget(exchange)  # its head was lost: nobody knows what the answer was
-        return 1
+        return MESSAGE
 
     def _fragment(
         self, direction: cython.int, side: Side, c: Cursor, ts_ns: cython.longlong, out: Message
@@ -739,7 +741,7 @@ class Http2Decoder(Decoder):
             else:
                 side.block += c.take(at, end)
         if not flags & END_HEADERS:
-            return 0
+            return NOTHING
         block: bytes | None = None
         if side.block_size >= 0:
             block = bytes(side.block)
@@ -779,7 +781,7 @@ class Http2Decoder(Decoder):
                 fields.unknown += 1
         # A pushed answer is no answer to the client (RFC 9113, 8.4); its stream has an even number.
         if kind == H2_PUSH_PROMISE or self.key & 1 == 0:
-            return 0
+            return NOTHING
         out.key = self.key
         if direction == TO_SERVER:
             return self._request(fields, flags & END_STREAM != 0, out)
@@ -810,7 +812,7 @@ class Http2Decoder(Decoder):
                 exchange = self._find(out.key)
                 if exchange is not None:
                     self._request_ended(exchange, out)
-            return 1
+            return MESSAGE
         settings: Http2Settings = self.settings
         if len(self.streams) >= STREAMS_MAX:
             self._reached("http2_streams")
@@ -853,8 +855,8 @@ class Http2Decoder(Decoder):
         if 0 <= self.going_away < exchange.key:
             # It was on its way when the server said that it takes no more.
             self.refused = [exchange]
-            return 2
-        return 1
+            return SEVERAL
+        return MESSAGE
 
     def _certain(self, exchange: Exchange, method: bytes | None) -> cython.int:
         """It is known now whether a request is gRPC."""
@@ -890,7 +892,7 @@ class Http2Decoder(Decoder):
         settings: Http2Settings = self.settings
         status: cython.int = fields.status
         if 100 <= status < 200:
-            return 0  # 100, 103: the answer is still to come
+            return NOTHING  # 100, 103: the answer is still to come
         exchange: Exchange | None = self._find(out.key)
         if exchange is None:
             # Nobody saw its request, or it is forgotten here and still waits in the matcher.
@@ -907,7 +909,7 @@ class Http2Decoder(Decoder):
                 out.piece = ENDS if ends else 0
                 if ends:
                     self._forget(exchange)
-                return 1
+                return MESSAGE
             exchange.answered = True
             out.piece = BEGINS
         else:
@@ -932,7 +934,7 @@ class Http2Decoder(Decoder):
             # What follows is not HTTP any more; the roundtrip ends with the headers.
             out.piece |= ENDS
             return self._finish(exchange, None, False, out)
-        return 1
+        return MESSAGE
 
     def _status(self, status: cython.int, out: Message) -> cython.int:
         out.status = _STATUSES[status]
@@ -1004,7 +1006,7 @@ class Http2Decoder(Decoder):
         if self.detail:
             self._count(exchange, out)
         if grpc is None or exchange.grpc != GRPC_YES:
-            return 1
+            return MESSAGE
         said: bytes | None = None
         unknown: cython.bint = False
         if fields is not None:
@@ -1018,7 +1020,7 @@ class Http2Decoder(Decoder):
             grpc.ends(exchange.path, NO_STATUS, False, out)
         else:
             grpc.ends(exchange.path, grpc.code_of_http(exchange.status), False, out)
-        return 1
+        return MESSAGE
 
     def _number(self, exchange: Exchange, fields: Fields, closing: cython.bint) -> bytes | None:
         """The grpc-status of a call's trailers in which nobody can read that name, where only one field can be it.
@@ -1073,12 +1075,12 @@ class Http2Decoder(Decoder):
     ) -> cython.int:
         exchange: Exchange | None = self._find(self.key)
         if exchange is None:
-            return 0  # all is said already (RFC 9113, 8.1: NO_ERROR after a whole answer), or was never seen
+            return NOTHING  # all is said already (RFC 9113, 8.1: NO_ERROR after a whole answer), or was never seen
         if error == NO_ERROR and exchange.doubted and direction == TO_CLIENT:
             self._forget(exchange)
-            return 0  # so a whole answer went before it, in a hole
+            return NOTHING  # so a whole answer went before it, in a hole
         self._cut(exchange, error, ts_ns, out)
-        return 1
+        return MESSAGE
 
     def _cut(self, exchange: Exchange, error: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message) -> cython.int:
         """A stream ends here, whoever ended it; that is its answer."""
@@ -1135,7 +1137,7 @@ class Http2Decoder(Decoder):
         if direction == TO_SERVER or self.length > SMALL_MAX:
             # A client's speaks of pushed streams. Debug data as long as that: what it would end
             # is reported when the connection ends.
-            return 0
+            return NOTHING
         last: cython.Py_ssize_t = c.u32(c.pos + 9) & STREAM_MASK
         error: cython.Py_ssize_t = c.u32(c.pos + 13)
         self.going_away = last
@@ -1147,10 +1149,10 @@ class Http2Decoder(Decoder):
             if exchange.key > last:
                 refused.append(exchange)
         if len(refused) == 0:
-            return 0
+            return NOTHING
         self.refused = refused
         self.more(direction, ts_ns, out)
-        return 1 if self.refused is None else 2
+        return MESSAGE if self.refused is None else SEVERAL
 
     # --- what a request says ---
 

@@ -58,7 +58,7 @@ class Inner:
             if n < self.need:
                 break
             if self.resync:
-                if not reader.sync(direction, c):
+                if not reader.resync(direction, c):
                     c.skip(n)
                     break
                 self.resync = False
@@ -104,7 +104,7 @@ class Inner:
         self.need = 0
         self.skip = 0
         self.resync = True
-        return reader.on_gap(direction, missing)
+        return reader.lost(direction, missing)
 
     def between(self) -> cython.bint:
         """Whether the stream stands between two frames."""

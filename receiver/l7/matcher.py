@@ -576,7 +576,7 @@ class Matcher(Asked):
             for request in self.keyed.all():
                 waits: Message = request
                 # An answer that has begun may take its time: a stream of events rests for hours.
-                if waits.last_ns < limit and waits.next is None and not waits.patient:
+                if waits.last_ns < limit and waits.next is None and not waits.may_block:
                     self._give_up(waits, OUTCOME_TIMEOUT, waits.last_ns + timeout_ns)
             return 0
         if self.held is not None:
@@ -589,7 +589,7 @@ class Matcher(Asked):
         if self.open_response is not None and self.open_response.last_ns > heard_ns:
             heard_ns = self.open_response.last_ns
         waiting: Message = self.head
-        while waiting is not None and not waiting.patient:
+        while waiting is not None and not waiting.may_block:
             since_ns: cython.longlong = waiting.last_ns if waiting.last_ns > heard_ns else heard_ns
             if since_ns >= limit:
                 break

@@ -21,7 +21,7 @@ import re
 
 # What `take` says: more is needed; it is over, and `waited` begins behind it; it is none, `waited` has everything; it is one that
 # breaks the rules, as `what` says.
-MORE, OVER, NONE, BROKEN = range(4)
+UNDER_WAY, OVER, NONE, BROKEN = range(4)
 
 V1 = b"PROXY "
 # The longest line, with its CRLF (2.1).
@@ -77,7 +77,7 @@ class Preamble:
         first = self._said[0]
         if first == 5 or first == 4:
             verdict = self._socks5() if first == 5 else self._socks4()
-            if verdict == MORE and len(self._said) + len(self._answered) > (PREAMBLE_MAX if self.kind else DOUBTFUL_MAX):
+            if verdict == UNDER_WAY and len(self._said) + len(self._answered) > (PREAMBLE_MAX if self.kind else DOUBTFUL_MAX):
                 verdict = self._broken("too long") if self.kind else NONE
         elif self._answered:
             verdict = NONE  # whoever waits for a header says nothing before it has come
@@ -105,13 +105,13 @@ class Preamble:
     def _version1(self) -> int:
         said = self._said
         if not said.startswith(V1):
-            return MORE if V1.startswith(said) else NONE
+            return UNDER_WAY if V1.startswith(said) else NONE
         if len(said) > len(V1) and said[len(V1)] in TARGETS:
             return NONE
         self.kind = "proxy_v1"
         end = said.find(b"\n", 0, V1_MAX)
         if end < 0:
-            return MORE if len(said) < V1_MAX else self._broken("line too long")
+            return UNDER_WAY if len(said) < V1_MAX else self._broken("line too long")
         self._left = end + 1
         line = said[: end - 1]
         if said[end - 1] != 0x0D:
@@ -138,10 +138,10 @@ class Preamble:
     def _version2(self) -> int:
         said = self._said
         if not said.startswith(V2):
-            return MORE if V2.startswith(said) else NONE
+            return UNDER_WAY if V2.startswith(said) else NONE
         self.kind = "proxy_v2"
         if len(said) < 16:
-            return MORE
+            return UNDER_WAY
         version, command, family = said[12] >> 4, said[12] & 15, said[13]
         size = int.from_bytes(said[14:16], "big")
         if version != 2:
@@ -153,7 +153,7 @@ class Preamble:
         if command == 1 and (family not in V2_FAMILIES or size < V2_FAMILIES[family]):
             return self._broken("family" if family not in V2_FAMILIES else "addresses cut short")
         if len(said) < 16 + size:
-            return MORE
+            return UNDER_WAY
         self._left = 16 + size
         wide = 4 if family >> 4 == 1 else 16
         if command == 1 and family >> 4 in (1, 2):
@@ -164,13 +164,13 @@ class Preamble:
     def _socks5(self) -> int:
         said, answered = self._said, self._answered
         if len(said) < 2 or len(said) < 2 + said[1]:
-            return NONE if answered else MORE
+            return NONE if answered else UNDER_WAY
         at = 2 + said[1]
         methods = said[2:at]
         if not methods:
             return NONE
         if len(answered) < 2:
-            return MORE if b"\x05".startswith(answered) else NONE
+            return UNDER_WAY if b"\x05".startswith(answered) else NONE
         method = answered[1]
         if answered[0] != 5 or (method not in methods and method != 0xFF):
             return NONE
@@ -180,20 +180,20 @@ class Preamble:
         there = 2
         if method == 2:
             if len(said) < at + 2 or len(said) < at + 3 + said[at + 1]:
-                return MORE
+                return UNDER_WAY
             password = at + 2 + said[at + 1]
             if said[at] != 1:
                 return self._broken("login")
             at = password + 1 + said[password]
             there += 2
             if len(said) < at or len(answered) < there:
-                return MORE
+                return UNDER_WAY
             if answered[there - 1] != 0:
                 return self._over(at, answered, there)
         elif method != 0:
             return self._broken("method")  # nobody can say how long its exchange is
         if len(said) < at + 4:
-            return MORE
+            return UNDER_WAY
         if said[at] != 5:
             return self._broken("request")
         if said[at + 1] != 1:
@@ -202,13 +202,13 @@ class Preamble:
         if at < 0:
             return self._broken("address")
         if len(said) < at or len(answered) < there + 4:
-            return MORE
+            return UNDER_WAY
         if answered[there] != 5:
             return self._broken("reply")
         end = _behind_address(answered, there + 3)
         if end < 0:
             return self._broken("address")
-        return self._over(at, answered, end) if len(answered) >= end else MORE
+        return self._over(at, answered, end) if len(answered) >= end else UNDER_WAY
 
     def _socks4(self) -> int:
         said, answered = self._said, self._answered
@@ -218,13 +218,13 @@ class Preamble:
         if at > 0 and said[4:7] == b"\x00\x00\x00" and said[7] != 0:
             at = said.find(b"\x00", at) + 1
         if at == 0:
-            return NONE if answered else MORE
+            return NONE if answered else UNDER_WAY
         if not answered or answered[0] != 0:
-            return NONE if answered else MORE
+            return NONE if answered else UNDER_WAY
         if len(answered) >= 2 and not 0x5A <= answered[1] <= 0x5D:
             return NONE
         if len(answered) < 8:
-            return MORE
+            return UNDER_WAY
         self.kind = "socks4"
         return self._over(at, answered, 8) if said[1] == 1 else self._broken("command")
 

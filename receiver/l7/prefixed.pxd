@@ -1,12 +1,10 @@
+from receiver.l7.decoder cimport NO, PERHAPS, YES
 from receiver.l7.decoder cimport Decoder
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Message
 
 cimport cython
 
-cdef int NO
-cdef int PERHAPS
-cdef int YES
 cdef Py_ssize_t WINDOW
 cdef Py_ssize_t FRAMES_MAX
 cdef Py_ssize_t SURE

@@ -14,7 +14,7 @@ Frames prove each other: where the next one begins as the one before says, and s
 rightly. A chain is the protocol's when one of its frames is a YES, or three are a PERHAPS, and none is a NO.
 
 State between frames is the decoder's own, and `size` may depend on it (an answer of one byte to a request for TLS, what a
-compressed packet still has): `on_gap` forgets that.
+compressed packet still has): `lost` forgets that.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from receiver.l7.decoder import Decoder
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Message
 
+if not cython.compiled:
+    from receiver.l7.decoder import NO, PERHAPS, YES
+
 # What a frame proves, and the answers of `probe`, as `decoder.py` says.
-NO = 0
-PERHAPS = 1
-YES = 2
 
 # Of a frame so much is seen together, unless its decoder says otherwise.
 WINDOW = 16384
@@ -46,10 +46,14 @@ class Prefixed(Decoder):
     then it is found where a segment begins."""
 
     def __init__(self, scan: cython.Py_ssize_t = SCAN_MAX) -> None:
-        Decoder.__init__(self)
         self.scan = scan
+        Decoder.__init__(self)
+
+    def reset(self) -> cython.int:
+        Decoder.reset(self)
         self.frames = 0
         self.whole = 0
+        return 0
 
     # --- what a protocol says ---
 
@@ -87,7 +91,7 @@ class Prefixed(Decoder):
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._chain(direction, c, c.pos)
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         at: cython.Py_ssize_t = c.pos
         stop: cython.Py_ssize_t = at + self.scan
         # Where a segment begins, a frame often does; anywhere else one alone is no proof.

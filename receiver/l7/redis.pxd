@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, ANSWERS_BEGUN, NOTHING, MESSAGE, NO, PERHAPS, YES, SKIP_TO_CLOSE, SKIP_LOST
 from receiver.l7.decoder cimport Decoder
 from receiver.l7.redis_names cimport Codes, Command, Vocabulary
 from receiver.l7.redis_names cimport (
@@ -26,14 +27,10 @@ from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NON
 
 cimport cython
 
-cdef Py_ssize_t MORE
 cdef Py_ssize_t NIL
 cdef Py_ssize_t CUT
 cdef Py_ssize_t STREAMED
 cdef Py_ssize_t BAD
-cdef Py_ssize_t ANSWERS_BEGUN
-cdef Py_ssize_t SKIP_TO_END
-cdef Py_ssize_t REST_LOST
 cdef Py_ssize_t COUNT_MAX
 cdef Py_ssize_t BULK_MAX
 cdef Py_ssize_t DIGITS_MAX

@@ -23,9 +23,10 @@ import cython
 from receiver.l7.decoder import Decoder
 from receiver.l7.redis_names import Codes, Command, Vocabulary
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Endpoints, Malformed, Message
+from receiver.wire.records import Malformed, Message
 
 if not cython.compiled:
+    from receiver.l7.decoder import ANSWERS_BEGUN, MESSAGE, MORE, NO, NOTHING, PERHAPS, SKIP_LOST, SKIP_TO_CLOSE, YES
     from receiver.l7.redis_names import (
         KIND_BLOCKING,
         KIND_CONTAINER,
@@ -48,17 +49,11 @@ if not cython.compiled:
     )
     from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER
 
-MORE = 0
-ANSWERS_BEGUN = -3
 # What a count can say besides its value.
 NIL = -1
 CUT = -2
 STREAMED = -3
 BAD = -4
-
-# Values of `skip`, as `decoder.py` says.
-SKIP_TO_END = -1
-REST_LOST = -3
 
 # Redis takes INT_MAX elements and 512 MiB (proto-max-bulk-len can be raised).
 COUNT_MAX = 2_147_483_647
@@ -113,8 +108,13 @@ class RedisDecoder(Decoder):
     """
 
     def __init__(self, words: Vocabulary | None = None) -> None:
-        Decoder.__init__(self)
         self.words = words if words is not None else Vocabulary()
+        Decoder.__init__(self)
+
+    # --- the contract of decoder.py ---
+
+    def reset(self) -> cython.int:
+        Decoder.reset(self)
         self.replication = False
         # What the last frame was: bytes of it that follow, whether it is told of, BEGINS and ENDS.
         self.rest = 0
@@ -160,23 +160,7 @@ class RedisDecoder(Decoder):
         self.claims = 0
         self.confirming = ""
         self.confirmations_left = 0
-
-    # --- the contract of decoder.py ---
-
-    def meet(self, endpoints: Endpoints) -> cython.int:
-        self.arrays_seen = self.resumed  # or it would not have rested
-        self.untold = False
-        self.broken = None
         return 0
-
-    def rests(self) -> cython.bint:
-        if self.arguments_left > 0 or self.inside:
-            return False
-        if self.replication or self.in_multi or self.replies_off or self.skip_next or self.confirmations_left > 0:
-            return False
-        if self.resp3 or self.subscriptions != 0 or self.database is not _DATABASES[0]:
-            return False
-        return self.arrays_seen and not self.inline_seen
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         if self.replication:
@@ -190,19 +174,19 @@ class RedisDecoder(Decoder):
 
     def begun(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         if direction == TO_CLIENT or self.broken is None:
-            return 0
+            return NOTHING
         out.operation = self.broken.operation
         self.broken = None
-        self.skip = REST_LOST
-        return 1
+        self.skip = SKIP_LOST
+        return MESSAGE
 
     def parse(self, direction: cython.int, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         if self.replication and not self.told:
-            self.skip = SKIP_TO_END
-            return 0
+            self.skip = SKIP_TO_CLOSE
+            return NOTHING
         self.skip = self.rest
         if not self.told:
-            return 0
+            return NOTHING
         self.told = False
         out.piece = self.piece
         if direction == TO_SERVER:
@@ -212,9 +196,9 @@ class RedisDecoder(Decoder):
             self._response(c, out)
         if self.replication:
             out.piece |= ENDS  # of what is replicated nothing is read, and the rest of this message is not told from it
-        return 1
+        return MESSAGE
 
-    def on_gap(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+    def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
         self.subscriptions = -1
         self.told = False
         if direction == TO_SERVER:
@@ -239,7 +223,7 @@ class RedisDecoder(Decoder):
                 waits = waits.next
         return 0
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         if self.replication:
             return True
         if c.pos >= c.end:
@@ -250,7 +234,7 @@ class RedisDecoder(Decoder):
         self.database = None  # joined late: which one was selected is not known
         if _CLASSES[c.u8(c.pos)] & 2:
             # Between arrays, a line with a command's name is a piece of some value.
-            return (self.inline_seen or not self.arrays_seen) and self._inline_starts(c) == 2
+            return (self.inline_seen or not self.arrays_seen) and self._inline_starts(c) == YES
         started: cython.int = self._command_starts(c)
         if started > 0:
             self.arrays_seen = True  # cut: what comes next is its name, and no command in a line
@@ -258,15 +242,15 @@ class RedisDecoder(Decoder):
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         if c.pos >= c.end:
-            return 1
+            return PERHAPS
         if direction == TO_CLIENT:
             return self._probe_reply(c)
         if _CLASSES[c.u8(c.pos)] & 2:
             # PING of another protocol looks the same: the reply decides.
-            return 1 if self._inline_starts(c) > 0 else 0
+            return PERHAPS if self._inline_starts(c) != NO else NO
         started: cython.int = self._command_starts(c)
         # An array of values looks like a command with a strange name: the other side decides.
-        return 2 if started == 3 else 1 if started > 0 else 0
+        return YES if started == 3 else PERHAPS if started > 0 else NO
 
     # --- frames: commands ---
 
@@ -784,7 +768,7 @@ class RedisDecoder(Decoder):
                 self.subscribes_in_multi = True
             return expected
         if kind == KIND_BLOCKING:
-            out.patient = True
+            out.may_block = True
         elif kind == KIND_SELECT:
             out.note = kind
             out.kept = self.database  # that is selected still if it fails
@@ -907,30 +891,30 @@ class RedisDecoder(Decoder):
         return 3 if name in self.words.built_in or b"." in name else 2
 
     def _inline_starts(self, c: Cursor) -> cython.int:
-        """0: not the line of a command, 1: perhaps, 2: a whole one."""
+        """Whether a line with a command stands here."""
         at: cython.Py_ssize_t = c.pos
         stop: cython.Py_ssize_t = at
         while stop < c.end and _CLASSES[c.u8(stop)] & 1:
             stop += 1
             if stop - at > NAME_MAX:
-                return 0
+                return NO
         name: bytes = c.take(at, stop).upper()
         if stop == c.end:
-            return 1 if any(known.startswith(name) for known in self.words.built_in) else 0
+            return PERHAPS if any(known.startswith(name) for known in self.words.built_in) else NO
         if name not in self.words.built_in:
-            return 0
+            return NO
         lf: cython.Py_ssize_t = c.find(0x0A, at, c.end)
         end: cython.Py_ssize_t = c.end if lf < 0 else lf
         if end - at > PROBE_LINE or b" HTTP/" in c.take(at, end):
-            return 0
+            return NO
         while stop < end:
             if _CLASSES[c.u8(stop)] & 16 == 0 and (c.u8(stop) != 0x0D or stop + 1 < end):
-                return 0
+                return NO
             stop += 1
         if lf < 0:
-            return 1
+            return PERHAPS
         # The name in an array stands on a line of its own as well, and an argument follows.
-        return 0 if lf + 1 < c.end and c.u8(lf + 1) == 0x24 else 2
+        return NO if lf + 1 < c.end and c.u8(lf + 1) == 0x24 else YES
 
     def _reply_starts(self, c: Cursor) -> cython.bint:
         """Whether a whole element stands here, and after it another or nothing."""
@@ -941,19 +925,19 @@ class RedisDecoder(Decoder):
     def _probe_reply(self, c: Cursor) -> cython.int:
         """Other protocols say `+OK` and `-ERR` as well: weak elements are passed until one decides."""
         if self._command_starts(c) == 1:
-            return 1  # cut in a name: it may be a command, with the roles the other way round
+            return PERHAPS  # cut in a name: it may be a command, with the roles the other way round
         at: cython.Py_ssize_t = c.pos
         item: cython.int
         for item in range(PROBE_ITEMS):  # noqa: B007 - declared, so that the loop is C's
             strength: cython.int = self._element(c, at)
             if strength == 0:
-                return 0
+                return NO
             if strength == 3:
-                return 2
+                return YES
             if strength == 1 or self.after >= c.end:
-                return 1
+                return PERHAPS
             at = self.after
-        return 1
+        return PERHAPS
 
     def _element(self, c: Cursor, at: cython.Py_ssize_t) -> cython.int:
         """0: no element of a reply, 1: cut, 2: one that others use as well, 3: Redis. `after` is where it ends; an

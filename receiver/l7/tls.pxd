@@ -1,3 +1,4 @@
+from receiver.l7.decoder cimport MORE, NOT_OURS, NOTHING, NO, PERHAPS, SKIP_TO_CLOSE, YES
 from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
@@ -5,9 +6,6 @@ from receiver.wire.records cimport TO_SERVER
 
 cimport cython
 
-cdef int NO
-cdef int PERHAPS
-cdef int YES
 cdef int CHANGE_CIPHER_SPEC
 cdef int ALERT
 cdef int HANDSHAKE

@@ -23,12 +23,10 @@ from receiver.wire.names import is_host_name
 from receiver.wire.records import Endpoints, Message
 
 if not cython.compiled:
+    from receiver.l7.decoder import MORE, NO, NOT_OURS, NOTHING, PERHAPS, SKIP_TO_CLOSE, YES
     from receiver.wire.records import TO_SERVER
 
 # What a record proves, as `prefixed.py` says.
-NO = 0
-PERHAPS = 1
-YES = 2
 
 CHANGE_CIPHER_SPEC = 20
 ALERT = 21
@@ -54,9 +52,13 @@ PROTOCOLS_MAX = 64
 class TlsDecoder(Prefixed):
     def __init__(self) -> None:
         Prefixed.__init__(self, 0)
-        self.endpoints: Endpoints | None = None
 
-    def meet(self, endpoints: Endpoints) -> cython.int:
+    def reset(self) -> cython.int:
+        Prefixed.reset(self)
+        self.endpoints: Endpoints | None = None
+        return 0
+
+    def begin(self, endpoints: Endpoints) -> cython.int:
         self.endpoints = endpoints
         return 0
 
@@ -64,11 +66,11 @@ class TlsDecoder(Prefixed):
         seen: cython.Py_ssize_t = c.end - at
         kind: cython.int = c.u8(at)
         if kind < CHANGE_CIPHER_SPEC or kind > APPLICATION_DATA or (seen > 1 and c.u8(at + 1) != 3):
-            return -1
+            return NOT_OURS
         if seen < RECORD_HEAD:
-            return 0
+            return MORE
         size: cython.Py_ssize_t = c.u16(at + 3)
-        return RECORD_HEAD + size if c.u8(at + 2) <= 4 and 0 < size <= RECORD_MAX else -1
+        return RECORD_HEAD + size if c.u8(at + 2) <= 4 and 0 < size <= RECORD_MAX else NOT_OURS
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         """Nothing is waited for but a client's first message."""
@@ -83,12 +85,12 @@ class TlsDecoder(Prefixed):
     def read(
         self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
     ) -> cython.int:
-        self.skip = -1
+        self.skip = SKIP_TO_CLOSE
         if c.end - c.pos > RECORD_HEAD and c.u8(c.pos + RECORD_HEAD) == CLIENT_HELLO:
             self._hello(c)
-        return 0
+        return NOTHING
 
-    def sync(self, direction: cython.int, c: Cursor) -> cython.bint:
+    def resync(self, direction: cython.int, c: Cursor) -> cython.bint:
         return True  # all that follows is passed over, wherever a record begins
 
     def proves(

@@ -96,7 +96,7 @@ cdef class Message:
     cdef public long long size
     cdef public long long body
     cdef public bint expects_reply
-    cdef public bint patient
+    cdef public bint may_block
     cdef public int fault
     cdef public str operation
     cdef public str target

@@ -3,7 +3,7 @@
     [u8 settings] steps: [u8 what][u16 n, little-endian] and for a feed n bytes, or as many as are left
      settings: 01 joined late, 02 chosen by content, 04 datagrams, 08 without detail, 10 seen from the client's side
      what: 01 to the client; the three bits above it: 0 to 4 feed, 5 a hole of n bytes, 6 FIN (n means nothing), 7 n seconds pass,
-             and a connection that can rest rests
+             and what reads datagrams serves another flow if it can
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class MySql(Asks):
         was, self.continues = self.continues, size == 4 + 0xFFFFFF
         return 0 if was else super().read(direction, c, size, ts_ns, out)
 
-    def on_gap(self, direction: int, missing: int) -> int:
+    def lost(self, direction: int, missing: int) -> int:
         self.continues = False
         return 0
 
