@@ -371,8 +371,8 @@ class View(Sink):
         self.still_open = 0
 
     def takes(self, roundtrip: Roundtrip) -> bool:
-        """Count it. False for what only looks closed because we stop looking while it waits for its answer."""
-        if self.ending and roundtrip.response is None and OUTCOMES[roundtrip.outcome] == "closed":
+        """Count it. False for what only looks lost because we stop looking while it waits for its answer."""
+        if self.ending and roundtrip.response is None and OUTCOMES[roundtrip.outcome] == "lost":
             self.still_open += 1
             return False
         self.outcomes[OUTCOMES[roundtrip.outcome]] += 1

@@ -28,10 +28,12 @@ import pytest
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.privileges import may_capture
 from receiver.telemetry.redact import Redactor
-from receiver.watch import LINES_A_SECOND, ROWS_MAX, UNREAD_SHOWN, Row, amount, call_of, duration, watch
-from receiver.wire.records import Message
+from receiver.watch import LINES_A_SECOND, ROWS_MAX, UNREAD_SHOWN, Row, View, amount, call_of, duration, watch
+from receiver.wire.records import Message, Roundtrip
 from tests.bench.generate import write_pcap
 from tests.damage.packets import ETHERNET, UDP, VECTORS, Wire, of_vector
+from tests.pcap.packets import Line, engine
+from tests.pcap.packets import Wire as LiveWire
 
 ROOT = Path(__file__).resolve().parent.parent
 SYN, FIN, ACK, PUSH = dpkt.tcp.TH_SYN, dpkt.tcp.TH_FIN, dpkt.tcp.TH_ACK, dpkt.tcp.TH_PUSH
@@ -254,6 +256,20 @@ def test_places_that_cannot_be_read_are_bounded(tmp_path: Path, capsys: pytest.C
 def test_what_was_read_is_not_said_to_be_unreadable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     watch(config(shop(tmp_path).path), table=False)
     assert "not readable" not in capsys.readouterr().err
+
+
+def test_requests_that_wait_when_a_live_capture_ends_are_not_said_to_be_lost() -> None:
+    class Takes(View):
+        def roundtrip(self, roundtrip: Roundtrip) -> int:
+            return int(self.takes(roundtrip))
+
+    view = Takes()
+    wire = LiveWire(engine(sink=view))
+    line = Line(wire).opened().c(b"GET /1 HTTP/1.1\r\n\r\n")
+    line.s(b"HTTP/1.1 204 x\r\n\r\n").c(b"GET /2 HTTP/1.1\r\n\r\n")
+    view.ending = True
+    wire.engine.finish()
+    assert (view.outcomes, view.still_open) == ({"ok": 1}, 1)
 
 
 def test_that_no_packets_came_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

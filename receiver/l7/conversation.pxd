@@ -66,7 +66,7 @@ cdef class Conversation(Consumer):
     cdef Matcher matcher
     cdef Lane to_server
     cdef Lane to_client
-    cdef readonly int health
+    cdef int health
     cdef int faults
     cdef bint datagrams
     cdef Py_ssize_t cut_off

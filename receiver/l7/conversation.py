@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 READING = 0
 DETECTING = 1
 SET_ASIDE = 2
+STATES = ("reading", "detecting", "set aside")
 
 # What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead. UNKNOWN: nor whose
 # message this is; LOST: the message is known.
@@ -182,6 +183,11 @@ class Conversation(Consumer):
         # Of the flow before: the server, which is asked what it speaks no more.
         self.server_address: str | None = None
         self.server_port = -1
+
+    @property
+    def state(self) -> str:
+        """One of STATES."""
+        return STATES[self.health]
 
     def release(self) -> cython.bint:
         if not self.datagrams or self.health != READING or self.faults or not self.matcher.is_idle():

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -82,28 +82,6 @@ class FilterPlan(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     unwrap: bool = False
     tunnels: Tunnels = Tunnels()
-
-
-def parse_ports(ports: Iterable[int | str]) -> tuple[PortRange, ...]:
-    """Read ports and ranges (`80`, `"80"`, `"15000-15090"`), sorted, overlapping and adjacent ones merged.
-
-    Raises ValueError that quotes the faulty one.
-    """
-    ranges = []
-    for port in ports:
-        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?", str(port), re.ASCII)
-        first = int(match[1]) if match else -1
-        last = int(match[2]) if match and match[2] else first
-        if not 0 <= first <= last <= 65535:
-            raise ValueError(f"not a port or a range of ports: {port!r}")
-        ranges.append((first, last))
-    merged: list[PortRange] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return tuple(merged)
 
 
 def build_filter(plan: FilterPlan, link_type: int) -> str:

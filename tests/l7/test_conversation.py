@@ -82,9 +82,9 @@ def test_answer_that_came_before_detection_is_paired() -> None:
 
 def test_undecided_bytes_are_bounded() -> None:
     run = Run(PROTOCOLS).feed(TO_SERVER, b"\r\n" * 2047)
-    assert run.conversation.health == 1
+    assert run.conversation.state == "detecting"
     run.feed(TO_SERVER, b"\r\n")
-    assert run.conversation.health == 2
+    assert run.conversation.state == "set aside"
     assert run.reading.bytes_set_aside == 4096
     run.feed(TO_SERVER, GET)
     assert run.reading.bytes_set_aside == 4096 + len(GET)
@@ -154,7 +154,7 @@ def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest
             run.feed(TO_SERVER, GET)
             run.feed(TO_CLIENT, OK)
     assert [run.reading.errors for run in runs] == [{("http", "internal"): 1}] * 2
-    assert [run.conversation.health for run in runs] == [2, 2]
+    assert {run.conversation.state for run in runs} == {"set aside"}
     assert len(caplog.records) == 1 and "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
 
 
@@ -167,7 +167,7 @@ def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureF
         conversation.feed(TO_SERVER, GET, 0, len(GET), 1)
         conversation.feed(TO_CLIENT, OK, 0, len(OK), 2)
     assert reading.errors == {("http", "internal"): 1}
-    assert conversation.health == 2 and collector.seen == []
+    assert conversation.state == "set aside" and collector.seen == []
     assert [record.levelname for record in caplog.records] == ["ERROR"] and "/a" not in caplog.text
 
 
@@ -265,5 +265,5 @@ def test_connection_that_breaks_the_rules_too_often_is_counted_to_its_end() -> N
     for _ in range(40):
         run.feed(TO_SERVER, GET + bad)
     run.end()
-    assert run.conversation.health == 2
+    assert run.conversation.state == "set aside"
     assert run.reading.bytes_set_aside == 16 * len(bad) + 24 * len(GET + bad)  # sixteen faults are enough

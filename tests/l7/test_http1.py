@@ -1055,7 +1055,7 @@ def test_look_alikes_are_not_taken(start: bytes) -> None:
 @pytest.mark.parametrize("start", [b"G", b"GET", b"GET /", b"GET /x HTTP/1.1", b"GET /x HTTP/1.1\r", b"\r\n", b"HTTP"])
 def test_what_could_still_be_http_waits(start: bytes) -> None:
     run = Run((HTTP,)).feed(TO_CLIENT if start == b"HTTP" else TO_SERVER, start)
-    assert run.conversation.health == 1 and not run.reading.detected
+    assert run.conversation.state == "detecting" and not run.reading.detected
 
 
 def test_long_request_line_is_taken_before_its_end() -> None:
