@@ -206,7 +206,7 @@ class Grpc:
 
     def _confirmed(self, path: bytes, code: cython.int, said: cython.bint) -> str:
         """The method's name, after what the server said of it."""
-        known: str | None = self.methods.get(path)
+        known: str | None = self.methods.by_name.get(path)
         if known is not None:
             return known
         if code == UNIMPLEMENTED:
@@ -221,7 +221,7 @@ class Grpc:
 
     def method(self, path: bytes) -> str:
         """`/package.Service/Method` without its first slash, the same object each time."""
-        known: str | None = self.methods.get(path)
+        known: str | None = self.methods.by_name.get(path)
         if known is None:
             known = self.heard.named(path)
         return known

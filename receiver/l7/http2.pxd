@@ -101,6 +101,7 @@ cdef class Fields(HeaderSink):
     cdef bytes forwarded_host
     cdef bytes forwarded_proto
     cdef dict kept
+    cdef int _nothing_hidden(self) except -1
     cdef int start(self, int direction, bint detail, Http2Settings settings) except -1
     cdef int _pseudo(self, Py_ssize_t n, bytes name, bytes value) except -1
     cdef int _status(self, bytes value) except -1

@@ -168,16 +168,13 @@ class Fields(HeaderSink):
     an entry whose name is known and whose value is not."""
 
     def __init__(self) -> None:
+        self._nothing_hidden()
         self.start(TO_CLIENT, False, None)
 
     def start(self, direction: cython.int, detail: cython.bint, settings: Http2Settings | None) -> cython.int:
         self.detail = detail
-        self.unknown = 0
-        self.entries: list[int] | None = None
-        self.candidates = 0
-        self.candidate = 0
-        self.number: bytes | None = None
-        self.status_hidden = False
+        if self.unknown > 0:
+            self._nothing_hidden()
         self.trailers = False
         self.pseudo = False
         self.status = NO_STATUS
@@ -202,6 +199,15 @@ class Fields(HeaderSink):
                 self.context.reset()
         return 0
 
+    def _nothing_hidden(self) -> cython.int:
+        self.unknown = 0
+        self.entries: list[int] | None = None
+        self.candidates = 0
+        self.candidate = 0
+        self.number: bytes | None = None
+        self.status_hidden = False
+        return 0
+
     def header(self, name: bytes | None, value: bytes | None, never_indexed: cython.bint) -> cython.int:
         if name is None:
             return 0
@@ -212,7 +218,7 @@ class Fields(HeaderSink):
             return 0
         n: cython.Py_ssize_t = len(name)
         if n < 4:
-            if n == 2 and name == b"te":
+            if n == 2 and name[0] == 0x74 and name[1] == 0x65:  # te
                 self.trailers = value == b"trailers"
             return 0
         if name[0] == 0x3A:
