@@ -193,7 +193,7 @@ def exported(figures: Figures) -> dict[str, list[bytes]]:
         "page": [exposition(metric for metric in snapshot.metrics if metric.kind != "histogram").encode()],
     }
     for version, histograms in ((1, "explicit"), (1, "vmrange"), (2, "explicit"), (2, "native")):
-        requests = WriteRequests(max_size=MAX_SIZE, version=version, histograms=histograms)  # type: ignore[arg-type]
+        requests = WriteRequests(max_size=MAX_SIZE, version=version, histograms=histograms)  # type: ignore[arg-type]  # its words
         found[f"write {version} {histograms}"] = [body for body, _ in requests.encode(snapshot)[0]]
     return found
 

@@ -93,7 +93,7 @@ def test_full_batch_leaves_between_two_packets_of_one_batch() -> None:
     """Packets come by the hundred, and each may be a pipeline: all of them are more than a batch should hold."""
     service = make_service(Batch())
     recorder = Recorder()
-    service._traces = [recorder]  # type: ignore[list-item]
+    service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
     workload = Workload(connections=4, roundtrips_each=2000)
     ((joined, records),) = batches(packets(workload), 20_000)
     service.engine.process_batch(joined, records, LINK_ETHERNET)
@@ -108,7 +108,7 @@ def test_full_batches_leave_while_requests_are_given_up() -> None:
     for end in ("tick", "finish"):
         service = make_service(Batch())
         recorder = Recorder()
-        service._traces = [recorder]  # type: ignore[list-item]
+        service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
         workload = Workload(connections=6000, roundtrips_each=1)
         asked = [packet for packet in packets(workload) if b"HTTP/1.1 200" not in packet[1] and not packet[1][47] & 1]
         for joined, records in batches(asked):
@@ -127,7 +127,7 @@ def test_full_batches_leave_while_requests_are_given_up() -> None:
 def test_exporter_that_fails_is_nobody_elses_fault() -> None:
     service = make_service(Batch())
     recorder = Recorder()
-    service._traces = [Broken(), recorder]  # type: ignore[list-item]
+    service._traces = [Broken(), recorder]  # type: ignore[list-item]  # has what is called here, no more
     workload = Workload(connections=1, roundtrips_each=5000)
     for joined, records in batches(packets(workload)):
         service.engine.process_batch(joined, records, LINK_ETHERNET)
@@ -247,7 +247,7 @@ def test_snapshot_is_of_the_moment_when_it_was_due_whoever_makes_it() -> None:
 def test_metrics_are_made_beside_the_capture() -> None:
     service = make_service(Batch())
     told, unable = Told(), Unable("unable")
-    service._metrics = [(unable, 0.0), (told, 0.0)]  # type: ignore[list-item]
+    service._metrics = [(unable, 0.0), (told, 0.0)]  # type: ignore[list-item]  # has what is called here, no more
     service._export_metrics(force=False)  # when the next one is due is counted from here on
     wait_for(lambda: len(told.snapshots) == 1)
     assert told.threads == ["metrics"]
@@ -259,7 +259,7 @@ def test_metrics_are_made_beside_the_capture() -> None:
 def test_next_snapshot_waits_for_the_one_before() -> None:
     service = make_service(Batch())
     told = Told()
-    service._metrics = [(told, 0.0)]  # type: ignore[list-item]
+    service._metrics = [(told, 0.0)]  # type: ignore[list-item]  # has what is called here, no more
     told.go_on.clear()
     see(service, 3, 1)
     service._export_metrics(force=False)

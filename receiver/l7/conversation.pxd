@@ -87,6 +87,7 @@ cdef class Conversation(Consumer):
     cdef int _answer_begun(self, int direction) except -1
     cdef int _begun(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
     cdef int _break_off(self, int direction, Lane lane, Message piece, Py_ssize_t rest, long long ts_ns) except -1
+    cdef Message _piece(self, int direction, long long first_ns, long long ts_ns)
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1

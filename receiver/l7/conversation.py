@@ -44,7 +44,7 @@ DETECT_BYTES = 4096
 DETECT_TRIES = 4
 # One behind the other, before a connection's own protocol: a balancer before a proxy, twice.
 PREAMBLES_MAX = 4
-# Conversations that wait for another connection, of each protocol: 4 MB, which were in use all at a time.
+# Readers of datagrams that wait for another flow: 4 MB, which were in use all at a time.
 SPARE_MAX = 4096
 
 
@@ -411,11 +411,7 @@ class Conversation(Consumer):
         ts_ns: cython.longlong,
     ) -> cython.int:
         """Tell what is known of a frame whose end is not waited for, and look for the next; 0 when nothing is known."""
-        piece: Message = Message()
-        piece.direction = direction
-        piece.role = direction
-        piece.first_ns = first_ns
-        piece.last_ns = ts_ns
+        piece: Message = self._piece(direction, first_ns, ts_ns)
         c: Cursor = self.reading.cursor
         c.set(buf, start, end)
         filled: cython.int = self.decoder.begun(direction, c, ts_ns, piece)
@@ -444,6 +440,14 @@ class Conversation(Consumer):
         if rest != SKIP_UNKNOWN:
             self.matcher.lost(direction, ts_ns)
         return 0
+
+    def _piece(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> Message:
+        piece: Message = Message()
+        piece.direction = direction
+        piece.role = direction
+        piece.first_ns = first_ns
+        piece.last_ns = ts_ns
+        return piece
 
     def _offer(self, lane: Lane, piece: Message) -> cython.int:
         """Offer what begins now, and keep its end until the rest has passed."""
@@ -678,11 +682,7 @@ class Conversation(Consumer):
         """One frame said more than one message."""
         filled: cython.int = SEVERAL
         while filled == SEVERAL:
-            piece: Message = Message()
-            piece.direction = direction
-            piece.role = direction
-            piece.first_ns = first_ns
-            piece.last_ns = ts_ns
+            piece: Message = self._piece(direction, first_ns, ts_ns)
             filled = self.decoder.more(direction, ts_ns, piece)
             if filled:
                 self.matcher.offer(piece)
@@ -792,11 +792,7 @@ class Conversation(Consumer):
                 if lane.ending is not None:
                     self._ended(lane, lane.carry_ns)
                     return 0
-            piece: Message = Message()
-            piece.direction = direction
-            piece.role = direction
-            piece.first_ns = ts_ns
-            piece.last_ns = ts_ns
+            piece: Message = self._piece(direction, ts_ns, ts_ns)
             if self.decoder.on_close(direction, ts_ns, piece):
                 self.matcher.offer(piece)
         except Malformed as malformed:

@@ -64,9 +64,8 @@ _NOBODY = Asked()
 class Decoder:
     """Base of all decoders. `asked`: the requests that wait, by which a response may be read. `detail`: fill what only spans need
     (attributes). `vantage`: which side is ours, where its conventions differ. `datagrams`: every frame is a whole datagram.
-    `at_home`: the server's port speaks for the protocol; of a decoder
-    that reads it is told before `resync` alone. `limits`: where a decoder counts the limits of its own that it reached, by name;
-    `errors`: broken rules."""
+    `at_home`: the server's port speaks for the protocol; of a decoder that reads it is told before `resync` alone. `limits`: where
+    a decoder counts the limits of its own that it reached, by name; `errors`: broken rules."""
 
     def __init__(self) -> None:
         self.asked: Asked = _NOBODY

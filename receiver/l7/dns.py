@@ -166,13 +166,13 @@ class DnsSettings:
             return "A"
         if kind == TYPE_AAAA:
             return "AAAA"
-        name: str | None = self.types.get(kind)
+        name: str | None = self.types.by_name.get(kind)
         return name if name is not None else self.types.add(kind, f"TYPE{kind}")
 
     def rcode_name(self, rcode: cython.int) -> str:
         if rcode == RCODE_NOERROR:  # as most answers say
             return "NOERROR"
-        name: str | None = self.rcodes.get(rcode)
+        name: str | None = self.rcodes.by_name.get(rcode)
         return name if name is not None else self.rcodes.add(rcode, f"RCODE{rcode}")
 
 

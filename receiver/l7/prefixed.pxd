@@ -1,4 +1,4 @@
-from receiver.l7.decoder cimport NO, PERHAPS, YES
+from receiver.l7.decoder cimport MORE, NO, NOT_OURS, PERHAPS, YES
 from receiver.l7.decoder cimport Decoder
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Message

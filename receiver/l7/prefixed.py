@@ -2,8 +2,8 @@
 
 Room: l7; follows the contract of `decoder.py`. A decoder derived from it answers four questions, each about one frame:
 
-- `size`: how long is the frame that begins at `at`, with all that belongs to it? 0 when that cannot be seen yet, -1 when no frame
-  begins with these bytes.
+- `size`: how long is the frame that begins at `at`, with all that belongs to it? MORE when that cannot be seen yet, NOT_OURS
+  when no frame begins with these bytes.
 - `wanted`: how many of its bytes, from `c.pos`, must be seen together? It is asked again when that many have come, and may want
   more then. What is beyond is passed over by count, and a hole in it does no harm.
 - `read`: what does it say? As `parse`; the window ends with what was wanted, `size` is the whole frame's.
@@ -26,7 +26,7 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Message
 
 if not cython.compiled:
-    from receiver.l7.decoder import NO, PERHAPS, YES
+    from receiver.l7.decoder import MORE, NO, NOT_OURS, PERHAPS, YES
 
 # What a frame proves, and the answers of `probe`, as `decoder.py` says.
 
@@ -77,7 +77,7 @@ class Prefixed(Decoder):
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:
         size: cython.Py_ssize_t = self.size(direction, c, c.pos)
-        if size <= 0:
+        if size == MORE or size == NOT_OURS:
             return size
         self.whole = size
         return self.wanted(direction, c, size)
@@ -113,9 +113,9 @@ class Prefixed(Decoder):
         self.frames = 0
         while at < c.end and self.frames < FRAMES_MAX:
             size: cython.Py_ssize_t = self.size(direction, c, at)
-            if size < 0:
+            if size == NOT_OURS:
                 return NO
-            if size == 0:
+            if size == MORE:
                 break  # right as far as it goes
             proof: cython.int = self.proves(direction, c, at, size, self.frames)
             if proof == NO:

@@ -22,7 +22,7 @@ from receiver.l7.redis_names cimport (
     KIND_UNSUBSCRIBE,
 )
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport Endpoints, Message
+from receiver.wire.records cimport Message
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
 
 cimport cython

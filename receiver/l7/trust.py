@@ -28,7 +28,7 @@ class Trust:
         """Whether `address` is one of them; what is no address is none."""
         if address is None or not self._networks:
             return False
-        known: bool | None = self._known.get(address)
+        known: bool | None = self._known.by_name.get(address)
         if known is None:
             known = self._look(address)
             self._known.add(address, known)

@@ -69,7 +69,7 @@ class Hosts:
         else:
             w.fixed32(low)
         packed: bytes = w.take()
-        host: Host | None = self.known.get(packed)
+        host: Host | None = self.known.by_name.get(packed)
         if host is None:
             host = Host(packed, packed in self.local, is_ip6, high, low)
             self.known.add(packed, host)

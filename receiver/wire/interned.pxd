@@ -15,7 +15,6 @@ cdef class Interned:
     cpdef object find(self, Cursor c, Py_ssize_t at, Py_ssize_t end)
     cdef object find_hashed(self, Cursor c, Py_ssize_t at, Py_ssize_t end, unsigned long long digest)
     cpdef object named(self, bytes wire)
-    cpdef object get(self, object name)
     cpdef object add(self, object name, object found)
     cpdef object drop(self, object name)
     cpdef bytes fold(self, bytes wire)

@@ -22,7 +22,7 @@ class Interned:
 
     One name more is told as `other`, as is what is no name; or, where each must have its object, the table `forgets` all and begins
     anew. Either way it is counted in `limits[name]`, which is there from the start. Subclasses say in `make` what a name's object
-    is, and in `fold` which spellings are the same name.
+    is, and in `fold` which spellings are the same name. `by_name` has what there is; to ask it makes nothing.
     """
 
     def __init__(
@@ -73,10 +73,6 @@ class Interned:
             found = self.make(name)
             found = self.other if found is None else self.add(name, found)
         return found
-
-    def get(self, name: Any) -> Any:
-        """The object of a folded name; None where there is none yet."""
-        return self.by_name.get(name)
 
     def add(self, name: Any, found: Any) -> Any:
         """Keep a new name, of whatever type, with its object; returns that, or `other` when there is no room for it."""

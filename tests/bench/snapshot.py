@@ -113,7 +113,7 @@ def build(part: str, interval_s: float) -> Service:
         endpoint="http://127.0.0.1:9/w",
         interval=Duration(interval_s),
         sending_queue=queue,
-        histograms=part if part in ("native", "vmrange") else "explicit",  # type: ignore[arg-type]
+        histograms=part if part in ("native", "vmrange") else "explicit",  # type: ignore[arg-type]  # its words
         protobuf_message="io.prometheus.write.v2.Request" if part == "native" else "prometheus.WriteRequest",
     )
     exporters = {

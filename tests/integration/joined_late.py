@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from receiver.l7.registry import protocols
 from tests.integration.conservation import read_capture
@@ -103,8 +104,8 @@ class Client:
 
 
 @contextmanager
-def running(argv: list[str], **more: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(argv, text=True, **more)  # type: ignore[call-overload]
+def running(argv: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(argv, text=True, **more)
     try:
         yield process
     finally:

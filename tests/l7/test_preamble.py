@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Any
 
 import dns.message
 import pytest
@@ -78,8 +79,8 @@ def exchanges() -> dict[str, tuple[bytes, bytes]]:
 EXCHANGES = exchanges()
 
 
-def start(**more: object) -> Run:
-    return Run(PROTOCOLS, trusted=[PEER], **more)  # type: ignore[arg-type]
+def start(**more: Any) -> Run:
+    return Run(PROTOCOLS, trusted=[PEER], **more)
 
 
 def announced(run: Run) -> tuple[str, int] | None:

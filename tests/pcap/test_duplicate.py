@@ -231,7 +231,11 @@ def test_segment_sent_again_at_once_and_seen_twice_is_sent_again_once(sizes: lis
     """IPv6, a fast retransmission 100 us after: on either interface twice, and the other side spoke in between."""
     wire = Wire(engine(("fd00::2",)))
     recorded: list[Packet] = []
-    wire.packet = lambda frame, after_ms=1.0: recorded.append(((recorded[-1][0] if recorded else 0) + after_ms, frame))  # type: ignore[method-assign]
+
+    def record(frame: bytes, after_ms: float = 1.0) -> None:
+        recorded.append(((recorded[-1][0] if recorded else 0) + after_ms, frame))
+
+    wire.packet = record  # type: ignore[method-assign]  # the line below goes to a record, not to an engine
     line = Line(wire, **SIX).opened()
     line.c(b"x" * 9).s(ack=1001, after_ms=0.05).c(b"x" * 9, seq=1001, after_ms=0.05).s(ack=1010)
     read_in_turn(wire.engine, seen_on_two(recorded, 0.004), sizes)

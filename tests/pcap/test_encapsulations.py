@@ -58,8 +58,7 @@ def compiled(link_type: int, text: str) -> pcapy.BPFProgram:
     return pcapy.compile(link_type, 262144, text, 1, 0xFFFFFFFF)
 
 
-# One engine and one clock for all calls, so the defaults are made once.
-def reads(frame: bytes, link_type: int, *, on: Engine = engine(), at: Iterator[int] = itertools.count(1_700_000_000)) -> bool:  # noqa: B008
+def reads(frame: bytes, link_type: int, *, on: Engine = engine(), at: Iterator[int] = itertools.count(1_700_000_000)) -> bool:  # noqa: B008 - once
     """Whether TCP or UDP is found in it. One engine for all, for it takes longer to make than to read; a second for each frame, so
     that none is another's copy."""
     before = on.parsed

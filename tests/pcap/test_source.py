@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -553,7 +554,7 @@ def test_what_the_user_wrote_and_cannot_be_is_quoted_alone(tmp_path: Path, own: 
     file.write_bytes(section() + interface(EN10MB) + (interface(EN10MB) if own else b"") + frames)
     for user, says in (("tcp port", 'the filter "tcp port": syntax error'), ("ip and ip6", '"ip and ip6": it matches no')):
         plan = FilterPlan(user=user)
-        files = FileSource([str(file)], lambda link, plan=plan: build_filter(plan, link), user_filter=user)  # type: ignore[misc]
+        files = FileSource([str(file)], partial(build_filter, plan), user_filter=user)
         with pytest.raises(FilterError, match=says):
             files.run(lambda *_: None, lambda _: None, lambda: False)
 

@@ -57,7 +57,7 @@ def test_dropped_name_leaves_room() -> None:
     table = Interned("t", 1, limits, "_OTHER")
     told = table.named(b"a")
     assert table.drop(b"a") is told and table.drop(b"a") is None
-    assert table.add(7, "seven") == "seven" and table.get(7) == "seven" and table.get(b"a") is None
+    assert table.add(7, "seven") == "seven" and table.by_name.get(7) == "seven" and table.by_name.get(b"a") is None
     assert table.add(8, "eight") == "_OTHER" and limits == {"t": 1}
 
 
