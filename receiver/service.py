@@ -46,6 +46,7 @@ from receiver.l7 import registry
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.shared import Shared
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.clock import Clock
@@ -149,15 +150,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     reached: dict[str, int] = {}
     names = make_names(config, reached)
     trust = Trust(pcap.trusted_proxies, reached)
-    protocols = registry.protocols(
-        pcap.http.known_methods,
-        pcap.http.headers,
-        pcap.traces.propagators,
-        names=names,
-        question_names=pcap.dns.lookup_duration,
-        trust=trust,
-        limits=reached,
-    )
+    protocols = registry.protocols(Shared(pcap, names, trust, reached))
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
     reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust)

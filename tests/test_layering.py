@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.l7.registry import PROTOCOLS
+from receiver.l7.registry import MODULES, PROTOCOLS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -311,5 +311,5 @@ def test_what_protocols_share_names_none_of_them() -> None:
         for path in sorted(each for pattern in patterns for each in (ROOT / "receiver").glob(pattern)):
             named += [(path.name, word) for word in words(path.read_text()) & protocols - allowed]
     assert named == []
-    registry = words((ROOT / "receiver/l7/registry.py").read_text())
-    assert protocols <= registry
+    registered = [ROOT / "receiver/l7" / f"{module.__name__.rpartition('.')[2]}.py" for module in MODULES]
+    assert protocols <= set[str]().union(*(words(path.read_text()) for path in registered))

@@ -42,7 +42,12 @@ def tag(field: int, wire: int) -> bytes:
 
 def message(field: int, content: bytes) -> bytes:
     """A length-delimited field: message, string, bytes, packed numbers."""
-    return tag(field, WIRE_LENGTH) + varint(len(content)) + content
+    return opening(field, len(content)) + content
+
+
+def opening(field: int, size: int) -> bytes:
+    """What stands before the `size` bytes of such a field: for a message of many parts that is joined once."""
+    return tag(field, WIRE_LENGTH) + varint(size)
 
 
 def text(field: int, value: str) -> bytes:

@@ -18,15 +18,17 @@ Not paired: multicast DNS and LLMNR, whose answers come from elsewhere, or from 
 
 from __future__ import annotations
 
+from functools import partial
 from socket import AF_INET6, inet_ntop
 
 import cython
 
 from receiver.l7.prefixed import Prefixed
+from receiver.l7.shared import Shared
 from receiver.wire.cursor import Cursor
 from receiver.wire.interned import Interned
 from receiver.wire.names import Names, is_host_name
-from receiver.wire.records import Endpoints, Malformed, Message
+from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
@@ -907,3 +909,8 @@ def _parameter(key: int, value: bytes) -> str | None:
     if key == 7 and value:
         return _escaped(value, False)
     return None
+
+
+def rows(shared: Shared) -> tuple[Protocol, ...]:
+    settings = DnsSettings(shared.names, shared.settings.dns.lookup_duration, shared.limits)
+    return (Protocol("dns", "dns", partial(DnsDecoder, settings), ports=(53,), over_udp=True, repeats=True),)

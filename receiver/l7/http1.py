@@ -22,15 +22,17 @@ coding; white space may follow a chunk's size; a CR alone is skipped before a st
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import cython
 
 from receiver.l7.decoder import Decoder
 from receiver.l7.origin import AUTHORITY_MAX, Origin, listed, split_authority
+from receiver.l7.shared import Shared
 from receiver.l7.trace_context import TraceContext
 from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Endpoints, Malformed, Message
+from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import ANSWERS_BEGUN, MESSAGE, MORE, NO, NOTHING, PERHAPS, SKIP_LOST, SKIP_TO_CLOSE, SKIP_UNKNOWN, YES
@@ -1245,3 +1247,15 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
+
+
+def settings_of(shared: Shared) -> Http1Settings:
+    """Of both versions of HTTP. Raises ValueError for a header that is a secret, or a propagator that nobody knows."""
+    http = shared.settings.http
+    methods = http.known_methods or KNOWN_METHODS
+    return Http1Settings(methods, http.headers, http.headers, shared.settings.traces.propagators, shared.trust)
+
+
+def rows(shared: Shared) -> tuple[Protocol, ...]:
+    make = partial(Http1Decoder, settings_of(shared))
+    return (Protocol("http", "http", make, ports=(80, 8080, 8000, 8888, 3000)),)

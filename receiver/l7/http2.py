@@ -26,14 +26,17 @@ shows in the frames and header blocks themselves.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cython
 
 from receiver.l7.decoder import Decoder
 from receiver.l7.grpc import Grpc, Messages
 from receiver.l7.hpack import HeaderSink, HpackDecoder
-from receiver.l7.http1 import Http1Settings
+from receiver.l7.http1 import Http1Settings, settings_of
 from receiver.l7.inner import Inner
 from receiver.l7.origin import Origin, listed, split_authority
+from receiver.l7.shared import Shared
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message, Protocol
@@ -1357,3 +1360,12 @@ def _shown_by(byte: cython.int) -> cython.int:
     if 1 <= index <= 7:
         return REQUEST
     return RESPONSE if 8 <= index <= 14 else EITHER
+
+
+def rows(shared: Shared) -> tuple[Protocol, ...]:
+    """gRPC is read as HTTP/2; it has a row of its own for its telemetry, and for a port to be pinned to."""
+    settings = Http2Settings(settings_of(shared), shared.limits)
+    plain = Protocol("http2", "http", partial(Http2Decoder, settings))
+    grpc = Protocol("grpc", "grpc", partial(Http2Decoder, settings, True), ports=(50051,), probed=False)
+    settings.name_rows(plain, grpc)
+    return plain, grpc

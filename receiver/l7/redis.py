@@ -18,12 +18,15 @@ still to come.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cython
 
 from receiver.l7.decoder import Decoder
 from receiver.l7.redis_names import Codes, Command, Vocabulary
+from receiver.l7.shared import Shared
 from receiver.wire.cursor import Cursor
-from receiver.wire.records import Malformed, Message
+from receiver.wire.records import Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import ANSWERS_BEGUN, MESSAGE, MORE, NO, NOTHING, PERHAPS, SKIP_LOST, SKIP_TO_CLOSE, YES
@@ -1089,3 +1092,8 @@ def _split_inline(line: bytes) -> list[bytes]:
     if inside:
         words.append(bytes(word))
     return words
+
+
+def rows(shared: Shared) -> tuple[Protocol, ...]:
+    make = partial(RedisDecoder, Vocabulary(shared.limits))
+    return (Protocol("redis", "redis", make, ports=(6379,), client_only=True),)

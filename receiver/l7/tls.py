@@ -18,9 +18,10 @@ from __future__ import annotations
 import cython
 
 from receiver.l7.prefixed import Prefixed
+from receiver.l7.shared import Shared
 from receiver.wire.cursor import Cursor
 from receiver.wire.names import is_host_name
-from receiver.wire.records import Endpoints, Message
+from receiver.wire.records import Endpoints, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MORE, NO, NOT_OURS, NOTHING, PERHAPS, SKIP_TO_CLOSE, YES
@@ -173,3 +174,7 @@ class TlsDecoder(Prefixed):
         if offered:
             self.endpoints.tls_protocols = ",".join(offered)
         return 0
+
+
+def rows(shared: Shared) -> tuple[Protocol, ...]:
+    return (Protocol("tls", "tls", TlsDecoder, ports=(443,)),)

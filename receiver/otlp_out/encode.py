@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from receiver.export.protobuf import double, integer, message, read_varint, text, varint
+from receiver.export.protobuf import double, integer, message, opening, read_varint, text, varint
 from receiver.telemetry.snapshot import (
     Attributes,
     AttributeValue,
@@ -148,14 +148,16 @@ class MetricRequests:
         room = self._max_size - len(resource) - len(scope) - 2 * len(schema) - _ENVELOPE
         cache: dict[tuple[str, int], dict[int, _Cached]] = {}
         requests: list[tuple[bytes, int]] = []
-        metrics: list[bytes] = []  # of the open request
+        metrics: list[bytes] = []  # of the open request, in parts
         used = points = dropped = 0
 
         def close() -> None:
             nonlocal used, points
             if points:
-                scope_metrics = b"".join((scope, *metrics, schema))
-                requests.append((message(1, b"".join((resource, message(2, scope_metrics), schema))), points))
+                size = len(scope) + sum(map(len, metrics)) + len(schema)
+                inner = opening(2, size)  # ResourceMetrics.scope_metrics = 2
+                outer = opening(1, len(resource) + len(inner) + size + len(schema))
+                requests.append((b"".join((outer, resource, inner, scope, *metrics, schema, schema)), points))
             metrics.clear()
             used = points = 0
 
@@ -168,8 +170,10 @@ class MetricRequests:
                 metric_head: bytes, metric_field: int, metric_flags: bytes, metric_points: list[bytes]
             ) -> None:
                 if metric_points:
-                    kind = message(metric_field, b"".join((*metric_points, metric_flags)))
-                    metrics.append(message(2, metric_head + kind))  # ScopeMetrics.metrics = 2
+                    size = sum(map(len, metric_points)) + len(metric_flags)
+                    kind = opening(metric_field, size)
+                    metrics.append(opening(2, len(metric_head) + len(kind) + size))  # ScopeMetrics.metrics = 2
+                    metrics.extend((metric_head, kind, *metric_points, metric_flags))
                     metric_points.clear()
 
             used += overhead

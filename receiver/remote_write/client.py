@@ -100,7 +100,7 @@ class RemoteWriteExporter:
         self._queue.shutdown(deadline_s)
         self._session.close()
 
-    def _offer(self, made: list[tuple[bytes, int]]) -> None:
+    def _offer(self, made: list[tuple[bytearray, int]]) -> None:
         for body, points in made:
             # Points that make no series have no body, and take the same way so that they are counted once.
             self._queue.offer(compress(body) if body else b"", points)
@@ -139,7 +139,7 @@ class RemoteWriteExporter:
         return Failed(str(status), detail)
 
 
-def compress(body: bytes) -> bytes:
+def compress(body: bytes | bytearray) -> bytes:
     """`snappy.compress`, which looks at 64 KiB at a time and stops every thread until it has seen all of them, in such pieces.
 
     [varint: length of all][elements of a piece] ...    google/snappy, format_description.txt

@@ -40,6 +40,8 @@ MAX_NAME_BYTES = 256
 MAX_VALUE_BYTES = 1024
 # As vmagent: what a store takes in one piece.
 MAX_ROWS = 10_000
+# Parts of a body are joined a few at a time: nothing else runs while bytes are joined, nor the capture.
+JOINED = 2_000
 
 LABEL_LIMIT = "label_limit"
 COLLISION = "name_collision"
@@ -165,9 +167,10 @@ class _Request:
         self._prologue = prologue
         self._max_size = max_size
         self._room = max_size - len(prologue)
-        self._parts: list[bytes] = []
+        self._body = bytearray(prologue)
+        self._parts: list[bytes] = []  # not yet in the body
         self._size = self._rows = self._points = 0
-        self.full: list[tuple[bytes, int]] = []
+        self.full: list[tuple[bytearray, int]] = []
 
     def fits(self, size: int) -> bool:
         return size <= self._room
@@ -176,6 +179,8 @@ class _Request:
         if self._rows and (self._size + size > self._room or self._rows + rows > MAX_ROWS):
             self.close()
         self._parts += parts
+        if len(self._parts) > JOINED:
+            self._join()
         self._size += size
         self._rows += rows
         self._points += points
@@ -183,10 +188,14 @@ class _Request:
     def close(self) -> None:
         if self._rows or self._points:
             # Points without rows (a vmrange histogram that has counted nothing yet) are done with, not lost.
-            body = self._prologue + b"".join(self._parts) if self._rows else b""
-            self.full.append((body, self._points))
-        self._parts = []
+            self._join()
+            self.full.append((self._body if self._rows else bytearray(), self._points))
+        self._body = bytearray(self._prologue)
         self._size = self._rows = self._points = 0
+
+    def _join(self) -> None:
+        self._body += b"".join(self._parts)
+        self._parts.clear()
 
 
 class WriteRequests:
@@ -221,13 +230,13 @@ class WriteRequests:
         self._last_ms = 0
         self._symbols_wanted = 0  # more of them and the table is made anew; 0 while it is new
 
-    def encode(self, snapshot: Snapshot) -> tuple[list[tuple[bytes, int]], dict[str, int]]:
+    def encode(self, snapshot: Snapshot) -> tuple[list[tuple[bytearray, int]], dict[str, int]]:
         """Requests with their numbers of points, and the points that cannot be sent, by reason.
 
         `target_info` and stale markers are beside the count: they are no points of the snapshot.
         """
         time_ms = snapshot.time_ns // 1_000_000
-        ended_before: list[tuple[bytes, int]] = []
+        ended_before: list[tuple[bytearray, int]] = []
         if snapshot.resource != self._resource:
             ended_before = self.end()  # what was sent under the old resource's labels
             self._begin(snapshot.resource)
@@ -272,7 +281,7 @@ class WriteRequests:
         request.close()
         return ended_before + request.full, dropped
 
-    def end(self) -> list[tuple[bytes, int]]:
+    def end(self) -> list[tuple[bytearray, int]]:
         """A stale marker for every series that lives, a millisecond after the last snapshot; none lives thereafter."""
         request = _Request(self._wire.prologue(), self._max_size)
         stale = STALE + self._wire.tail(self._last_ms + 1, 0)

@@ -17,10 +17,11 @@ from typing import Any
 import cython
 
 from receiver.telemetry import semconv
+from receiver.telemetry.durations import Copied, durations
 from receiver.telemetry.histogram import Buckets
 from receiver.telemetry.otlp import span_attribute, span_name, span_status
 from receiver.telemetry.routes import Route, RouteTable
-from receiver.telemetry.snapshot import Attributes, HistogramPoint, Later, Metric, NumberPoint
+from receiver.telemetry.snapshot import Attributes, Later, Metric, NumberPoint
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip
 
 if not cython.compiled:
@@ -135,42 +136,6 @@ def _labels(shape: semconv.Shape, values: tuple[Any, ...]) -> Attributes:
         if values[8] and values[8] != shape.default_port:
             pairs.append((semconv.SERVER_PORT, values[8]))
     return tuple(sorted(pairs))
-
-
-_Copied = tuple[semconv.MetricDef, Buckets, list[tuple[int, Attributes, int]]]
-
-
-def _durations(copied: list[_Copied]) -> list[Metric]:
-    points: dict[str, list[HistogramPoint]] = {}
-    definitions: dict[str, semconv.MetricDef] = {}
-    for definition, buckets, series in copied:
-        for row, attributes, start_ns in series:
-            counts = buckets.counts_of(row)
-            count = sum(counts)
-            if count == 0:
-                continue
-            definitions[definition.name] = definition
-            points.setdefault(definition.name, []).append(
-                HistogramPoint(
-                    attributes=attributes,
-                    start_ns=start_ns,
-                    count=count,
-                    sum=buckets.sum_of(row),
-                    bucket_counts=counts,
-                    vmrange=buckets.ranges_of(row),
-                )
-            )
-    return [
-        Metric(
-            name=name,
-            unit=definitions[name].unit,
-            description=definitions[name].description,
-            kind="histogram",
-            points=tuple(points[name]),
-            bounds=definitions[name].bounds,
-        )
-        for name in sorted(points)
-    ]
 
 
 class Metrics:
@@ -370,7 +335,7 @@ class Metrics:
 
     def durations_later(self) -> Later:
         """The same, of what was counted until now."""
-        copied: list[_Copied] = []
+        copied: list[Copied] = []
         for each in dict.fromkeys(self.forms):
             form: Form = each
             every = list(form.owners.values())
@@ -379,7 +344,7 @@ class Metrics:
             if every:
                 series = [(one.row, one.attributes, one.start_ns) for one in every]
                 copied.append((form.shape.metric, form.buckets.copy(), series))
-        return partial(_durations, copied)
+        return partial(durations, copied)
 
     def roundtrips(self, start_ns: int) -> Metric:
         """`pcap_receiver.roundtrips`: how many, by protocol and outcome."""

@@ -125,7 +125,7 @@ cdef class Message:
 @cython.final
 cdef class Protocol:
     cdef readonly str name
-    cdef readonly int number
+    cdef public int number
     cdef readonly str family
     cdef readonly str stability
     cdef readonly bint over_udp

@@ -34,12 +34,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from receiver.config import Layer4Label
+from receiver.config import Http, Layer4Label, PcapReceiver
 from receiver.engine import Engine
 from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
+from receiver.l7.shared import Shared
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.oddlink import decode as decode_odd
@@ -51,7 +52,7 @@ from tests.damage.generate import Damaged
 from tests.damage.packets import SYN, TCP, Capture, Flow, Packet
 from tests.l7.harness import Said
 
-ROWS = protocols(headers=("x-id",))
+ROWS = protocols(Shared(PcapReceiver(http=Http(headers=("x-id",)))))
 PORTS = {port for row in ROWS for port in row.ports}
 BY_KEY = ("http2", "grpc", "dns")
 # As in matcher.py, where it is a C constant.

@@ -49,10 +49,10 @@ PROPAGATORS = ("tracecontext", "b3", "b3multi", "jaeger", "xray")
 def http_rows() -> tuple[Protocol, ...]:
     http1 = Http1Settings(KNOWN_METHODS, ("x-id",), ("x-id",), PROPAGATORS)
     http2 = Http2Settings(http1)
-    plain = Protocol("http2", 1, "http2", partial(Http2Decoder, http2))
-    grpc = Protocol("grpc", 2, "grpc", partial(Http2Decoder, http2), probed=False)
+    plain = Protocol("http2", "http2", partial(Http2Decoder, http2))
+    grpc = Protocol("grpc", "grpc", partial(Http2Decoder, http2), probed=False)
     http2.name_rows(plain, grpc)
-    return Protocol("http", 0, "http", partial(Http1Decoder, http1)), plain, grpc
+    return Protocol("http", "http", partial(Http1Decoder, http1)), plain, grpc
 
 
 def http2_rows() -> tuple[Protocol, ...]:
@@ -62,11 +62,11 @@ def http2_rows() -> tuple[Protocol, ...]:
 
 def dns_rows() -> tuple[Protocol, ...]:
     settings = DnsSettings(Names(), False)
-    return (Protocol("dns", 0, "dns", partial(DnsDecoder, settings), over_udp=True, repeats=True),)
+    return (Protocol("dns", "dns", partial(DnsDecoder, settings), over_udp=True, repeats=True),)
 
 
 def redis_rows() -> tuple[Protocol, ...]:
-    return (Protocol("redis", 0, "redis", partial(RedisDecoder, vocabulary()), client_only=True),)
+    return (Protocol("redis", "redis", partial(RedisDecoder, vocabulary()), client_only=True),)
 
 
 def vocabulary() -> Vocabulary:
@@ -84,7 +84,7 @@ WORDS = Vocabulary()
 
 
 def tls_rows() -> tuple[Protocol, ...]:
-    return (Protocol("tls", 0, "tls", TlsDecoder),)
+    return (Protocol("tls", "tls", TlsDecoder),)
 
 
 # --- connections ---

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from receiver.l7.registry import protocols
+from receiver.l7.shared import Shared
 from receiver.wire.names import Names
 from tests.integration.conservation import read_capture
 from tests.integration.namespaces import Namespace
@@ -150,7 +151,7 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
         silent.close()
     names = Names()
     collector = Collector()
-    reading = read_capture(capture, collector, protocols(names=names))
+    reading = read_capture(capture, collector, protocols(Shared(names=names)))
     seen = collector.seen
     assert not reading.errors
     assert reading.pairing.unmatched == 0

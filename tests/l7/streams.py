@@ -14,9 +14,11 @@ from typing import Any
 
 from hpack import Encoder
 
+from receiver.config import Http, PcapReceiver
 from receiver.l7.http1 import Http1Settings
 from receiver.l7.http2 import Http2Settings
 from receiver.l7.registry import protocols
+from receiver.l7.shared import Shared
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
     CLIENT_SIDE,
@@ -40,7 +42,7 @@ from tests.l7.harness import (
     feed_with_trailing,
 )
 
-ROWS = protocols(headers=("x-id",))
+ROWS = protocols(Shared(PcapReceiver(http=Http(headers=("x-id",)))))
 HTTP2_ROW = next(row for row in ROWS if row.name == "http2")
 GRPC_ROW = next(row for row in ROWS if row.name == "grpc")
 UNKNOWN = (None, "_OTHER")
@@ -147,8 +149,8 @@ def rows_with(settings: Http1Settings) -> tuple[Protocol, ...]:
     from receiver.l7.http2 import Http2Decoder
 
     http2 = Http2Settings(settings)
-    plain = Protocol("http2", 1, "http", partial(Http2Decoder, http2))
-    grpc = Protocol("grpc", 2, "grpc", partial(Http2Decoder, http2), probed=False)
+    plain = Protocol("http2", "http", partial(Http2Decoder, http2))
+    grpc = Protocol("grpc", "grpc", partial(Http2Decoder, http2), probed=False)
     http2.name_rows(plain, grpc)
     return (ROWS[0], plain, grpc)
 

@@ -135,7 +135,7 @@ def test_hole_before_detection_is_a_late_join() -> None:
 
 
 def test_malformed_datagram_is_not_kept() -> None:
-    run = Run((Protocol("http", 1, "http", Http1Decoder, over_tcp=False, over_udp=True),), datagrams=True)
+    run = Run((Protocol("http", "http", Http1Decoder, over_tcp=False, over_udp=True),), datagrams=True)
     run.feed(TO_SERVER, GET).feed(TO_SERVER, GET[:-5]).feed(TO_SERVER, GET)
     assert run.reading.errors == {("http", "datagram cut short"): 1}
 
@@ -146,7 +146,7 @@ def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest
         def parse(self, *_: object) -> int:
             raise ZeroDivisionError("secret payload")
 
-    broken = (Protocol("http", 1, "http", Broken),)
+    broken = (Protocol("http", "http", Broken),)
     runs = [Run(broken) for _ in range(2)]
     with caplog.at_level(logging.ERROR):
         for run in runs:
@@ -159,7 +159,7 @@ def test_decoder_bug_sets_the_connection_aside_and_is_logged_once(caplog: pytest
 
 
 def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureFixture) -> None:
-    unfinished = Protocol("http", 0, "http", Decoder)  # the base class: every method raises NotImplementedError
+    unfinished = Protocol("http", "http", Decoder)  # the base class: every method raises NotImplementedError
     collector = Collector()
     reading = Reading(Pairing(collector), Detector((unfinished,), {0: unfinished}))
     conversation = Conversation(reading, Pair(True), True)

@@ -63,7 +63,7 @@ CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "pcaps" / "dns"
 
 
 def dns_with(names: Names | None = None, questions: bool = False) -> Protocol:
-    return Protocol("dns", 0, "dns", partial(DnsDecoder, DnsSettings(names, questions)), over_udp=True, repeats=True)
+    return Protocol("dns", "dns", partial(DnsDecoder, DnsSettings(names, questions)), over_udp=True, repeats=True)
 
 
 def datagram_run(protocol: Protocol | None = None, detail: bool = True) -> Run:
@@ -776,7 +776,7 @@ def test_the_question_becomes_the_target_when_a_metric_wants_it() -> None:
 
 def test_names_and_numbers_made_up_by_a_client_are_bounded() -> None:
     shared = DnsSettings(questions=True)
-    protocol = Protocol("dns", 0, "dns", partial(DnsDecoder, shared), over_udp=True, repeats=True)
+    protocol = Protocol("dns", "dns", partial(DnsDecoder, shared), over_udp=True, repeats=True)
     run = datagram_run(protocol, detail=False)
     run.feed(TO_SERVER, QUERY)
     for i in range(QUESTIONS_MAX + 1):

@@ -279,7 +279,7 @@ def test_method_is_the_same_object_each_time() -> None:
 
 def own_rows() -> tuple[Talk, Http2Settings]:
     """A connection whose rows nobody else uses, by a port that is set to be gRPC."""
-    grpc_row = next(row for row in protocols(limits={}) if row.name == "grpc")
+    grpc_row = next(row for row in protocols() if row.name == "grpc")
     settings: Http2Settings = grpc_row.decoder.args[0]
     talk = Talk(Run((grpc_row,)), opened=False)
     talk.run.reading = Reading(talk.run.pairing, Detector((), {0: grpc_row}, False))

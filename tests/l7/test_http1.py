@@ -30,7 +30,7 @@ from tests.l7.harness import (
 HTTP = next(protocol for protocol in PROTOCOLS if protocol.name == "http")
 ECHOED = Http1Settings(request_headers=("x-id",), response_headers=("X-Id",))
 # The servers of the vectors send back the X-Id that they got, so that each pair can be told from every other.
-PAIRED = (Protocol("http", 1, "http", partial(Http1Decoder, ECHOED)),)
+PAIRED = (Protocol("http", "http", partial(Http1Decoder, ECHOED)),)
 VECTORS = load_all("http1")
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -49,7 +49,7 @@ def talk(*turns: tuple[int, bytes | None], run: Run | None = None) -> list[Seen]
 
 
 def with_settings(chosen: Http1Settings, **more: object) -> Run:
-    return Run((Protocol("http", 1, "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]  # Run's own keywords
+    return Run((Protocol("http", "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]  # Run's own keywords
 
 
 def one(request: bytes, response: bytes = OK, run: Run | None = None) -> Seen:

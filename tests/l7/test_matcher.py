@@ -11,7 +11,7 @@ from receiver.wire.records import OUTCOMES, Protocol
 from tests.l7.harness import OUTCOME_CLOSED, TO_CLIENT, TO_SERVER, Run
 
 # The matcher is driven through a conversation of HTTP/1: its methods are the compiled package's own.
-PROTOCOLS = (Protocol("http", 1, "http", Http1Decoder),)
+PROTOCOLS = (Protocol("http", "http", Http1Decoder),)
 SECOND_NS = 1_000_000_000
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.registry import PROTOCOLS, protocols
+from receiver.l7.shared import Shared
 from receiver.l7.trust import Trust
 from tests.l7.harness import TO_CLIENT, TO_SERVER, Run
 from tests.l7.streams import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Talk, frame
@@ -159,7 +160,7 @@ def test_what_a_second_proxy_announced_counts_where_the_first_one_s_client_is_tr
 def test_forwarded_for_is_believed_of_the_announced_client_not_of_the_proxy_before_it() -> None:
     asked = GET[:-2] + b"X-Forwarded-For: 203.0.113.9\r\n\r\n"
     for trusted, client in (([PEER], None), ([PEER, "198.51.100.7"], "203.0.113.9")):
-        rows = protocols(trust=Trust(trusted))
+        rows = protocols(Shared(trust=Trust(trusted)))
         run = Run(rows, trusted=trusted).feed(TO_SERVER, HEADERS_OF_PROXIES["v2"][0] + asked).feed(TO_CLIENT, OK)
         assert run.seen[0]["client.address"] == client
 

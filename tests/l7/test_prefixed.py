@@ -194,7 +194,7 @@ shapes = pytest.mark.parametrize("name", SHAPES)
 
 
 def row(name: str) -> Protocol:
-    return Protocol(name, 0, name, SHAPES[name][0])
+    return Protocol(name, name, SHAPES[name][0])
 
 
 def roundtrip(name: str, number: int, size: int = 30) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
@@ -301,11 +301,11 @@ class Vague(Kafka):
 
 def test_three_frames_that_follow_one_another_are_proof() -> None:
     for count, detected in ((1, {}), (2, {}), (3, {"vague": 1})):
-        run = Run((Protocol("vague", 0, "vague", Vague),))
+        run = Run((Protocol("vague", "vague", Vague),))
         run.feed(TO_SERVER, b"".join(kafka(TO_SERVER, number, b"\xfe" * 9) for number in range(count)))
         assert run.reading.detected == detected, count
     broken = kafka(TO_SERVER, 1, b"") * 3 + b"\x00\x00\x00\x00"
-    assert Run((Protocol("vague", 0, "vague", Vague),)).feed(TO_SERVER, broken).reading.detected == {}
+    assert Run((Protocol("vague", "vague", Vague),)).feed(TO_SERVER, broken).reading.detected == {}
 
 
 class Grows(Kafka):
@@ -323,5 +323,5 @@ class Grows(Kafka):
 def test_decoder_that_has_seen_what_it_wanted_may_want_more() -> None:
     whole = kafka(TO_SERVER, 1, b"\x05names" + bytes(40))
     for at in range(1, len(whole)):
-        run = Run((Protocol("grows", 0, "grows", Grows),)).feed(TO_SERVER, whole[:at]).feed(TO_SERVER, whole[at:])
+        run = Run((Protocol("grows", "grows", Grows),)).feed(TO_SERVER, whole[:at]).feed(TO_SERVER, whole[at:])
         assert [one.request.target for one in run.end()] == ["names"], at

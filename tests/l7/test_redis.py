@@ -57,7 +57,7 @@ REDIS = next(protocol for protocol in PROTOCOLS if protocol.name == "redis")
 
 def alone() -> tuple[Protocol]:
     """Redis with words that no other test has added to."""
-    return (Protocol("redis", 0, "redis", partial(RedisDecoder, Vocabulary()), client_only=True),)
+    return (Protocol("redis", "redis", partial(RedisDecoder, Vocabulary()), client_only=True),)
 
 
 ALONE = alone()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from receiver.config import Traces
+from receiver.config import PcapReceiver, Traces
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
+from receiver.l7.shared import Shared
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -30,7 +31,7 @@ class Pod:
         identities: Identities | None = None,
         spans: Spans | None = None,
     ) -> None:
-        rows = protocols(propagators=propagators)
+        rows = protocols(Shared(PcapReceiver(traces=Traces(propagators=propagators))))
         self.spans = spans or Spans(Redactor())
         self.metrics = Metrics(rows)
         self.telemetry = Telemetry(self.metrics, self.spans, sampler or Sampler(), identities or Identities(), traces=traces)

@@ -9,10 +9,12 @@ import dns.message
 import dns.rrset
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from receiver.config import Dns, PcapReceiver
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import protocols
+from receiver.l7.shared import Shared
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -41,7 +43,7 @@ class Observed:
     """One client's datagrams, through telemetry."""
 
     def __init__(self, vantage: int = CLIENT, asked_for: tuple[str, ...] = (), spans: bool = True, series_max: int = 2000) -> None:
-        rows = protocols(question_names="dns.lookup.duration" in asked_for)
+        rows = protocols(Shared(PcapReceiver(dns=Dns(lookup_duration="dns.lookup.duration" in asked_for))))
         self.metrics = Metrics(rows, series_max, emitted=asked_for)
         self.spans = Spans(Redactor()) if spans else None
         self.telemetry = Telemetry(self.metrics, self.spans, Sampler("always_on"), Identities())

@@ -68,11 +68,11 @@ def test_the_example_passes_the_harness(decoder: Any) -> None:
         {"operation": "green", "status": 2, "outcome": "error"},
         {"operation": "red", "status": 0, "outcome": "ok"},
     ]
-    check_vector((Protocol("parcel", 0, "parcel", decoder),), Vector("parcel", "parcel", exchange(*turns), expected))
+    check_vector((Protocol("parcel", "parcel", decoder),), Vector("parcel", "parcel", exchange(*turns), expected))
 
 
 def test_the_answer_is_read_by_its_request(decoder: Any) -> None:
-    run = Run((Protocol("parcel", 0, "parcel", decoder),))
+    run = Run((Protocol("parcel", "parcel", decoder),))
     for flag in (1, 0):
         run.feed(TO_SERVER, frame(ASK, flag, b"red")).feed(TO_CLIENT, frame(REPLY, 0, (7).to_bytes(4, "big")))
     counted, told = run.end()
@@ -80,6 +80,6 @@ def test_the_answer_is_read_by_its_request(decoder: Any) -> None:
 
 
 def test_a_message_of_the_other_side_is_an_error(decoder: Any) -> None:
-    run = Run((Protocol("parcel", 0, "parcel", decoder),)).feed(TO_SERVER, frame(ASK, 0, b"red"))
+    run = Run((Protocol("parcel", "parcel", decoder),)).feed(TO_SERVER, frame(ASK, 0, b"red"))
     run.feed(TO_CLIENT, frame(ASK, 0, b"blue"))
     assert run.reading.errors == {("parcel", "message of the other side"): 1}

@@ -44,8 +44,8 @@ def test_outcomes_have_the_numbers_of_their_places() -> None:
 
 
 def test_rows_keep_what_they_are_given() -> None:
-    protocol = Protocol("x", 9, "family", dict, (1, 2), "stable", over_tcp=False, over_udp=True, client_only=True)
-    assert (protocol.name, protocol.number, protocol.family, protocol.ports) == ("x", 9, "family", (1, 2))
+    protocol = Protocol("x", "family", dict, (1, 2), "stable", over_tcp=False, over_udp=True, client_only=True)
+    assert (protocol.name, protocol.number, protocol.family, protocol.ports) == ("x", 0, "family", (1, 2))
     assert (protocol.stability, protocol.over_tcp, protocol.over_udp, protocol.client_only) == (
         "stable",
         False,
