@@ -213,10 +213,12 @@ class Message:
 
 
 class Protocol:
-    """One row of `l7/registry.py`, which gives it its `number`. `family` names the row of `semconv.py`; `client_only`: its
-    conventions know no server side; `decoder` makes a Decoder; `ports` are a hint, no more. `repeats`: a request with the key of one
-    that waits is the same, sent again. `probed`: content alone can choose it; otherwise a port must be pinned to it, or the decoder
-    of another row tells its messages apart."""
+    """One row of `l7/registry.py`, which gives it its `number`.
+
+    `family` names the row of `semconv.py`; `decoder` makes a Decoder; `ports` are a hint, no more. `client_only`: its conventions
+    know no server side. `repeats`: a request with the key of one that waits is the same, sent again. `probed`: content alone can
+    choose it; otherwise a port must be pinned to it, or the decoder of another row tells its messages apart.
+    """
 
     def __init__(
         self,
