@@ -234,7 +234,7 @@ def check(capture: Capture, truth: Sequence[Row], damaged: Damaged, rows: Sequen
         trues[true.flow].append(true)
     means: list[tuple[Row, list[Row]]] = []
     # What goes on behind these is left alone, and is read like any other when their answer is lost.
-    closed = {true.flow for true in truth if true.request.operation in ("CONNECT", "PSYNC")}
+    closed = {true.flow for true in truth if true.request.operation in ("CONNECT", "PSYNC") or switched(true, trues[true.flow])}
     for row in rows:
         same = [true for true in trues[row.flow] if true.client == row.client and clock.same(true.first_us, row.first_us)]
         fits = [true for true in same if differs(row, true, clock, damaged) is None]
@@ -254,6 +254,11 @@ def check(capture: Capture, truth: Sequence[Row], damaged: Damaged, rows: Sequen
         if is_less(told[id(true)], true):
             raise Broken(f"not touched, but told as {told[id(true)]}: {true}")
     return len(safe)
+
+
+def switched(true: Row, flow: Iterable[Row]) -> bool:
+    """Whether what comes behind it is of a protocol that nobody reads (WebSocket)."""
+    return true.response is not None and true.response.status == 101 and all(other.protocol == "http" for other in flow)
 
 
 def distance(row: Row, true: Row) -> tuple[int, int]:
