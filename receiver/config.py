@@ -159,7 +159,10 @@ class Flows(Section, frozen=True):
 
 
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
-"""RFC 9110's, PATCH (RFC 5789) and QUERY."""
+"""RFC 9110's, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order."""
+
+SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
+"""Never kept, whatever the configuration asks for."""
 
 
 class Http(Section, frozen=True):

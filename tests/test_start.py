@@ -13,7 +13,6 @@ from msgspec.structs import fields
 
 from receiver.config import (
     EXPORTERS,
-    KNOWN_METHODS,
     PROPAGATORS,
     PROTOCOLS,
     Config,
@@ -24,9 +23,8 @@ from receiver.config import (
     Section,
     Size,
 )
-from receiver.l7 import http1, registry, trace_context
+from receiver.l7 import registry, trace_context
 from receiver.pcap.source import FilterError, check_filter
-from receiver.settings.check import NEVER_EXPORTED
 from receiver.settings.loader import load
 from receiver.settings.schema import HIDDEN_FIELDS
 from tests.start import start
@@ -163,6 +161,4 @@ def test_a_share_in_the_file_goes_over_the_sampler_of_the_environment(monkeypatc
 def test_what_the_structs_name_is_what_decoders_know() -> None:
     """Configuration is before them and cannot ask."""
     assert set(PROPAGATORS) | {"baggage", "none"} == set(trace_context.PROPAGATORS)
-    assert KNOWN_METHODS == http1.KNOWN_METHODS
-    assert set(NEVER_EXPORTED) == http1.SECRET_HEADERS
     assert {row.name for row in registry.PROTOCOLS} - {"http2"} <= set(PROTOCOLS)

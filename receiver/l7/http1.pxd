@@ -1,5 +1,6 @@
 from receiver.l7.decoder cimport MORE, ANSWERS_BEGUN, NOTHING, MESSAGE, NO, PERHAPS, YES, SKIP_TO_CLOSE, SKIP_UNKNOWN, SKIP_LOST
 from receiver.l7.decoder cimport Decoder
+from receiver.l7.http cimport HttpSettings, tell_status
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
@@ -30,20 +31,8 @@ cdef int BROKEN
 cdef Py_ssize_t BROKEN_LINE_MAX
 cdef bytes _CLASSES
 cdef tuple _RECOGNISED
-cdef list _STATUSES
-cdef list _ERROR_TYPES
 
-@cython.final
-cdef class Http1Settings:
-    cdef readonly tuple methods
-    cdef readonly tuple tokens
-    cdef readonly dict request_headers
-    cdef readonly dict response_headers
-    cdef readonly TraceContext context
-    cdef readonly object trust
-    cdef readonly bint trusting
-
-cdef Http1Settings _DEFAULT
+cdef HttpSettings _DEFAULT
 
 @cython.final
 cdef class Lines:
@@ -75,7 +64,7 @@ cdef class Lines:
 
 @cython.final
 cdef class Http1Decoder(Decoder):
-    cdef readonly Http1Settings settings
+    cdef readonly HttpSettings settings
     cdef Lines request
     cdef Lines response
     cdef bytes host_bytes

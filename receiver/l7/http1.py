@@ -21,45 +21,37 @@ coding; white space may follow a chunk's size; a CR alone is skipped before a st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
 import cython
 
+from receiver.config import KNOWN_METHODS
 from receiver.l7.decoder import Decoder
+from receiver.l7.http import HttpSettings, settings_of
 from receiver.l7.origin import AUTHORITY_MAX, Origin, listed, split_authority
 from receiver.l7.shared import Shared
 from receiver.l7.trace_context import TraceContext
-from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import ANSWERS_BEGUN, MESSAGE, MORE, NO, NOTHING, PERHAPS, SKIP_LOST, SKIP_TO_CLOSE, SKIP_UNKNOWN, YES
+    from receiver.l7.http import tell_status
     from receiver.wire.records import (
         BEGINS,
         ENDS,
-        FAULT_BOTH,
-        FAULT_CLIENT,
-        FAULT_NONE,
         TO_CLIENT,
         TO_SERVER,
         UNNOTED,
         VANTAGE_SERVER,
     )
 
-# RFC 9110, PATCH (RFC 5789) and QUERY; the most frequent first, for they are compared in this order.
-KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
-# Those and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the
+# The known ones and WebDAV's (RFC 4918, 3253, 5323), by which a request is recognised after a hole: any other word could be the
 # rest of one. LOCK is not among them, for it is the rest of UNLOCK.
 _RECOGNISED = tuple(
     name.encode() + b" "
     for name in (*KNOWN_METHODS, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH")
 )
-# Never kept, whatever the configuration asks for: they are secrets.
-SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
-
-
 READ_HEAD = 0
 READ_CHUNK = 1
 TUNNEL = 2
@@ -103,48 +95,9 @@ _CLASSES = bytes(
     | (2 if chr(i).isascii() and chr(i).isalpha() else 0)
     for i in range(256)
 )
-_STATUSES = list(range(1000))
-_ERROR_TYPES = [str(i) for i in range(1000)]
 
 
-class Http1Settings:
-    """What a user may set, bound to the decoder's factory with functools.partial.
-
-    `methods`: the known ones (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS), others are `_OTHER`. `request_headers`,
-    `response_headers`: names
-    of headers whose values become attributes. `propagators`: the formats of trace context to read, none if empty. `trust`: the
-    proxies that are believed in what they say of their clients.
-    Raises ValueError for a header that is a secret, or a propagator that nobody knows.
-    """
-
-    def __init__(
-        self,
-        methods: Iterable[str] = KNOWN_METHODS,
-        request_headers: Iterable[str] = (),
-        response_headers: Iterable[str] = (),
-        propagators: Iterable[str] = ("tracecontext",),
-        trust: Trust | None = None,
-    ) -> None:
-        self.trust = Trust() if trust is None else trust
-        self.trusting = bool(self.trust)
-        self.methods: tuple[str, ...] = tuple(methods)
-        self.tokens: tuple[bytes, ...] = tuple(name.encode() + b" " for name in self.methods)
-        wanted: dict[bytes, str] = {}
-        for name in request_headers:
-            wanted[name.lower().encode()] = "http.request.header." + name.lower()
-        self.request_headers: dict[bytes, str] = wanted
-        given: dict[bytes, str] = {}
-        for name in response_headers:
-            given[name.lower().encode()] = "http.response.header." + name.lower()
-        self.response_headers: dict[bytes, str] = given
-        for key in (*wanted, *given):
-            if key.decode() in SECRET_HEADERS:
-                raise ValueError(f"the header {key.decode()!r} is a secret and is never kept")
-        formats: tuple[str, ...] = tuple(propagators)
-        self.context: TraceContext | None = TraceContext(formats) if formats else None
-
-
-_DEFAULT = Http1Settings()
+_DEFAULT = HttpSettings()
 
 
 class Lines:
@@ -195,7 +148,7 @@ class Lines:
 class Http1Decoder(Decoder):
     """One connection's HTTP/1."""
 
-    def __init__(self, settings: Http1Settings | None = None) -> None:
+    def __init__(self, settings: HttpSettings | None = None) -> None:
         self.settings = _DEFAULT if settings is None else settings
         Decoder.__init__(self)
 
@@ -725,7 +678,7 @@ class Http1Decoder(Decoder):
 
     def _request(self, lines: Lines, c: Cursor, ts_ns: cython.longlong, out: Message) -> cython.int:
         out.note = lines.kind
-        settings: Http1Settings = self.settings
+        settings: HttpSettings = self.settings
         if lines.method >= 0:
             out.operation = settings.methods[lines.method]
         else:
@@ -776,13 +729,9 @@ class Http1Decoder(Decoder):
         kind: cython.longlong = PLAIN if self.asked.head is None else self.asked.head.note
         known: cython.bint = kind != UNNOTED and self.asked.next() is not None
         if status > 0:
-            out.status = _STATUSES[status]
-            out.fault = FAULT_NONE
+            tell_status(status, out)
             if lines.minor >= 0:
                 out.version = "1.0" if lines.minor == 0 else "1.1"
-        if status >= 400:
-            out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
-            out.error_type = _ERROR_TYPES[status]
         if self.detail and status > 0 and len(self.settings.response_headers) > 0:
             self._keep_headers(self.settings.response_headers, lines, c, out)
         if lines.fault is not None:
@@ -947,7 +896,7 @@ class Http1Decoder(Decoder):
 
     def _describe_request(self, lines: Lines, c: Cursor, out: Message) -> cython.int:
         """Everything that is not in the first line, Host or the framing."""
-        settings: Http1Settings = self.settings
+        settings: HttpSettings = self.settings
         buf: bytes = c.buf
         context: TraceContext | None = settings.context
         if context is not None:
@@ -1247,13 +1196,6 @@ def _hex_value(byte: cython.int) -> cython.int:
     if 0x61 <= byte <= 0x66:
         return byte - 0x57
     return -1
-
-
-def settings_of(shared: Shared) -> Http1Settings:
-    """Of both versions of HTTP. Raises ValueError for a header that is a secret, or a propagator that nobody knows."""
-    http = shared.settings.http
-    methods = http.known_methods or KNOWN_METHODS
-    return Http1Settings(methods, http.headers, http.headers, shared.settings.traces.propagators, shared.trust)
 
 
 def rows(shared: Shared) -> tuple[Protocol, ...]:

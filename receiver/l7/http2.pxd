@@ -2,7 +2,7 @@ from receiver.l7.decoder cimport MORE, NOT_OURS, NOTHING, MESSAGE, SEVERAL, NO, 
 from receiver.l7.decoder cimport Decoder
 from receiver.l7.grpc cimport Grpc, Messages
 from receiver.l7.hpack cimport HeaderSink, HpackDecoder
-from receiver.l7.http1 cimport Http1Settings
+from receiver.l7.http cimport STATUSES, HttpSettings, tell_status
 from receiver.l7.inner cimport Inner
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
@@ -50,8 +50,6 @@ cdef int NO_STATUS
 cdef int EITHER
 cdef int REQUEST
 cdef int RESPONSE
-cdef list _STATUSES
-cdef list _ERROR_TYPES
 
 cdef class Fields(HeaderSink)
 
@@ -205,7 +203,6 @@ cdef class Http2Decoder(Decoder):
     cdef int _perhaps(self, Exchange exchange, Fields fields) except -1
     cdef int _request_ended(self, Exchange exchange, Message out) except -1
     cdef int _response(self, Fields fields, bint ends, Message out) except -1
-    cdef int _status(self, int status, Message out) except -1
     cdef int _answered_as(self, Exchange exchange, Grpc grpc, bytes content_type) except -1
     cdef bint _may_be_call(self, Exchange exchange) except -1
     cdef int _prove(self, Exchange exchange) except -1

@@ -33,7 +33,7 @@ import cython
 from receiver.l7.decoder import Decoder
 from receiver.l7.grpc import Grpc, Messages
 from receiver.l7.hpack import HeaderSink, HpackDecoder
-from receiver.l7.http1 import Http1Settings, settings_of
+from receiver.l7.http import HttpSettings, settings_of
 from receiver.l7.inner import Inner
 from receiver.l7.origin import Origin, listed, split_authority
 from receiver.l7.shared import Shared
@@ -43,11 +43,11 @@ from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, SEVERAL, YES
+    from receiver.l7.http import STATUSES, tell_status
     from receiver.wire.records import (
         BEGINS,
         ENDS,
         FAULT_BOTH,
-        FAULT_CLIENT,
         FAULT_NONE,
         FAULT_UNREAD,
         ROLE_RESPONSE,
@@ -132,8 +132,6 @@ EITHER = 0
 REQUEST = 1
 RESPONSE = 2
 
-_STATUSES = list(range(1000))
-_ERROR_TYPES = [str(i) for i in range(1000)]
 
 
 class Http2Settings:
@@ -143,8 +141,8 @@ class Http2Settings:
     without them all belong to the connection's own, and nothing is gRPC.
     """
 
-    def __init__(self, http: Http1Settings | None = None, limits: dict[str, int] | None = None) -> None:
-        http = Http1Settings() if http is None else http
+    def __init__(self, http: HttpSettings | None = None, limits: dict[str, int] | None = None) -> None:
+        http = HttpSettings() if http is None else http
         self.methods: dict[bytes, str] = {name.encode(): name for name in http.methods}
         self.request_headers: dict[bytes, str] = http.request_headers
         self.response_headers: dict[bytes, str] = http.response_headers
@@ -928,7 +926,7 @@ class Http2Decoder(Decoder):
             exchange.status = status
             closing = False
             if exchange.grpc == GRPC_NO:
-                self._status(status, out)
+                tell_status(status, out)
         out.version = "2"
         if self.detail and fields.kept is not None:
             names = settings.response_metadata if exchange.grpc == GRPC_YES else settings.response_headers
@@ -944,14 +942,6 @@ class Http2Decoder(Decoder):
             out.piece |= ENDS
             return self._finish(exchange, None, False, out)
         return MESSAGE
-
-    def _status(self, status: cython.int, out: Message) -> cython.int:
-        out.status = _STATUSES[status]
-        out.fault = FAULT_NONE
-        if status >= 400:
-            out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
-            out.error_type = _ERROR_TYPES[status]
-        return 0
 
     def _answered_as(self, exchange: Exchange, grpc: Grpc, content_type: bytes) -> cython.int:
         """The answer says what it is, whose request's content-type nobody could read."""
@@ -1058,7 +1048,7 @@ class Http2Decoder(Decoder):
             return grpc.ends(exchange.path, NO_STATUS, False, out)
         if status < 0:
             return 0
-        self._status(status, out)
+        tell_status(status, out)
         if exchange.grpc == GRPC_NO:
             return 0
         hidden: cython.bint = fields is not None and fields.unknown > 0
@@ -1133,7 +1123,7 @@ class Http2Decoder(Decoder):
             return 0
         self._reset_as_http(exchange, error, out)
         if exchange.status >= 0:
-            out.status = _STATUSES[exchange.status]
+            out.status = STATUSES[exchange.status]
         if not self._same(fault, FAULT_BOTH):
             out.fault = FAULT_UNREAD
             out.error_type = None

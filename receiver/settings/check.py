@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address, ip_network
 
-from receiver.config import CARRIES, KNOWN_METHODS, Config, Fault, Http, PcapReceiver, split_endpoint
+from receiver.config import CARRIES, KNOWN_METHODS, SECRET_HEADERS, Config, Fault, Http, PcapReceiver, split_endpoint
 from receiver.route import TOKEN, parse_route
 from receiver.settings.exporters import check_exporter
 from receiver.settings.schema import nearest
-
-NEVER_EXPORTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 
 
 def check(
@@ -75,7 +73,7 @@ def _check_receiver(pcap: PcapReceiver, protocols: Collection[str]) -> Iterator[
     for index, header in enumerate(pcap.http.headers):
         if not TOKEN.fullmatch(header):
             yield Fault(f"{at}.http.headers[{index}]", f"got {header!r}, takes a header's name")
-        elif header.lower() in NEVER_EXPORTED:
+        elif header.lower() in SECRET_HEADERS:
             yield Fault(f"{at}.http.headers[{index}]", f"{header} holds credentials and is never exported")
     if pcap.flows.out_of_order > pcap.flows.memory:
         yield Fault(f"{at}.flows.out_of_order", "one direction may keep more than flows.memory allows for all")

@@ -18,12 +18,14 @@ from functools import partial
 import hpack
 from hpack.exceptions import HPACKError
 
+from receiver.config import KNOWN_METHODS
 from receiver.l7 import conversation
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.hpack import HeaderList, HpackDecoder
-from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
+from receiver.l7.http import HttpSettings
+from receiver.l7.http1 import Http1Decoder
 from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
@@ -47,7 +49,7 @@ PROPAGATORS = ("tracecontext", "b3", "b3multi", "jaeger", "xray")
 
 
 def http_rows() -> tuple[Protocol, ...]:
-    http1 = Http1Settings(KNOWN_METHODS, ("x-id",), ("x-id",), PROPAGATORS)
+    http1 = HttpSettings(KNOWN_METHODS, ("x-id",), ("x-id",), PROPAGATORS)
     http2 = Http2Settings(http1)
     plain = Protocol("http2", "http2", partial(Http2Decoder, http2))
     grpc = Protocol("grpc", "grpc", partial(Http2Decoder, http2), probed=False)

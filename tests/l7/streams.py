@@ -15,7 +15,7 @@ from typing import Any
 from hpack import Encoder
 
 from receiver.config import Http, PcapReceiver
-from receiver.l7.http1 import Http1Settings
+from receiver.l7.http import HttpSettings
 from receiver.l7.http2 import Http2Settings
 from receiver.l7.registry import protocols
 from receiver.l7.shared import Shared
@@ -144,7 +144,7 @@ def neutral(said: Said) -> set[tuple[str, Any]]:
     return {(name.rpartition(".")[2], value) for name, value in kept}
 
 
-def rows_with(settings: Http1Settings) -> tuple[Protocol, ...]:
+def rows_with(settings: HttpSettings) -> tuple[Protocol, ...]:
     """The rows of HTTP/2 and gRPC, read with these settings."""
     from receiver.l7.http2 import Http2Decoder
 

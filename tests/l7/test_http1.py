@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
+from receiver.config import KNOWN_METHODS
+from receiver.l7.http import HttpSettings
+from receiver.l7.http1 import Http1Decoder
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.trust import Trust
 from receiver.wire.records import OUTCOMES, Protocol
@@ -28,7 +30,7 @@ from tests.l7.harness import (
 )
 
 HTTP = next(protocol for protocol in PROTOCOLS if protocol.name == "http")
-ECHOED = Http1Settings(request_headers=("x-id",), response_headers=("X-Id",))
+ECHOED = HttpSettings(request_headers=("x-id",), response_headers=("X-Id",))
 # The servers of the vectors send back the X-Id that they got, so that each pair can be told from every other.
 PAIRED = (Protocol("http", "http", partial(Http1Decoder, ECHOED)),)
 VECTORS = load_all("http1")
@@ -48,7 +50,7 @@ def talk(*turns: tuple[int, bytes | None], run: Run | None = None) -> list[Seen]
     return run.end()
 
 
-def with_settings(chosen: Http1Settings, **more: object) -> Run:
+def with_settings(chosen: HttpSettings, **more: object) -> Run:
     return Run((Protocol("http", "http", partial(Http1Decoder, chosen)),), **more)  # type: ignore[arg-type]  # Run's own keywords
 
 
@@ -318,14 +320,14 @@ def test_unknown_methods_are_other(method: str) -> None:
 
 
 def test_known_methods_are_a_setting() -> None:
-    seen = one(get("/", method="PURGE"), run=with_settings(Http1Settings(methods=("PURGE",))))
+    seen = one(get("/", method="PURGE"), run=with_settings(HttpSettings(methods=("PURGE",))))
     assert seen["operation"] == "PURGE"
-    seen = one(get("/"), run=with_settings(Http1Settings(methods=("PURGE",))))
+    seen = one(get("/"), run=with_settings(HttpSettings(methods=("PURGE",))))
     assert (seen["operation"], seen["http.request.method_original"]) == ("_OTHER", "GET")
 
 
 def test_head_is_head_even_when_not_among_the_known_methods() -> None:
-    run = with_settings(Http1Settings(methods=("GET",)))
+    run = with_settings(HttpSettings(methods=("GET",)))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"
     seen = talk((TO_SERVER, get("/a", method="HEAD") + get("/b")), (TO_CLIENT, head + OK), run=run)
     assert [s["operation"] for s in seen] == ["_OTHER", "GET"]
@@ -414,12 +416,12 @@ def test_trace_context_of_a_response_is_not_looked_at() -> None:
 
 
 def test_propagators_are_a_setting() -> None:
-    run = with_settings(Http1Settings(propagators=("b3",)))
+    run = with_settings(HttpSettings(propagators=("b3",)))
     seen = one(get("/", "b3: " + "1" * 32 + "-" + "2" * 16 + "-1"), run=run)
     assert seen.request.trace_id == b"\x11" * 16
 
 
-TRUSTING = Http1Settings(trust=Trust(["192.0.2.1", "10.0.0.0/8", "fd00::/8"]))  # the harness's client is a proxy then
+TRUSTING = HttpSettings(trust=Trust(["192.0.2.1", "10.0.0.0/8", "fd00::/8"]))  # the harness's client is a proxy then
 
 
 @pytest.mark.parametrize(
@@ -462,7 +464,7 @@ def test_forwarded_facts(headers: list[str], client: str | None, scheme: str | N
 @pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"], ["192.0.2.2"], ["::/0"]])
 def test_forwarded_facts_of_whom_nobody_trusts_are_none(trusted: list[str]) -> None:
     headers = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: w.test", "Forwarded: for=192.0.2.8;proto=https"]
-    seen = one(get("/", *headers), run=with_settings(Http1Settings(trust=Trust(trusted))))
+    seen = one(get("/", *headers), run=with_settings(HttpSettings(trust=Trust(trusted))))
     assert (seen["client.address"], seen["url.scheme"], seen["server_address"]) == (None, None, "a.test")
 
 
@@ -481,7 +483,7 @@ def test_forwarded_facts_are_not_the_clients_own() -> None:
 
 
 def test_headers_that_are_asked_for() -> None:
-    chosen = Http1Settings(request_headers=("X-Tenant", "Accept"), response_headers=("x-cache",))
+    chosen = HttpSettings(request_headers=("X-Tenant", "Accept"), response_headers=("x-cache",))
     response = b"HTTP/1.1 200 OK\r\nX-CACHE: HIT\r\nX-Cache:  \xff \r\nContent-Length: 0\r\n\r\n"
     seen = one(get("/", "x-tenant: one", "Accept: a", "X-TENANT: two", "X-Other: 3"), response, with_settings(chosen))
     assert seen["http.request.header.x-tenant"] == ["one", "two"]
@@ -493,9 +495,9 @@ def test_headers_that_are_asked_for() -> None:
 @pytest.mark.parametrize("name", ["Authorization", "cookie", "Set-Cookie", "proxy-authorization"])
 def test_secrets_are_never_kept(name: str) -> None:
     with pytest.raises(ValueError, match="secret"):
-        Http1Settings(request_headers=(name,))
+        HttpSettings(request_headers=(name,))
     with pytest.raises(ValueError, match="secret"):
-        Http1Settings(response_headers=(name,))
+        HttpSettings(response_headers=(name,))
 
 
 # --- answers that break the rules: the status is what a client gets ---

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
-from receiver.l7.http1 import Http1Settings
+from receiver.l7.http import HttpSettings
 from receiver.l7.matcher import Pairing
 from receiver.l7.trust import Trust
 from receiver.telemetry.metrics import Metrics
@@ -212,7 +212,7 @@ def test_host_stands_in_for_a_missing_authority() -> None:
 @pytest.mark.parametrize("trusted", [True, False])
 def test_forwarded_headers_of_trusted_proxies_name_the_client(trusted: bool) -> None:
     proxies = Trust(["192.0.2.1", "10.0.0.1"] if trusted else ["10.0.0.1"])  # the harness's client is the first
-    talk = Talk(Run(rows_with(Http1Settings(trust=proxies))))
+    talk = Talk(Run(rows_with(HttpSettings(trust=proxies))))
     fields = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-for", "198.51.100.7, 10.0.0.1"), ("x-forwarded-proto", "https")]
     seen = talk.request(1, *fields, ("x-forwarded-host", "w.test")).answer(1, "200").one()
     told = (seen["client.address"], seen["url.scheme"], seen["server_address"])
@@ -220,7 +220,7 @@ def test_forwarded_headers_of_trusted_proxies_name_the_client(trusted: bool) -> 
 
 
 def test_wanted_header_is_kept_unless_its_sender_calls_it_secret() -> None:
-    talk = Talk(Run(rows_with(Http1Settings(request_headers=("x-id",)))))
+    talk = Talk(Run(rows_with(HttpSettings(request_headers=("x-id",)))))
     plain = talk.block(TO_SERVER, (":method", "GET"), (":path", "/"), (":scheme", "http"), ("x-id", "1"), ("x-id", "2"))
     secret = talk.block(TO_SERVER, (":method", "GET"), (":path", "/"), (":scheme", "http")) + b"\x10\x04x-id\x01S"
     for stream, block in ((1, plain), (3, secret)):
