@@ -161,7 +161,6 @@ NEVER_NEGATIVE = {
         "(half.smoothed_ns - value_ns) // 8": "asked before: value_ns is less",
     },
     "pcap/clock.py": {"_size(self.shift_ns - self.other_ns) // 2": "a size"},
-    "wire/interned.py": {"n // 2": "a length"},
     "telemetry/metrics.py": {
         "id(operation) // 16": "plain Python alone",
         "id(target) // 32": "plain Python alone",

@@ -3,7 +3,7 @@ from receiver.l7.decoder cimport Decoder
 from receiver.l7.detect cimport Detector
 from receiver.l7.matcher cimport Matcher, Pairing
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport Connection, Consumer, Endpoints, Message, Protocol
+from receiver.wire.records cimport Connection, Consumer, Endpoints, Message, Protocol, new_message
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, OUTCOME_LOST, OUTCOME_CLOSED, VANTAGE_CLIENT
 
 cimport cython
@@ -87,7 +87,6 @@ cdef class Conversation(Consumer):
     cdef int _answer_begun(self, int direction) except -1
     cdef int _begun(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
     cdef int _break_off(self, int direction, Lane lane, Message piece, Py_ssize_t rest, long long ts_ns) except -1
-    cdef Message _piece(self, int direction, long long first_ns, long long ts_ns)
     cdef int _offer(self, Lane lane, Message piece) except -1
     cdef int _ended(self, Lane lane, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1

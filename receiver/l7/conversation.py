@@ -23,7 +23,7 @@ from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Me
 
 if not cython.compiled:
     from receiver.l7.decoder import ANSWERS_BEGUN, MORE, SEVERAL, SKIP_TO_CLOSE, SKIP_UNKNOWN
-    from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT
+    from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, new_message
 
 log = logging.getLogger(__name__)
 
@@ -312,11 +312,10 @@ class Conversation(Consumer):
                 return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, n)
             c.clamp(start + n)
             if piece is None:
-                piece = Message()
-            piece.direction = direction
-            piece.role = direction
-            piece.first_ns = first_ns
-            piece.last_ns = ts_ns
+                piece = new_message(direction, first_ns, ts_ns)
+            else:
+                piece.first_ns = first_ns
+                piece.last_ns = ts_ns
             filled: cython.int = decoder.parse(direction, c, ts_ns, piece)
             start += n
             first_ns = ts_ns
@@ -411,7 +410,7 @@ class Conversation(Consumer):
         ts_ns: cython.longlong,
     ) -> cython.int:
         """Tell what is known of a frame whose end is not waited for, and look for the next; 0 when nothing is known."""
-        piece: Message = self._piece(direction, first_ns, ts_ns)
+        piece: Message = new_message(direction, first_ns, ts_ns)
         c: Cursor = self.reading.cursor
         c.set(buf, start, end)
         filled: cython.int = self.decoder.begun(direction, c, ts_ns, piece)
@@ -440,14 +439,6 @@ class Conversation(Consumer):
         if rest != SKIP_UNKNOWN:
             self.matcher.lost(direction, ts_ns)
         return 0
-
-    def _piece(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> Message:
-        piece: Message = Message()
-        piece.direction = direction
-        piece.role = direction
-        piece.first_ns = first_ns
-        piece.last_ns = ts_ns
-        return piece
 
     def _offer(self, lane: Lane, piece: Message) -> cython.int:
         """Offer what begins now, and keep its end until the rest has passed."""
@@ -682,7 +673,7 @@ class Conversation(Consumer):
         """One frame said more than one message."""
         filled: cython.int = SEVERAL
         while filled == SEVERAL:
-            piece: Message = self._piece(direction, first_ns, ts_ns)
+            piece: Message = new_message(direction, first_ns, ts_ns)
             filled = self.decoder.more(direction, ts_ns, piece)
             if filled:
                 self.matcher.offer(piece)
@@ -792,7 +783,7 @@ class Conversation(Consumer):
                 if lane.ending is not None:
                     self._ended(lane, lane.carry_ns)
                     return 0
-            piece: Message = self._piece(direction, ts_ns, ts_ns)
+            piece: Message = new_message(direction, ts_ns, ts_ns)
             if self.decoder.on_close(direction, ts_ns, piece):
                 self.matcher.offer(piece)
         except Malformed as malformed:

@@ -51,5 +51,8 @@ cdef class Grpc:
     cdef int fault(self, int code) except -1
     cdef int begins(self, bytes path, Message out) except -1
     cdef int ends(self, bytes path, int code, bint said, Message out) except -1
+    cdef bytes last_path
+    cdef str last_name
+    cdef str _known(self, bytes path)
     cdef str _confirmed(self, bytes path, int code, bint said)
     cdef str method(self, bytes path)

@@ -92,6 +92,8 @@ class Grpc:
         self.protocol = protocol
         self.methods = Methods("grpc_methods", METHODS_MAX, limits, "_OTHER")
         self.heard = Methods("grpc_methods", HEARD_MAX, limits, "_OTHER")
+        self.last_path: bytes | None = None
+        self.last_name: str | None = None
 
     def speaks(self, content_type: bytes) -> cython.bint:
         """Whether it is `application/grpc`, with `+proto` or `;` after it. gRPC-Web is another protocol."""
@@ -199,14 +201,16 @@ class Grpc:
         if code < 0:
             return 0
         out.status = STATUSES[code]
+        if code == OK:
+            out.fault = FAULT_NONE
+            return 0
         out.fault = self.fault(code)
-        if code != OK:
-            out.error_type = STATUSES[code]
+        out.error_type = STATUSES[code]
         return 0
 
     def _confirmed(self, path: bytes, code: cython.int, said: cython.bint) -> str:
         """The method's name, after what the server said of it."""
-        known: str | None = self.methods.by_name.get(path)
+        known: str | None = self._known(path)
         if known is not None:
             return known
         if code == UNIMPLEMENTED:
@@ -221,10 +225,20 @@ class Grpc:
 
     def method(self, path: bytes) -> str:
         """`/package.Service/Method` without its first slash, the same object each time."""
-        known: str | None = self.methods.by_name.get(path)
+        known: str | None = self._known(path)
         if known is None:
             known = self.heard.named(path)
         return known
+
+    def _known(self, path: bytes) -> str | None:
+        """The name of a method that some server has; mostly the path is the very entry of a table that it was the last time."""
+        if path is self.last_path:
+            return self.last_name
+        name: str | None = self.methods.by_name.get(path)
+        if name is not None:
+            self.last_path = path
+            self.last_name = name
+        return name
 
 
 class Methods(Interned):

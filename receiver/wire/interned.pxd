@@ -1,5 +1,7 @@
 from receiver.wire.cursor cimport Cursor
 
+cimport cython
+
 cdef Py_ssize_t NEAR
 
 cdef class Interned:
@@ -13,6 +15,7 @@ cdef class Interned:
     cdef list near_names
     cdef list near
     cpdef object find(self, Cursor c, Py_ssize_t at, Py_ssize_t end)
+    @cython.final
     cdef object find_hashed(self, Cursor c, Py_ssize_t at, Py_ssize_t end, unsigned long long digest)
     cpdef object named(self, bytes wire)
     cpdef object add(self, object name, object found)

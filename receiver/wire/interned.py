@@ -48,11 +48,13 @@ class Interned:
     def find(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Any:
         """The object of the name in `[at:end)`, which is not empty."""
         n: cython.Py_ssize_t = end - at
-        return self.find_hashed(c, at, end, c.u8(at) * 31 + c.u8(end - 1) * 7 + c.u8(at + n // 2) + n * 17)
+        buf: bytes = c.buf
+        # The first, one of the middle and the last byte; that they are in the window is asked where the name is compared or taken.
+        return self.find_hashed(c, at, end, buf[at] * 31 + buf[end - 1] * 7 + buf[at + (n >> 1)] + n * 17)
 
     def find_hashed(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, digest: cython.ulonglong) -> Any:
         """`find`, for who has a hash of those bytes."""
-        if self.near_names is None or self.near is None:
+        if self.near_names is None:
             self.near_names, self.near = [None] * NEAR, [None] * NEAR
         place: cython.Py_ssize_t = digest & (NEAR - 1)
         wire: bytes | None = self.near_names[place]

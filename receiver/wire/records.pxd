@@ -120,7 +120,10 @@ cdef class Message:
     cdef public long long note
     cdef public object kept
     cdef public Message next
+    cdef int _begin(self) except -1
     cdef int add(self, str name, object value) except -1
+
+cdef Message new_message(int direction, long long first_ns, long long last_ns)
 
 @cython.final
 cdef class Protocol:

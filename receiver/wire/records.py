@@ -166,6 +166,9 @@ class Message:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> cython.int:
         self.piece = 3
         self.key = -1
         self.body = -1
@@ -202,6 +205,7 @@ class Message:
             self.attributes: list[Any] | None = None
             self.kept: Any = None
             self.next: Message | None = None
+        return 0
 
     def add(self, name: str, value: Any) -> cython.int:
         """Append an attribute: a name of `semconv.py` and a str, bytes (text as on the wire), int, bool or tuple of them."""
@@ -210,6 +214,21 @@ class Message:
         self.attributes.append(name)
         self.attributes.append(value)
         return 0
+
+
+def new_message(direction: cython.int, first_ns: cython.longlong, last_ns: cython.longlong) -> Message:
+    """A message of that direction's role, of what came between these two times. To call the class costs half as much again."""
+    message: Message
+    if cython.compiled:
+        message = Message.__new__(Message)
+        message._begin()
+    else:
+        message = Message()
+    message.direction = direction
+    message.role = direction
+    message.first_ns = first_ns
+    message.last_ns = last_ns
+    return message
 
 
 class Protocol:
