@@ -155,7 +155,7 @@ class Flows(Section, frozen=True):
     idle_timeout: Wait = Duration(300)  # seconds without a packet; keep-alive pools ping more often than 5 minutes
     # Bytes kept for one direction: one receive window without scaling.
     out_of_order: Annotated[Size, Meta(ge=0, le=SIZE_MAX)] = Size(64 * 1024)
-    memory: Room = Size(32 * 1024 * 1024)  # bytes for all carry and out-of-order buffers together
+    memory: Room = Size(32 * 1024 * 1024)  # bytes of all cut frames and out-of-order segments together
 
 
 KNOWN_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")

@@ -6,7 +6,7 @@ from receiver.pcap.layer4 cimport Layer4
 from receiver.pcap.layer4 cimport END_IDLE, END_RESET
 from receiver.pcap.link cimport Link
 from receiver.pcap.link cimport DECODED, DUPLICATE, FRAGMENT, NOT_TCP_UDP, ODD, UNREACHABLE
-from receiver.pcap.stream cimport Limits, Stream
+from receiver.pcap.stream cimport Reassembly, Stream
 from receiver.telemetry.spans cimport Spans
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment

@@ -277,9 +277,9 @@ class Engine:
         if consumer is None:
             if seg.wire_length == 0 and not seg.flags & FIN:
                 if seg.flags & SYN:
-                    flow.greet(direction, seg)
+                    flow.on_syn(direction, seg)
                 elif seg.flags & ACK:
-                    flow.hear(direction, seg)
+                    flow.on_bare_ack(direction, seg)
                 return 0
             consumer = self.reading.open(flow, flow.from_start, False)
             flow.consumer = consumer
@@ -300,7 +300,7 @@ class Engine:
             flow.consumer = consumer
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:
-            self.table.limits.bytes_truncated += missing
+            self.table.reassembly.bytes_truncated += missing
             consumer.gap(direction, missing, seg.ts_ns)
         consumer.feed(direction, buf, seg.start, seg.end, seg.ts_ns)
         # Its roles may have changed by what it says.

@@ -49,7 +49,7 @@ class Accounts:
         """All self-metrics that have a value."""
         out = _Collector(self.start_ns, self._known)
         engine, table, reading = self.engine, self.engine.table, self.engine.reading
-        pairing, limits = reading.pairing, table.limits
+        pairing, limits = reading.pairing, table.reassembly
         out.add("pcap_receiver.capture.packets", engine.packets)
         out.add("pcap_receiver.capture.packets.parsed", engine.parsed)
         out.add_each("pcap_receiver.capture.packets.skipped", "reason", engine.skipped_packets())

@@ -53,7 +53,7 @@ from receiver.pcap.clock import Clock
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
 from receiver.settings.exporters import check_exporter
@@ -158,7 +158,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     for protocol in protocols:
         server_ports.update(protocol.ports)
     table = FlowTable(
-        Limits(pcap.flows.out_of_order, pcap.flows.memory),
+        Reassembly(pcap.flows.out_of_order, pcap.flows.memory),
         pcap.flows.max,
         int(pcap.flows.idle_timeout * 1e9),
         local,

@@ -277,7 +277,7 @@ def shade(seen: Seen) -> str:
 
 def totals(engine: Engine, stats: CaptureStats) -> list[str]:
     """What came in and what did not, in the order of importance, a few words each."""
-    limits, pairing = engine.table.limits, engine.reading.pairing
+    limits, pairing = engine.table.reassembly, engine.reading.pairing
     missing = f" ({amount(limits.bytes_missing)} bytes missing)" if limits.bytes_missing else ""
     said = [
         several(engine.packets, "packet"),

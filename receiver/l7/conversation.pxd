@@ -45,8 +45,8 @@ cdef class Reading:
 
 @cython.final
 cdef class Lane:
-    cdef bytes carry
-    cdef long long carry_ns
+    cdef bytes partial
+    cdef long long partial_ns
     cdef long long seen_ns
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
@@ -94,12 +94,13 @@ cdef class Conversation(Consumer):
     cdef int _before(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _swap(self) except -1
     cdef int _drop_waited(self) except -1
-    cdef int _drop_carry(self, Lane lane) except -1
+    cdef int _drop_partial(self, Lane lane) except -1
     cdef int _account(self) except -1
     cdef int _count(self, str protocol, str what) except -1
     cdef bint _agree(self, int direction, Protocol hint) except -1
     cdef int _wait(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
+    cdef int _introduce(self, Decoder decoder, Endpoints endpoints) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
     cdef int _hand_over(self) except -1
     cdef int _replay(self, bint swapped) except -1

@@ -1,6 +1,6 @@
 """One connection as its decoder sees it: ordered bytes in, messages to the matcher.
 
-Room: l7. Keeps what stands between bytes and frames, once for all protocols: the head of a frame cut in two (`carry`), the rest
+Room: l7. Keeps what stands between bytes and frames, once for all protocols: the head of a frame cut in two (`partial`), the rest
 of a frame that nobody wants (`skip`), what to do after a hole (`resync`), which protocol it is (`detect.py`), and what happens
 when a decoder gives up. Knows no packets: the stream below it hands over bytes in order, and says where some are missing.
 """
@@ -31,10 +31,6 @@ READING = 0
 DETECTING = 1
 SET_ASIDE = 2
 STATES = ("reading", "detecting", "set aside")
-
-# What a decoder writes into `skip` when it cannot know how long the rest is: look for the next frame instead. UNKNOWN: nor whose
-# message this is; LOST: the message is known.
-# What `frame` says of an answer to what the other direction has begun and not ended.
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
@@ -129,8 +125,8 @@ class Lane:
     bytes came; what ends in a hole was last seen then, however much later the hole is known."""
 
     def __init__(self) -> None:
-        self.carry: bytes | None = None
-        self.carry_ns = 0
+        self.partial: bytes | None = None
+        self.partial_ns = 0
         self.seen_ns = 0
         self.need = 0
         self.skip = 0
@@ -180,7 +176,7 @@ class Conversation(Consumer):
         self.preambles_left = PREAMBLES_MAX
         self.unread = 0
         self.ended = False
-        # Of the flow before: the server, which is asked what it speaks no more.
+        # The server of the flow that was read before. Of another flow to it the protocol is known, and not looked for again.
         self.server_address: str | None = None
         self.server_port = -1
 
@@ -270,7 +266,7 @@ class Conversation(Consumer):
                 n = end - start
                 if lane.skip < 0:
                     lane.passed += n
-                    lane.carry_ns = ts_ns
+                    lane.partial_ns = ts_ns
                     return 0
                 if lane.skip > n:
                     lane.passed += n
@@ -281,13 +277,13 @@ class Conversation(Consumer):
                 lane.skip = 0
                 self._ended(lane, ts_ns)
                 continue
-            if lane.carry is not None:
-                joined: bytes = lane.carry + buf[start:end]
+            if lane.partial is not None:
+                joined: bytes = lane.partial + buf[start:end]
                 buf = joined
                 start = 0
                 end = len(joined)
-                first_ns = lane.carry_ns
-                lane.carry = None
+                first_ns = lane.partial_ns
+                lane.partial = None
                 self.unread = end
                 if end < lane.need:
                     return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, lane.need)
@@ -350,7 +346,7 @@ class Conversation(Consumer):
                     self.reading.bytes_set_aside += end - start
                     return 0
                 lane.skip = SKIP_TO_CLOSE
-                lane.carry_ns = ts_ns
+                lane.partial_ns = ts_ns
             if filled:
                 # Where messages are interleaved, the rest that is still to come must be counted to its own.
                 if rest != 0 and (piece.piece & ENDS or (piece.key >= 0 and piece.piece == 0)):
@@ -384,8 +380,8 @@ class Conversation(Consumer):
             key = (self.protocol.name, "head too long")
             self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
             return 0
-        lane.carry = buf[start:end]
-        lane.carry_ns = first_ns
+        lane.partial = buf[start:end]
+        lane.partial_ns = first_ns
         lane.need = need
         return 0
 
@@ -393,8 +389,8 @@ class Conversation(Consumer):
         """What comes of `direction` answers what the other one has begun and not ended."""
         asking: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
         other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
-        begun: bytes = other.carry if other.carry is not None else b""
-        began_ns: cython.longlong = other.carry_ns if other.carry is not None else other.seen_ns
+        begun: bytes = other.partial if other.partial is not None else b""
+        began_ns: cython.longlong = other.partial_ns if other.partial is not None else other.seen_ns
         if not self._begun(asking, other, begun, 0, len(begun), began_ns, other.seen_ns):
             self._lose(asking, 0, other.seen_ns)
         return 0
@@ -417,7 +413,7 @@ class Conversation(Consumer):
         rest: cython.Py_ssize_t = self.decoder.skip
         self.decoder.skip = 0
         if filled:
-            lane.carry = None
+            lane.partial = None
             lane.need = 0
             if not piece.piece & BEGINS:
                 piece.size += lane.passed
@@ -494,12 +490,12 @@ class Conversation(Consumer):
             if self.datagrams:
                 c.set(buf, start, end)  # each stands for itself
             else:
-                c.set(lane.carry, 0, len(lane.carry))
+                c.set(lane.partial, 0, len(lane.partial))
         detector.cut_off = self.cut_off
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
         lane.hint = detector.hinted
         other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
-        if found is None and lane.hint is not None and other.carry is not None and other.hint is lane.hint:
+        if found is None and lane.hint is not None and other.partial is not None and other.hint is lane.hint:
             if self._agree(direction, lane.hint):
                 found = lane.hint  # both sides could be what the port says, and answer one another
         if found is not None:
@@ -519,11 +515,11 @@ class Conversation(Consumer):
             direction == TO_SERVER
             and self.from_start
             and self.to_client.tries == 0
-            and len(lane.carry) < DETECT_BYTES
+            and len(lane.partial) < DETECT_BYTES
             and not self.datagrams
         ):
             return 0  # a request that breaks every rule may still get an answer that tells the protocol
-        if not detector.undecided or len(lane.carry) >= DETECT_BYTES:
+        if not detector.undecided or len(lane.partial) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
             self._drop_waited()
             lane.tries += 1
@@ -592,8 +588,8 @@ class Conversation(Consumer):
 
     def _drop_waited(self) -> cython.int:
         """What waited to be read is not."""
-        self._drop_carry(self.to_server)
-        self._drop_carry(self.to_client)
+        self._drop_partial(self.to_server)
+        self._drop_partial(self.to_client)
         if self.preamble is not None:
             for _, piece, _ in self.preamble.waited:
                 self.reading.bytes_set_aside += len(piece)
@@ -601,17 +597,17 @@ class Conversation(Consumer):
         self.waited = None
         return 0
 
-    def _drop_carry(self, lane: Lane) -> cython.int:
-        if lane.carry is not None:
-            self.reading.bytes_set_aside += len(lane.carry)
-            lane.carry = None
+    def _drop_partial(self, lane: Lane) -> cython.int:
+        if lane.partial is not None:
+            self.reading.bytes_set_aside += len(lane.partial)
+            lane.partial = None
         return 0
 
     def _agree(self, direction: cython.int, hint: Protocol) -> cython.bint:
         """Whether what came last of `direction` can be a question and an answer with something that waits of the other one."""
         detector: Detector = self.reading.detector
         if not self.datagrams:
-            return detector.agree(hint, self.to_server.carry, self.to_client.carry)
+            return detector.agree(hint, self.to_server.partial, self.to_client.partial)
         latest: bytes = self.waited[len(self.waited) - 1][1]
         for came, piece, _ in self.waited:
             if came != direction:
@@ -634,7 +630,7 @@ class Conversation(Consumer):
         if self.waited is None:
             self.waited = []
         self.waited.append((direction, piece, ts_ns))
-        lane.carry = piece if lane.carry is None else lane.carry + piece
+        lane.partial = piece if lane.partial is None else lane.partial + piece
         return 0
 
     def _begin(self, protocol: Protocol) -> cython.int:
@@ -651,15 +647,9 @@ class Conversation(Consumer):
             decoder = protocol.decoder()
             self.decoder = decoder
             self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
-        decoder.asked = self.matcher
-        decoder.detail = self.reading.detail
         if endpoints.between and protocol.client_only:
             endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
-        decoder.vantage = endpoints.vantage
-        decoder.limits = self.reading.limits
-        decoder.errors = self.reading.errors
-        decoder.datagrams = self.datagrams
-        decoder.begin(endpoints)
+        self._introduce(decoder, endpoints)
         self.health = READING
         if connection.protocol is None:
             connection.protocol = protocol
@@ -668,6 +658,16 @@ class Conversation(Consumer):
             self.to_server.resync = True
             self.to_client.resync = True
         return 0
+
+    def _introduce(self, decoder: Decoder, endpoints: Endpoints) -> cython.int:
+        """Give a decoder what it needs of the connection."""
+        decoder.asked = self.matcher
+        decoder.detail = self.reading.detail
+        decoder.vantage = endpoints.vantage
+        decoder.limits = self.reading.limits
+        decoder.errors = self.reading.errors
+        decoder.datagrams = self.datagrams
+        return decoder.begin(endpoints)
 
     def _more(self, direction: cython.int, first_ns: cython.longlong, ts_ns: cython.longlong) -> cython.int:
         """One frame said more than one message."""
@@ -687,13 +687,7 @@ class Conversation(Consumer):
         if protocol is None:
             return 0
         decoder: Decoder = protocol.decoder()
-        decoder.asked = self.matcher
-        decoder.detail = self.decoder.detail
-        decoder.vantage = self.decoder.vantage
-        decoder.limits = self.decoder.limits
-        decoder.errors = self.decoder.errors
-        decoder.datagrams = self.datagrams
-        decoder.begin(self.matcher.endpoints)
+        self._introduce(decoder, self.matcher.endpoints)
         self.decoder = decoder
         self.protocol = protocol
         self.connection.protocol = protocol
@@ -708,8 +702,8 @@ class Conversation(Consumer):
         """Read what waited for the detection, as it came: in its order, each piece with its own time."""
         waited: list[tuple[int, bytes, int]] = self.waited
         self.waited = None
-        self.to_server.carry = None
-        self.to_client.carry = None
+        self.to_server.partial = None
+        self.to_client.partial = None
         for came, piece, ts_ns in waited:
             direction: cython.int = came
             if swapped:
@@ -754,7 +748,7 @@ class Conversation(Consumer):
     def _lose(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
         self._passing(direction, lane)
-        self._drop_carry(lane)
+        self._drop_partial(lane)
         lane.need = 0
         lane.skip = 0
         lane.passed = 0
@@ -781,7 +775,7 @@ class Conversation(Consumer):
             if lane.skip < 0:
                 lane.skip = 0
                 if lane.ending is not None:
-                    self._ended(lane, lane.carry_ns)
+                    self._ended(lane, lane.partial_ns)
                     return 0
             piece: Message = new_message(direction, ts_ns, ts_ns)
             if self.decoder.on_close(direction, ts_ns, piece):
@@ -810,10 +804,10 @@ class Conversation(Consumer):
         reading: Reading = self.reading
         if self.health == READING:
             # A decoder that has begun with it still knows of it, so it stays where it is.
-            if self.to_server.carry is not None:
-                reading.bytes_set_aside += len(self.to_server.carry)
-            if self.to_client.carry is not None:
-                reading.bytes_set_aside += len(self.to_client.carry)
+            if self.to_server.partial is not None:
+                reading.bytes_set_aside += len(self.to_server.partial)
+            if self.to_client.partial is not None:
+                reading.bytes_set_aside += len(self.to_client.partial)
             return 0
         why: str = "undecided" if self.health == DETECTING else "unknown"
         if self.connection.protocol is None and (self.health == SET_ASIDE or self.waited is not None or self.preamble is not None):
@@ -831,7 +825,7 @@ class Conversation(Consumer):
             return 0
         self._passing(TO_SERVER, self.to_server)
         self._passing(TO_CLIENT, self.to_client)
-        self.matcher.expire(now_ns, self.to_client.seen_ns if self.to_client.carry is not None else 0)
+        self.matcher.expire(now_ns, self.to_client.seen_ns if self.to_client.partial is not None else 0)
         return 1
 
     def _passing(self, direction: cython.int, lane: Lane) -> cython.int:

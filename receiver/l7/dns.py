@@ -116,7 +116,8 @@ SECTION_QUERY = 0
 SECTION_ANSWER = 1
 SECTION_OTHER = 2
 
-# What `announced_` says of a side that sends lengths by themselves; otherwise the last two bytes that came alone.
+# Some servers send a message's length in a segment of its own. `announced_` keeps the last length that came alone, or this where it
+# is known of a side that it does so.
 APART = -1
 
 # What a message proves, as `prefixed.py` says.

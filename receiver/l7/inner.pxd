@@ -6,7 +6,7 @@ cimport cython
 
 @cython.no_gc
 cdef class Inner:
-    cdef bytes carry
+    cdef bytes partial
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
     cdef Py_ssize_t missing

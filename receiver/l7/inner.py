@@ -2,7 +2,7 @@
 
 Room: l7. A connection's frames may carry another stream of frames, cut anywhere: gRPC's messages in DATA, MySQL's packets in
 compressed ones, a batch that is inflated. `Inner` is to such a stream what a lane of `conversation.py` is to a connection: the
-beginning of a frame that is cut (`carry`), the rest of one that nobody wants (`skip`), and what to do after a hole (`resync`).
+beginning of a frame that is cut (`partial`), the rest of one that nobody wants (`skip`), and what to do after a hole (`resync`).
 Frames are read by a `Decoder`; many streams may share one that keeps nothing from frame to frame.
 
     c.set(buf, start, end)              the next bytes of the stream, wherever they come from
@@ -30,7 +30,7 @@ class Inner:
     """One direction of a stream. `missing`: bytes behind those that are read that never come; -1: nobody knows how many."""
 
     def __init__(self) -> None:
-        self.carry: bytes | None = None
+        self.partial: bytes | None = None
         self.need = 0
         self.skip = 0
         self.missing = 0
@@ -38,9 +38,9 @@ class Inner:
 
     def feed(self, c: Cursor) -> cython.int:
         """The next bytes are in the window; it moves to another buffer where a frame began before them."""
-        if self.carry is not None:
-            joined: bytes = self.carry + c.take(c.pos, c.end)
-            self.carry = None
+        if self.partial is not None:
+            joined: bytes = self.partial + c.take(c.pos, c.end)
+            self.partial = None
             c.set(joined, 0, len(joined))
         return 0
 
@@ -78,7 +78,7 @@ class Inner:
             if filled:
                 return 1
         if c.pos < end:
-            self.carry = c.take(c.pos, end)
+            self.partial = c.take(c.pos, end)
             c.skip(end - c.pos)
         if self.missing != 0:
             n = self.missing
@@ -100,7 +100,7 @@ class Inner:
         if self.skip < 0 or 0 < missing <= self.skip:
             self.passed_over(missing)
             return 0
-        self.carry = None
+        self.partial = None
         self.need = 0
         self.skip = 0
         self.resync = True
@@ -108,7 +108,7 @@ class Inner:
 
     def between(self) -> cython.bint:
         """Whether the stream stands between two frames."""
-        return self.carry is None and self.skip == 0
+        return self.partial is None and self.skip == 0
 
 
 class Inflater:

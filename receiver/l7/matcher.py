@@ -115,9 +115,8 @@ class Matcher(Asked):
         self.open_response: Message | None = None
         self.uncertain = uncertain
         self.held: list[Message] | None = None
-        # A request came after an answer, and older ones still waited; and: several waited while the order was uncertain.
-        self.overlaps = False
-        self.several = False
+        self.overlaps = False  # a request came after an answer, while older requests still waited: this client pipelines
+        self.several = False  # more than one request waited while the order was uncertain
         self.answering = False
         self.heard_ns = 0
 

@@ -156,13 +156,11 @@ class RedisDecoder(Decoder):
         self.first = 0
         self.size = 0
         self.error_at = -1
-        # Nobody asked for it; it confirms a subscription; how many confirmations this is the first of, how many are
-        # to come.
-        self.aside = False
-        self.confirms = False
-        self.claims = 0
-        self.confirming = ""
-        self.confirmations_left = 0
+        self.aside = False  # a push: it answers no request
+        self.confirms = False  # it confirms a subscription
+        self.claims = 0  # confirmations that the command will get, of which this is the first
+        self.confirming = ""  # the command that they confirm
+        self.confirmations_left = 0  # that are still to come
         return 0
 
     def frame(self, direction: cython.int, c: Cursor) -> cython.Py_ssize_t:

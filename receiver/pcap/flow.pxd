@@ -1,7 +1,7 @@
 from receiver.pcap.hosts cimport Host, Hosts
 from receiver.pcap.layer4 cimport Layer4, Tally
 from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
-from receiver.pcap.stream cimport Limits, Stream
+from receiver.pcap.stream cimport Reassembly, Stream
 from receiver.wire.names cimport Names
 from receiver.wire.sequence cimport Sequence
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Protocol, Segment
@@ -62,8 +62,8 @@ cdef class Flow(Connection):
     cdef Host server(self)
     cdef int open_streams(self) except -1
     cdef Stream stream(self, int direction)
-    cdef int greet(self, int direction, Segment seg) except -1
-    cdef int hear(self, int direction, Segment seg) except -1
+    cdef int on_syn(self, int direction, Segment seg) except -1
+    cdef int on_bare_ack(self, int direction, Segment seg) except -1
     cdef bint is_handshake(self, int direction, Segment seg) except -1
     cdef long long reached(self, int direction)
 
@@ -85,7 +85,7 @@ cdef class FlowTable:
     cdef unsigned long long end_factor
     cdef int direction
     cdef long long ends
-    cdef readonly Limits limits
+    cdef readonly Reassembly reassembly
     cdef readonly dict reached
     cdef readonly Py_ssize_t flow_max
     cdef readonly long long idle_ns
@@ -120,7 +120,7 @@ cdef class FlowTable:
     cdef bint _is_own(self, Flow flow, bytes payload) except -1
     cdef int _vantage(self, Host client, Host server) except -1
     cdef str _name(self, Host server, long long now_ns)
-    cdef int retell(self, Flow flow) except -1
+    cdef int on_roles_swapped(self, Flow flow) except -1
     cdef int _requeue(self, Flow flow) except -1
     cdef Flow _resting(self, Queue queue)
     cdef int _forget_answered(self, long long now_ns, Py_ssize_t steps) except -1

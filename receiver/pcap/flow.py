@@ -14,7 +14,7 @@ import cython
 
 from receiver.pcap.hosts import Host, Hosts
 from receiver.pcap.layer4 import Layer4, Tally
-from receiver.pcap.stream import Limits, Stream
+from receiver.pcap.stream import Reassembly, Stream
 from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Protocol, Segment
 from receiver.wire.sequence import Sequence
@@ -44,8 +44,8 @@ HANDSHAKE_NS = 65_000_000_000
 # RFC 4787, REQ-5: two minutes, which is what address translators keep.
 UDP_IDLE_NS = 120_000_000_000
 PORTS = 65536
-# Chains of flows, a power of two; there are twice to four times as many as flows: to look at one that is not it costs more than the
-# room.
+# Chains of the hash table of flows, a power of two. There are two to four times as many chains as flows, so that nearly every chain
+# holds one flow at most: comparing with a wrong flow costs more than the memory of an empty chain.
 SLOTS_MIN = 256
 
 IsOwn = Callable[[bytes, int, bytes, int, bool, int, bytes], bool]
@@ -126,9 +126,9 @@ class Flow(Connection):
 
     def open_streams(self) -> cython.int:
         """Something is carried: from here on the streams know where each direction is."""
-        up: Stream = Stream(TO_SERVER, self.table.limits)
-        down: Stream = Stream(TO_CLIENT, self.table.limits)
-        up.face(down)
+        up: Stream = Stream(TO_SERVER, self.table.reassembly)
+        down: Stream = Stream(TO_CLIENT, self.table.reassembly)
+        up.pair_with(down)
         up.begin(self.client_first)
         down.begin(self.server_first)
         self.to_server = up
@@ -138,19 +138,19 @@ class Flow(Connection):
     def stream(self, direction: cython.int) -> Stream | None:
         return self.to_server if direction == TO_SERVER else self.to_client
 
-    def greet(self, direction: cython.int, seg: Segment) -> cython.int:
+    def on_syn(self, direction: cython.int, seg: Segment) -> cython.int:
         """Take a SYN that carries nothing."""
         if self.to_server is None and direction == TO_CLIENT and self.client_first < 0 and seg.flags & ACK:
             self.open_streams()  # what it acknowledges is past, be it a SYN alone or data with it
         if self.to_server is not None:
-            return self.stream(direction).greet(seg)
+            return self.stream(direction).on_syn(seg)
         if direction == TO_SERVER:
             self.client_first = Sequence.add(seg.seq, 1)
         else:
             self.server_first = Sequence.add(seg.seq, 1)
         return 0
 
-    def hear(self, direction: cython.int, seg: Segment) -> cython.int:
+    def on_bare_ack(self, direction: cython.int, seg: Segment) -> cython.int:
         """Take an acknowledgement that carries nothing, of what may have passed unseen: the next byte of the other direction."""
         if self.from_start and self.to_server is None:
             if direction == TO_SERVER and self.server_first < 0:
@@ -194,7 +194,7 @@ class Flow(Connection):
         self.roles_known = True
         self.known = None
         if self.tally is not None:
-            self.table.retell(self)
+            self.table.on_roles_swapped(self)
         return 0
 
     def endpoints(self) -> Endpoints:
@@ -264,7 +264,7 @@ class FlowTable:
 
     def __init__(
         self,
-        limits: Limits,
+        reassembly: Reassembly,
         flow_max: cython.Py_ssize_t = 65536,
         idle_ns: cython.longlong = 300_000_000_000,
         local: Iterable[bytes] = (),
@@ -281,7 +281,7 @@ class FlowTable:
         self.end_factor = int.from_bytes(os.urandom(8), "little") | 1
         self.direction = TO_SERVER
         self.ends = 0
-        self.limits = limits
+        self.reassembly = reassembly
         self.flow_max = flow_max
         self.idle_ns = idle_ns
         self.opened = 0
@@ -465,7 +465,7 @@ class FlowTable:
     def _name(self, server: Host, now_ns: cython.longlong) -> str | None:
         return self.names.name_of(server.packed, now_ns) if self.names is not None else None
 
-    def retell(self, flow: Flow) -> cython.int:
+    def on_roles_swapped(self, flow: Flow) -> cython.int:
         """Client and server have changed places: tell layer 4."""
         client: Host = flow.client()
         server: Host = flow.server()
@@ -546,7 +546,8 @@ class FlowTable:
         return 0
 
     def remove(self, flow: Flow) -> cython.int:
-        """Forget a flow. The caller has told its consumer, or it is told nothing more than that its time is up."""
+        """Forget a flow. Before this, the caller tells the consumer how the connection ended; a consumer that was told nothing is
+        told here that it went out of sight (lost)."""
         if flow.table is None:
             return 0
         if flow.tally is not None:

@@ -376,8 +376,9 @@ class Layer4:
         name: str | None,
         ts_ns: cython.longlong,
     ) -> cython.int:
-        """Client and server are the other way round. What was counted before that was settled moves along; what was already said
-        of another series cannot be taken back, for sums never fall - but for the connection that is open."""
+        """Client and server are the other way round. What is still counted for the flow alone moves with it to the new series. What
+        was already added to the counters of the old one stays there, for a sum must never fall; only the gauge of open connections
+        is corrected."""
         before: Peer = tally.peer
         moves: cython.bint = tally.shared is not None
         tally.client = client

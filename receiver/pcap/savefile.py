@@ -93,7 +93,7 @@ class SavefileReader:
         self.broken = ""
         self._matcher_for = matcher_for
         self._matchers: dict[int, Matches | None] = {}
-        self._carry = b""
+        self._partial = b""
         self._started = False
         self._order = ""  # struct's byte order; '' before the format is known
         self._pcapng = False
@@ -112,13 +112,13 @@ class SavefileReader:
 
         Raises NotACapture on the first bytes of something else.
         """
-        window = self._carry + piece if self._carry else piece
+        window = self._partial + piece if self._partial else piece
         at = 0
         if not self._started:
             at = self._start(window)
         if self._started and not self.broken:
             at = self._read_pcapng(window, at) if self._pcapng else self._read_pcap(window, at)
-        self._carry = b"" if self.broken else window[at:]
+        self._partial = b"" if self.broken else window[at:]
         self._flush()
         done, self._batches = self._batches, []
         return done
@@ -127,8 +127,8 @@ class SavefileReader:
         """The input ended: sets `broken` when inside something. Raises NotACapture when nothing began."""
         if not self._started:
             raise NotACapture("")
-        if self._carry and not self.broken:
-            self.broken = f"it ends inside a packet: {len(self._carry)} bytes left over"
+        if self._partial and not self.broken:
+            self.broken = f"it ends inside a packet: {len(self._partial)} bytes left over"
 
     def _start(self, window: bytes) -> int:
         if len(window) >= 6 or not window:
@@ -259,11 +259,11 @@ class Blocks:
         self.interfaces = 0
         self._here = 0  # in this section
         self._order = ""
-        self._carry = b""
+        self._partial = b""
 
     def feed(self, piece: bytes) -> int:
         """Take the next bytes; returns how many that follow are of no interest, -1 when there is no more to find."""
-        window = self._carry + piece
+        window = self._partial + piece
         end = len(window)
         at = 0
         head = struct.Struct((self._order or "<") + "2I").unpack_from
@@ -285,7 +285,7 @@ class Blocks:
             if length < 12:
                 return -1
             at += length + -length % 4
-        self._carry = window[at:]
+        self._partial = window[at:]
         return max(0, at - end)
 
 

@@ -17,7 +17,7 @@ cdef int GRACE_SEGMENTS
 cdef long long PATIENCE_NS
 
 @cython.final
-cdef class Limits:
+cdef class Reassembly:
     cdef readonly Py_ssize_t out_of_order
     cdef readonly Py_ssize_t memory
     cdef readonly Py_ssize_t held_bytes
@@ -50,7 +50,7 @@ cdef class Held:
 cdef class Stream:
     cdef public int direction
     cdef Stream peer
-    cdef Limits limits
+    cdef Reassembly reassembly
     cdef readonly long long next_seq
     cdef readonly long long first_seq
     cdef readonly long long acked
@@ -58,9 +58,9 @@ cdef class Stream:
     cdef list held
     cdef readonly Py_ssize_t held_bytes
     cdef long long told_ns
-    cpdef int face(self, Stream peer) except -1
+    cpdef int pair_with(self, Stream peer) except -1
     cpdef int begin(self, long long first_seq) except -1
-    cpdef int greet(self, Segment seg) except -1
+    cpdef int on_syn(self, Segment seg) except -1
     cpdef bint is_handshake(self, Segment seg) except -1
     cpdef int push(self, Segment seg, bytes buf, Consumer consumer) except -1
     cdef int _probe(self, Segment seg) except -1

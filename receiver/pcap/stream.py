@@ -46,7 +46,7 @@ OFF = 1_048_576
 PATIENCE_NS = 5_000_000_000
 
 
-class Limits:
+class Reassembly:
     """What all streams share: the caps on what is held, and the counts of what went missing.
 
     `out_of_order`: bytes held per direction; `memory`: bytes held by all of them together. Both hold after every segment.
@@ -101,10 +101,10 @@ class Stream:
     """One direction. `next_seq` is -1 until it is known; `first_seq` is that of the first byte, -1 where no SYN was seen; `acked`
     is the highest that the peer acknowledged, or -1."""
 
-    def __init__(self, direction: cython.int, limits: Limits) -> None:
+    def __init__(self, direction: cython.int, reassembly: Reassembly) -> None:
         self.direction = direction
         self.peer: Stream | None = None
-        self.limits = limits
+        self.reassembly = reassembly
         self.next_seq = -1
         self.first_seq = -1
         self.acked = -1
@@ -113,7 +113,7 @@ class Stream:
         self.held_bytes = 0
         self.told_ns = 0
 
-    def face(self, peer: Stream) -> cython.int:
+    def pair_with(self, peer: Stream) -> cython.int:
         """The other direction of the same connection; a stream works with one only."""
         self.peer = peer
         peer.peer = self
@@ -125,7 +125,7 @@ class Stream:
         self.next_seq = first_seq
         return 0
 
-    def greet(self, seg: Segment) -> cython.int:
+    def on_syn(self, seg: Segment) -> cython.int:
         """Take a SYN without data: the first byte is the next one."""
         self.first_seq = Sequence.add(seg.seq, 1)
         self.next_seq = self.first_seq
@@ -179,12 +179,12 @@ class Stream:
                 if not (flags & FIN and -offset == seg.wire_length and not self.closed):
                     # A keep-alive probe repeats one old byte, or none (RFC 9293, 3.8.4): no retransmission.
                     if seg.wire_length > 1 or offset != -1:
-                        self.limits.retransmitted += 1
+                        self.reassembly.retransmitted += 1
                     return 0
             else:
-                self.limits.overlapped += 1
+                self.reassembly.overlapped += 1
         elif offset > 0 and self.held is None:
-            self.limits.reordered += 1
+            self.reassembly.reordered += 1
         if offset > 0 or ahead > 0 or self.held is not None or peer.held is not None:
             self._hold(seg, buf, seq)
             return self.settle(consumer, seg.ts_ns, False)
@@ -224,7 +224,7 @@ class Stream:
         offset: cython.longlong = Sequence.diff(seq, self.next_seq)
         if -OFF <= offset <= OFF or (-FAR <= offset <= FAR and -FAR <= ahead <= FAR):
             return False
-        self.limits.restarted += 1
+        self.reassembly.restarted += 1
         self.drop()
         self.peer.drop()
         self._start_again(seq)
@@ -254,13 +254,13 @@ class Stream:
         missing: cython.Py_ssize_t = wire_length - (end - start)
         if self.closed:
             if wire_length:
-                self.limits.after_close += 1
+                self.reassembly.after_close += 1
             return 0
         ts_ns = self._in_order(ts_ns)
         if end > start:
             consumer.feed(self.direction, buf, start, end, ts_ns)
         if missing > 0:
-            self.limits.bytes_truncated += missing
+            self.reassembly.bytes_truncated += missing
             consumer.gap(self.direction, missing, ts_ns)
         if wire_length:
             self.next_seq = Sequence.add(self.next_seq, wire_length)
@@ -279,7 +279,7 @@ class Stream:
 
     def _hold(self, seg: Segment, buf: bytes, seq: cython.longlong) -> cython.int:
         held: Held = Held()
-        c: Cursor = self.limits.cursor
+        c: Cursor = self.reassembly.cursor
         held.seq = seq
         held.ack = seg.ack
         held.has_ack = seg.flags & ACK != 0
@@ -295,7 +295,7 @@ class Stream:
         elif Sequence.diff(seq, self.next_seq) <= 0 and held.wire_length > 0:
             last = self.held[0]
             if Sequence.diff(last.seq, self.next_seq) > 0 and seg.ts_ns - last.ts_ns > GRACE_NS:
-                self.limits.refilled += 1
+                self.reassembly.refilled += 1
         waiting: list[Held] = self.held
         # Most come in order: the place is looked for from the end. An empty one stands behind what begins where it does.
         empty: cython.bint = held.wire_length == 0
@@ -323,11 +323,11 @@ class Stream:
             if not counted:
                 counted = True
                 if other.seq == seq and other.wire_length >= held.wire_length:
-                    self.limits.retransmitted += 1
+                    self.reassembly.retransmitted += 1
                 else:
-                    self.limits.overlapped += 1
+                    self.reassembly.overlapped += 1
             if self._conflict(held, other):
-                self.limits.conflicting += 1
+                self.reassembly.conflicting += 1
             before: cython.longlong = Sequence.diff(other.seq, held.seq)
             if before > 0:
                 self._insert(i, self._part(held, 0, before, False))
@@ -346,7 +346,7 @@ class Stream:
         self.held.insert(i, held)
         # 200 bytes stand for the object itself: empty segments must not grow for nothing.
         self.held_bytes += len(held.payload) + 200
-        self.limits.held_bytes += len(held.payload) + 200
+        self.reassembly.held_bytes += len(held.payload) + 200
         return 0
 
     def _part(self, whole: Held, start: cython.Py_ssize_t, end: cython.Py_ssize_t, fin: cython.bint) -> Held:
@@ -408,11 +408,11 @@ class Stream:
             if all_of_it or waited > PATIENCE_NS or (passed and (waited > GRACE_NS or count >= GRACE_SEGMENTS)):
                 hole._declare(consumer, now_ns)
             elif (
-                self.held_bytes > self.limits.out_of_order
-                or peer.held_bytes > self.limits.out_of_order
-                or self.limits.held_bytes > self.limits.memory
+                self.held_bytes > self.reassembly.out_of_order
+                or peer.held_bytes > self.reassembly.out_of_order
+                or self.reassembly.held_bytes > self.reassembly.memory
             ):
-                self.limits.forced += 1
+                self.reassembly.forced += 1
                 hole._declare(consumer, now_ns)
             else:
                 return 0
@@ -444,7 +444,7 @@ class Stream:
             self.held = None
         n: cython.Py_ssize_t = len(first.payload)
         self.held_bytes -= n + 200
-        self.limits.held_bytes -= n + 200
+        self.reassembly.held_bytes -= n + 200
         start: cython.Py_ssize_t = 0
         wire_length: cython.Py_ssize_t = first.wire_length
         if wire_length == 0 and not first.fin:
@@ -453,7 +453,7 @@ class Stream:
         if offset < 0:
             if -offset >= wire_length:
                 if wire_length and not first.fin:
-                    self.limits.retransmitted += 1
+                    self.reassembly.retransmitted += 1
                 start = n
                 wire_length = 0
                 if -offset > first.wire_length or not first.fin:
@@ -486,12 +486,12 @@ class Stream:
         if until < 0:
             raise AssertionError("a hole without an end")
         missing: cython.longlong = Sequence.diff(until, self.next_seq)
-        self.limits.gaps += 1
-        self.limits.bytes_missing += missing
+        self.reassembly.gaps += 1
+        self.reassembly.bytes_missing += missing
         if self.acked >= 0:
             seen: cython.longlong = Sequence.diff(self.acked, self.next_seq)
             if seen > 0:
-                self.limits.bytes_unseen += seen if seen < missing else missing
+                self.reassembly.bytes_unseen += seen if seen < missing else missing
         self.next_seq = until
         if not self.closed:
             consumer.gap(self.direction, missing, ts_ns if ts_ns > self.told_ns else self.told_ns)
@@ -503,8 +503,8 @@ class Stream:
         if self.held is not None:
             for entry in self.held:
                 held: Held = entry
-                self.limits.bytes_missing += held.wire_length
-        self.limits.held_bytes -= dropped
+                self.reassembly.bytes_missing += held.wire_length
+        self.reassembly.held_bytes -= dropped
         self.held_bytes = 0
         self.held = None
         return dropped

@@ -44,7 +44,7 @@ from receiver.l7.shared import Shared
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
 from receiver.pcap.oddlink import decode as decode_odd
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.telemetry.layer4 import Layer4Metrics, bounds
 from receiver.telemetry.snapshot import HistogramPoint
 from receiver.wire.records import OUTCOMES, Roundtrip, Sink
@@ -129,7 +129,7 @@ def run(
     """The roundtrips of these packets, read in batches of any size."""
     kept = Kept()
     pairing = Pairing(kept)
-    limits = Limits(out_of_order, memory)
+    limits = Reassembly(out_of_order, memory)
     reading = Reading(pairing, Detector(ROWS))
     table = FlowTable(limits, flow_max, server_ports=PORTS)
     layer4 = Layer4(bounds(), get_args(Layer4Label)) if rng.random() < 0.3 else None
@@ -173,7 +173,7 @@ def check_layer4(layer4: Layer4) -> None:
 
 
 def check_books(engine: Engine, kept: Kept) -> None:
-    pairing, limits, table = engine.reading.pairing, engine.table.limits, engine.table
+    pairing, limits, table = engine.reading.pairing, engine.table.reassembly, engine.table
     known = pairing.paired + pairing.one_way + pairing.unanswered + pairing.repeated + pairing.open
     if pairing.requests != known:
         raise Broken(f"{pairing.requests} requests, {known} accounted for")

@@ -21,7 +21,7 @@ from receiver.l7.matcher import Pairing
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.wire.records import Protocol, Sink
 from tests.integration.prometheus_text import samples, values_of
 
@@ -77,7 +77,7 @@ def assert_conserved(engine: Engine) -> None:
 def read_capture(capture: Path, sink: Sink, rows: Sequence[Protocol]) -> Reading:
     """Read a capture of loopback to its end, roundtrips to `sink`; what was read must add up."""
     reading = Reading(Pairing(sink), Detector(rows))
-    engine = Engine(FlowTable(Limits(), local=(bytes((127, 0, 0, 1)),)), reading)
+    engine = Engine(FlowTable(Reassembly(), local=(bytes((127, 0, 0, 1)),)), reading)
     source = FileSource((os.fspath(capture),), partial(build_filter, FilterPlan()))
     source.open()
     source.run(engine.process_batch, lambda now: None, lambda: False)

@@ -13,7 +13,7 @@ from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from tests.l7.harness import TO_CLIENT, TO_SERVER, Collector
 from tests.l7.test_tls import hello
 
@@ -81,7 +81,7 @@ class Wire:
         self.collector = Collector()
         ports = {port for row in PROTOCOLS for port in row.ports}
         self.reading = Reading(Pairing(self.collector), Detector(PROTOCOLS))
-        self.engine = Engine(FlowTable(Limits(), server_ports=ports), self.reading)
+        self.engine = Engine(FlowTable(Reassembly(), server_ports=ports), self.reading)
         self.server_port = server_port
         self.udp = udp
         self.sequence = [1000, 5000]

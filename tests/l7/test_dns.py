@@ -36,7 +36,7 @@ from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.wire.names import Names
 from receiver.wire.records import Endpoints, Protocol
 from tests.l7.harness import (
@@ -800,7 +800,7 @@ def test_transfers_that_never_end_are_bounded() -> None:
 def test_a_look_up_from_a_new_port_leaves_nothing_for_the_collector() -> None:
     """Stub resolvers take a new port each time, so a look-up is a flow; tracked, all flows are walked again and again."""
     collector = Collector()
-    table = FlowTable(Limits(), server_ports={53})
+    table = FlowTable(Reassembly(), server_ports={53})
     engine = Engine(table, Reading(Pairing(collector), Detector(PROTOCOLS)))
     gc.collect()
     before = {id(one) for one in gc.get_objects()}
@@ -864,7 +864,7 @@ def test_any_question_that_dnspython_makes_is_read_as_dnspython_reads_it(labels:
 def test_captures_say_what_zeek_says(name: str) -> None:
     collector = Collector()
     reading = Reading(Pairing(collector), Detector(PROTOCOLS))
-    engine = Engine(FlowTable(Limits()), reading)
+    engine = Engine(FlowTable(Reassembly()), reading)
     source = FileSource((os.fspath(CAPTURES / f"{name}.pcap"),), partial(build_filter, FilterPlan()))
     source.open()
     source.run(engine.process_batch, lambda now: None, lambda: False)

@@ -27,7 +27,7 @@ from receiver.l7.redis_names import Vocabulary
 from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -159,7 +159,7 @@ def test_real_capture_as_zeek_says(name: str) -> None:
             return super().roundtrip(roundtrip)
 
     sink = WithPorts()
-    engine = Engine(FlowTable(Limits(), server_ports={6379}), Reading(Pairing(sink), Detector(PROTOCOLS)))
+    engine = Engine(FlowTable(Reassembly(), server_ports={6379}), Reading(Pairing(sink), Detector(PROTOCOLS)))
     source = FileSource((str(files[0]),), lambda link_type: "")
     source.open()
     source.run(engine.process_batch, lambda now: None, lambda: False)

@@ -156,7 +156,7 @@ def test_a_hole_behind_a_step_back_is_declared_when_it_is_time() -> None:
     for _ in range(8):
         get(other)
         told.ns += S
-    assert told.engine.table.limits.gaps == 1
+    assert told.engine.table.reassembly.gaps == 1
 
 
 def test_a_pause_in_a_file_is_a_pause() -> None:

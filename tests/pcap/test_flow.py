@@ -69,7 +69,7 @@ def test_handshake_without_its_syn_and_what_follows_are_one_connection() -> None
     line.s(flags=SYN | ACK).c().c(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").s(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     pairing = line.wire.engine.reading.pairing
     assert (pairing.requests, pairing.responses, pairing.paired) == (1, 1, 1)
-    assert line.wire.engine.table.limits.gaps == 0
+    assert line.wire.engine.table.reassembly.gaps == 0
     assert line.wire.engine.table.opened == 1
 
 
@@ -88,7 +88,7 @@ def test_answer_that_passed_unseen_before_its_late_request_is_lost_and_no_closed
     line.c(request, seq=begins, ack=5001)
     wire.engine.finish()
     assert [one.outcome for one in collector.seen] == ["lost"]
-    assert wire.engine.table.limits.bytes_missing == 129
+    assert wire.engine.table.reassembly.bytes_missing == 129
 
 
 def test_flow_of_a_watched_port_is_asked_for_once_and_ignored_where_it_is_ours() -> None:

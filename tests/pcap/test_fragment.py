@@ -219,7 +219,7 @@ def test_missing_rest_is_counted_and_the_first_fragment_tells_what_it_has(six: b
     one = seen.seen[0]
     assert one.times[2] - one.times[0] == 10_000_000
     assert (wire.engine.fragments.states["incomplete"], wire.engine.fragments.waiting) == (1, 0)
-    assert wire.engine.table.limits.bytes_truncated == len(ANSWER) - 1472
+    assert wire.engine.table.reassembly.bytes_truncated == len(ANSWER) - 1472
 
 
 @pytest.mark.parametrize("six", [False, True])

@@ -100,7 +100,7 @@ def test_holes_around_a_silence_are_told() -> None:
     line = Line(wire).opened()
     ask(line, 1)
     wire.wait(2)
-    limits = wire.engine.table.limits
+    limits = wire.engine.table.reassembly
     line.c(b"x", seq=line.seq[0] - 1)  # a keep-alive probe
     assert (limits.retransmitted, limits.gaps) == (0, 0)
     line.seq[0] += 100  # a request and its answer that nobody saw, but for the client's last word
@@ -155,7 +155,7 @@ def test_probe_is_no_part_of_what_is_said(side: int, names: tuple[str, str], pro
     asks()
     ask(line, 3)
     assert wire.told() == [("/1", "ok"), ("/2", "ok"), ("/3", "ok")]
-    limits = wire.engine.table.limits
+    limits = wire.engine.table.reassembly
     assert (limits.retransmitted, limits.overlapped, limits.gaps, wire.pairing.unmatched) == (0, 0, 0, 0)
     assert not [name for name in wire.tcp() if "retransmits" in name or "duplicate" in name]
     assert wire.reading.bytes_set_aside == 0
@@ -186,5 +186,5 @@ def test_what_is_held_when_its_flow_is_given_up_is_read_behind_its_hole() -> Non
     assert wire.told() == [("/1", "ok")]
     wire.engine.table.clear()
     assert wire.told() == [("/1", "ok"), ("/2", "lost")]
-    limits = wire.engine.table.limits
+    limits = wire.engine.table.reassembly
     assert (limits.gaps, limits.bytes_missing, limits.held_bytes) == (1, 50, 0)

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.pcap.stream import Limits, Stream
+from receiver.pcap.stream import Reassembly, Stream
 from receiver.wire.records import Consumer, Segment
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -48,9 +48,9 @@ class Pair:
     """Two streams that face each other. `base`: the initial sequences of client and server."""
 
     def __init__(self, base: tuple[int, int] = (1000, 5000), **limits: int) -> None:
-        self.limits = Limits(**limits)
+        self.limits = Reassembly(**limits)
         self.streams = (Stream(TO_SERVER, self.limits), Stream(TO_CLIENT, self.limits))
-        self.streams[0].face(self.streams[1])
+        self.streams[0].pair_with(self.streams[1])
         self.told = Told()
         self.base = base
         self.now = 0
@@ -92,7 +92,7 @@ class Pair:
     def open(self) -> Pair:
         for direction in (TO_SERVER, TO_CLIENT):
             seg = self.segment(direction, -1, b"", None if direction == TO_SERVER else 0, SYN, 0, None)
-            self.streams[direction].greet(seg)
+            self.streams[direction].on_syn(seg)
         return self
 
     def settle(self, ms: float | None = None, all_of_it: bool = False) -> Pair:
@@ -265,12 +265,12 @@ def test_out_of_order_bytes_are_bounded_per_direction() -> None:
 
 
 def test_out_of_order_bytes_are_bounded_in_total() -> None:
-    limits = Limits(65536, 1000)
+    limits = Reassembly(65536, 1000)
     pairs = [Pair() for _ in range(3)]
     for pair in pairs:
         pair.limits = limits
         pair.streams = (Stream(0, limits), Stream(1, limits))
-        pair.streams[0].face(pair.streams[1])
+        pair.streams[0].pair_with(pair.streams[1])
         pair.open().client(10, bytes(200))
     assert [pair.asked for pair in pairs] == [[], [], [-10, bytes(200)]]
     assert limits.held_bytes == 800
