@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from receiver.build import asked_for, make_engine
 from receiver.config import Config
 from receiver.l7 import registry
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
@@ -27,7 +28,6 @@ from receiver.pcap.savefile import SavefileReader
 from receiver.pcap.source import CaptureStats
 from receiver.remote_write.encode import WriteRequests
 from receiver.self_metrics import Accounts, exposition
-from receiver.service import asked_for, make_engine
 from receiver.settings.loader import load
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics

@@ -35,6 +35,8 @@ ROOMS = {
     "receiver.settings": "settings",
     "receiver.privileges": "source",
     "receiver.service": "service",
+    "receiver.build": "service",
+    "receiver.reload": "service",
     "receiver.memory": "service",
     "receiver.self_metrics": "service",
     "receiver.resource": "service",

@@ -18,12 +18,12 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
+from receiver.build import make_engine
 from receiver.config import Config, Layer4, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
 from receiver.self_metrics import resident_bytes
-from receiver.service import make_engine
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry

@@ -11,10 +11,10 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from receiver.build import make_engine
 from receiver.config import Config, Layer4, Limits, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-from receiver.service import make_engine
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.snapshot import HistogramPoint
 from receiver.wire.records import Roundtrip, Sink

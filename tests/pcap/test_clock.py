@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from receiver.build import make_engine
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.clock import Clock
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
 from receiver.pcap.source import FileSource
-from receiver.service import make_engine
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
