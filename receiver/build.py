@@ -43,9 +43,10 @@ from receiver.l7.shared import Shared
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.clock import Clock
+from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import Layer4
-from receiver.pcap.source import FileSource, LiveSource
+from receiver.pcap.live import LiveSource
 from receiver.pcap.stream import Reassembly
 from receiver.settings.exporters import check_exporter
 from receiver.telemetry import layer4 as layer4_metrics

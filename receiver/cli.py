@@ -244,7 +244,8 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user
         [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets, *(DEBUG if arguments.debug else ())],
     )
     if check_user_filter and loaded.config.receivers.pcap.filter:
-        from receiver.pcap.source import FilterError, check_filter
+        from receiver.pcap.capture import FilterError
+        from receiver.pcap.filter import check_filter
 
         try:
             check_filter(loaded.config.receivers.pcap.filter)

@@ -37,8 +37,10 @@ from receiver.config import Config, ConfigError, DebugExporter, OtlpGrpcExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.export.own import OwnSockets
 from receiver.health import PageServer, health_page, metrics_page
+from receiver.pcap.capture import CaptureError, CaptureFileError, CaptureStats, FilterError
+from receiver.pcap.file import FileSource
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
+from receiver.pcap.live import LiveSource
 from receiver.reload import hand_over, prepare
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition

@@ -23,9 +23,9 @@ from receiver.build import asked_for, make_engine
 from receiver.config import Config
 from receiver.l7 import registry
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
+from receiver.pcap.capture import CaptureStats
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
 from receiver.pcap.savefile import SavefileReader
-from receiver.pcap.source import CaptureStats
 from receiver.remote_write.encode import WriteRequests
 from receiver.self_metrics import Accounts, exposition
 from receiver.settings.loader import load

@@ -17,7 +17,7 @@ from receiver.build import filter_plan
 from receiver.config import Config, DebugExporter, Exporter, Tls
 from receiver.export.own import OwnSockets
 from receiver.pcap.bpf import DLT_EN10MB, build_filter
-from receiver.pcap.source import check_filter
+from receiver.pcap.filter import check_filter
 from receiver.service import Service
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from receiver.build import make_engine
 from receiver.engine import Engine
-from receiver.pcap.source import FileSource
+from receiver.pcap.file import FileSource
 from receiver.settings.loader import load
 from receiver.wire.records import Roundtrip
 from tests.l7.harness import Collector

@@ -39,7 +39,8 @@ CAPTURE = """
 import json, signal, struct, sys, time
 from receiver import privileges
 from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.source import CaptureError, CaptureLost, LiveSource
+from receiver.pcap.capture import CaptureError, CaptureLost
+from receiver.pcap.live import LiveSource
 import msgspec
 wish = json.loads(sys.argv[1])
 plan = msgspec.convert(wish["plan"], FilterPlan)

@@ -34,8 +34,8 @@ from receiver.l7.dns import NUMBERS_MAX, QUESTIONS_MAX, DnsDecoder, DnsSettings
 from receiver.l7.matcher import Pairing
 from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
 from receiver.pcap.stream import Reassembly
 from receiver.wire.names import Names
 from receiver.wire.records import Endpoints, Protocol

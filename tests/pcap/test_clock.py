@@ -16,8 +16,8 @@ from receiver.config import Config, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.clock import Clock
+from receiver.pcap.file import FileSource
 from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-from receiver.pcap.source import FileSource
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
