@@ -49,8 +49,8 @@ from receiver.pcap.layer4 import Layer4
 from receiver.pcap.live import LiveSource
 from receiver.pcap.stream import Reassembly
 from receiver.settings.exporters import check_exporter
-from receiver.telemetry import layer4 as layer4_metrics
 from receiver.telemetry import semconv
+from receiver.telemetry.layer4 import histograms
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -93,7 +93,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     layer4 = None
     if pcap.layer4.enabled:
         ranges = BOUNDS if wants_vmrange(config) else ()
-        layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
+        layer4 = Layer4(histograms(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
     odd_link = partial(_odd_link, tunnels=pcap.tunnels)
     clock = Clock(None if pcap.files else _look_at_clock)
     tunnel_ports = (*pcap.tunnels.vxlan, *pcap.tunnels.geneve)

@@ -39,12 +39,11 @@ from receiver.export.own import OwnSockets
 from receiver.health import PageServer, health_page, metrics_page
 from receiver.pcap.capture import CaptureError, CaptureFileError, CaptureStats, FilterError
 from receiver.pcap.file import FileSource
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
 from receiver.pcap.live import LiveSource
 from receiver.reload import hand_over, prepare
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
-from receiver.telemetry import layer4 as layer4_metrics
+from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.snapshot import Later, Metric, Resource, Snapshot
 from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
@@ -132,11 +131,9 @@ class Service:
         self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
         if spans is not None:
             self.engine.flush_by(spans, self._flush_spans)
-        self.layer4: layer4_metrics.Layer4Metrics | None = None
+        self.layer4: Layer4Metrics | None = None
         if self.engine.layer4 is not None:
-            self.layer4 = layer4_metrics.Layer4Metrics(
-                self.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, pcap.limits.series_per_metric
-            )
+            self.layer4 = Layer4Metrics(self.engine.layer4, config.receivers.pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
         self._known_names = None if self._files else known_names(config)
