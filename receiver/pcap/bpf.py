@@ -1,4 +1,6 @@
-"""Room pcap: from what is wanted to the text of a capture filter. Knows libpcap's filter language; opens nothing.
+"""From what is wanted to the text of a capture filter.
+
+Room: capture. Knows libpcap's filter language; opens nothing.
 
 Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say exactly, and lets
 through what it cannot judge and the decoders can read: later fragments, IPv6 extension headers, PPPoE, MPLS, LLC, many tags, tags

@@ -1,8 +1,8 @@
 """The flow table: who talks to whom, and for how long that is remembered.
 
-Room: pcap. A flow is found by both ends, whichever of them sent the packet; which one did is its direction. The server is whoever
-did not send the first SYN; without a handshake the side with a known server port, else with the lower port, until the content
-tells better. Time is the packets' own.
+Room: packets. A flow is found by both ends, whichever of them sent the packet; which one did is its direction. The server is
+whoever did not send the first SYN; without a handshake the side with a known server port, else with the lower port, until the
+content tells better. Time is the packets' own.
 """
 
 from __future__ import annotations

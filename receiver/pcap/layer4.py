@@ -1,6 +1,6 @@
 """What TCP felt: figures of every connection, counted as its packets pass. UDP has the first four of them.
 
-Room: pcap. Told of each packet before streams see it, so that what TCP did (sent again, swapped, stood still) is counted and not
+Room: packets. Told of each packet before streams see it, so that what TCP did (sent again, swapped, stood still) is counted and not
 repaired. A `Tally` is what is known of one flow; counters stand in a `Peer`, one for each combination of attributes, which
 all flows with that combination share: a combination is looked up once for a flow, and nothing is allocated for a packet.
 

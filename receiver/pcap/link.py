@@ -1,6 +1,6 @@
 """A captured packet -> Segment: link layer, IPv4 and IPv6, TCP and UDP, in place.
 
-Room: pcap. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
+Room: packets. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
 capture are those before offload, and wrong. The length on the wire is IP's own, and of a datagram UDP's own inside it: what is
 behind are UDP options (RFC 9868), no payload. 0 in IP's field means that offload built a segment too large for it (BIG TCP, TSO
 on loopback), and then the captured length counts.

@@ -1,7 +1,6 @@
-"""Room pcap: the packets that the link decoder declines. Rare link types, and tunnels when the configuration asks for
-them.
+"""The packets that the link decoder declines: rare link types, and tunnels when the configuration asks for them.
 
-`decode` peels layer after layer and returns the IP packet inside, to be decoded as raw IP. It is no fast path: a
+Room: packets. `decode` peels layer after layer and returns the IP packet inside, to be decoded as raw IP. It is no fast path: a
 microsecond or ten a packet, for packets that are few.
 
 dpkt knows the headers, and is given one header at a time, never a whole packet: handed a packet, it descends by itself,

@@ -1,4 +1,6 @@
-"""Room pcap: reads pcap and pcapng as the bytes arrive. Knows the two formats; does no input or output of its own.
+"""Reads pcap and pcapng as the bytes arrive.
+
+Room: capture. Knows the two formats; does no input or output of its own.
 
 libpcap reads regular files, three times as fast; this reader does what libpcap can not:
 - a pipe, without waiting until a batch is full, and without blocking anyone;

@@ -1,6 +1,6 @@
 """One direction of a TCP connection: segments in, bytes in order out.
 
-Room: pcap. A segment that comes in order goes straight from the batch to the consumer, without a copy. One that does not is
+Room: packets. A segment that comes in order goes straight from the batch to the consumer, without a copy. One that does not is
 held, for one of two reasons:
 
 - bytes before it are missing. They may still come (reordering, retransmission), unless the other side has acknowledged them: then
