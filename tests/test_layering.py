@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "wire": set[str](),
     "packets": {"wire"},
     "l7": {"wire"},  # does not know that packets exist
-    "snapshot": set[str](),
+    "snapshot": {"wire"},
     "telemetry": {"wire", "snapshot"},  # does not know that protocols exist
     "engine": {"wire", "packets", "l7", "telemetry", "snapshot"},
     "capture": {"wire", "packets", "l7", "telemetry", "snapshot", "engine"},

@@ -26,15 +26,17 @@ from collections.abc import Sequence
 import msgspec
 
 from receiver.config import Tunnels
+from receiver.pcap.dlt import (
+    DLT_EN10MB,
+    DLT_IPV4,
+    DLT_IPV6,
+    DLT_LINUX_SLL,
+    DLT_LINUX_SLL2,
+    DLT_LOOP,
+    DLT_NULL,
+    DLT_RAW,
+)
 
-DLT_NULL = 0
-DLT_EN10MB = 1
-DLT_RAW = 12
-DLT_LOOP = 108
-DLT_LINUX_SLL = 113
-DLT_IPV4 = 228
-DLT_IPV6 = 229
-DLT_LINUX_SLL2 = 276
 # Those of which the text says everything that the decoders read.
 _JUDGED = frozenset({DLT_NULL, DLT_EN10MB, DLT_RAW, DLT_LOOP, DLT_LINUX_SLL, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL2})
 

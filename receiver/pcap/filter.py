@@ -14,13 +14,14 @@ import pcapy
 
 from receiver.pcap import bpf, savefile
 from receiver.pcap.capture import FilterError
+from receiver.pcap.dlt import DLT_EN10MB
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-def check_filter(expression: str, link_type: int = bpf.DLT_EN10MB) -> None:
+def check_filter(expression: str, link_type: int = DLT_EN10MB) -> None:
     """Compile a filter as for a capture of this link type; nothing is opened.
 
     Raises FilterError (a ValueError) with one clear line. A host name in it is resolved, as libpcap does.

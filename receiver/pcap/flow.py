@@ -21,10 +21,7 @@ from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
     from receiver.pcap.layer4 import END_EVICTED, END_IDLE
-    from receiver.wire.records import OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
-
-SYN = 0x02
-ACK = 0x10
+    from receiver.wire.records import ACK, OUTCOME_LOST, SYN, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
 
 # The direction of a packet in a flow that is not its own.
 STRANGER = 2

@@ -1,6 +1,7 @@
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT
+from receiver.wire.records cimport FIN, SYN, RST, ACK
 from receiver.wire.sequence cimport Sequence
 
 cimport cython
@@ -64,10 +65,6 @@ cdef enum End:
     END_IDLE = 2
     END_EVICTED = 3
 
-cdef int FIN
-cdef int SYN
-cdef int RST
-cdef int ACK
 cdef long long LATE_NS
 cdef long long RTO_MIN_NS
 cdef Py_ssize_t HOLES_MAX

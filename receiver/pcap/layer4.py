@@ -33,7 +33,7 @@ from receiver.wire.records import Endpoints, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
-    from receiver.wire.records import TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
+    from receiver.wire.records import ACK, FIN, RST, SYN, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
 
     IO = 0
     PACKETS = 2
@@ -88,11 +88,6 @@ if not cython.compiled:
     END_RESET = 1
     END_IDLE = 2
     END_EVICTED = 3
-
-FIN = 0x01
-SYN = 0x02
-RST = 0x04
-ACK = 0x10
 
 # Of the numbers above, those that are alone; the others come in twos.
 ALONE = (UNREACHABLE, OPENED, ESTABLISHED, FAILED_REFUSED, FAILED_EVICTED, CLOSED_IDLE, CLOSED_EVICTED, OPEN)

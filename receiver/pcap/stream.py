@@ -29,11 +29,8 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
-FIN = 0x01
-SYN = 0x02
-RST = 0x04
-PSH = 0x08
-ACK = 0x10
+if not cython.compiled:
+    from receiver.wire.records import ACK, FIN, PSH, SYN
 
 # Capture rings hand packets of two directions over swapped by a few places at most, within the time of a softirq run.
 GRACE_NS = 20_000_000

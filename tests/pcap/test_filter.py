@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.pcap.bpf import DLT_RAW
+from receiver.pcap.dlt import DLT_RAW
 from receiver.pcap.filter import check_filter
 
 
