@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
@@ -126,12 +125,15 @@ def _print_config(arguments: argparse.Namespace) -> int:
 def _components(_: argparse.Namespace) -> int:
     import yaml
 
+    from receiver.l7.registry import PROTOCOLS
+    from receiver.wire.cursor import COMPILED
+
     listing: dict[str, Any] = {
         "buildinfo": {
             "command": "pcap-receiver",
             "description": "Packets in; OTLP spans, metrics and remote write out",
             "version": __version__,
-            "compiled": _is_compiled(),
+            "compiled": COMPILED,
         },
         "receivers": [{"name": "pcap", "stability": {"traces": "beta", "metrics": "beta"}}],
         "exporters": [
@@ -140,7 +142,7 @@ def _components(_: argparse.Namespace) -> int:
             {"name": "debug", "stability": {"traces": "beta", "metrics": "beta"}},
         ],
         "extensions": [{"name": "health_check", "stability": {"extension": "beta"}}],
-        "protocols": [{"name": row.name, "stability": str(row.stability)} for row in _protocols()],
+        "protocols": [{"name": row.name, "stability": str(row.stability)} for row in PROTOCOLS],
     }
     sys.stdout.write(yaml.safe_dump(listing, sort_keys=False))
     return EXIT_OK
@@ -266,21 +268,6 @@ def _configure_logs(config: Config) -> None:
     from receiver import logs
 
     logs.configure(config.service.telemetry.logs)
-
-
-def _is_compiled() -> bool:
-    try:
-        cursor = import_module("receiver.wire.cursor")
-    except ImportError:
-        return False
-    return str(cursor.__file__).endswith(".so")
-
-
-def _protocols() -> list[Any]:
-    try:
-        return list(import_module("receiver.l7.registry").PROTOCOLS)
-    except ImportError:
-        return []
 
 
 def _literal(value: object) -> str:

@@ -46,6 +46,7 @@ from receiver.self_metrics import Accounts, exposition
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.snapshot import Later, Metric, Resource, Snapshot
+from receiver.wire.cursor import COMPILED
 from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that cannot be had or a spool that cannot be used.
         """
-        if not _is_compiled():
+        if not COMPILED:
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         memory.limit_arenas()
         self._source.open()
@@ -463,12 +464,6 @@ def _destinations(config: Config) -> Iterator[str]:
             each.append(f"{name} ({where})")
         if each:
             yield f"{carried} to {', '.join(each)}"
-
-
-def _is_compiled() -> bool:
-    import receiver.wire.cursor as module
-
-    return str(module.__file__).endswith(".so")
 
 
 def _progress() -> Callable[[str, int, int], None] | None:

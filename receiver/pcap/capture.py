@@ -13,7 +13,7 @@ Room: capture. One contract for live interfaces (`live.py`) and for files (`file
 - `on_tick(now_ns)`: live, the wall clock, every 200 ms where packets come, every 500 ms else. Packets reach us up to the capture's
   timeout (100 ms) after their own time stamps. Files: the last packet's time, after 256 packets or what was there to read.
 - `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal
-  handler and from any thread; or give `wakeup_fd` to `signal.set_wakeup_fd`.
+  handler and from any thread.
 
 Exceptions raised by the callbacks pass through. Each CaptureError is one line for the operator.
 """

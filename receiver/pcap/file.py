@@ -73,11 +73,6 @@ class FileSource:
         self._started_ns = 0
         self._progressed_ns = 0
 
-    @property
-    def wakeup_fd(self) -> int:
-        """A non-blocking descriptor: a byte written to it ends the wait for a pipe."""
-        return self._wakeup.write_fd
-
     def open(self) -> None:
         """Look at each file's first bytes; pipes are looked at when read.
 

@@ -76,11 +76,6 @@ class LiveSource:
         self._captures: list[_Capture] = []
         self._wakeup = Wakeup()
 
-    @property
-    def wakeup_fd(self) -> int:
-        """A non-blocking descriptor: a byte written to it ends the wait."""
-        return self._wakeup.write_fd
-
     def open(self) -> None:
         """Open every interface; packets are kept from here on.
 

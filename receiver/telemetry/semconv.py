@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-SCOPE = "pcap-receiver"
 
 KIND_INTERNAL, KIND_SERVER, KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER = 1, 2, 3, 4, 5
 
@@ -274,21 +273,7 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.stored_procedure.name",
     }
 )
-"""Names that decoders put on a Message besides the slots; header names are added to these prefixes."""
-ATTRIBUTE_PREFIXES = (
-    "http.request.header.",
-    "http.response.header.",
-    "rpc.request.metadata.",
-    "rpc.response.metadata.",
-)
-
-
-def shape_of(family: str, vantage: str) -> Shape:
-    """Raises KeyError when the table has no such row."""
-    for shape in SHAPES:
-        if shape.family == family and shape.vantage == vantage:
-            return shape
-    raise KeyError(f"{family}/{vantage}")
+"""Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""
 
 
 def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:

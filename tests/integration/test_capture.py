@@ -46,9 +46,8 @@ wish = json.loads(sys.argv[1])
 plan = msgspec.convert(wish["plan"], FilterPlan)
 live = LiveSource(wish["interfaces"], lambda link: build_filter(plan, link), buffer_bytes=wish.get("buffer", 8 << 20))
 stop, frames, ticks = [], [], []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(time.monotonic()))
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(time.monotonic()), live.wake()))
 signal.signal(signal.SIGUSR1, lambda *_: None)
-signal.set_wakeup_fd(live.wakeup_fd)
 def on_batch(packets, meta, link, interface):
     for seconds, micros, offset, length in struct.iter_unpack("=4I", meta):
         frames.append((link, packets[offset:offset + length].hex()))

@@ -45,8 +45,7 @@ class Told(Sink):
         return 0
 engine = make_engine(config, Told(), detail=True, local=[])
 source = make_source(config)
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-signal.set_wakeup_fd(source.wakeup_fd)
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(1), source.wake()))
 source.open()
 print("ready", flush=True)
 source.run(engine.process_batch, lambda now: engine.tick(now - 500_000_000), lambda: bool(stop))

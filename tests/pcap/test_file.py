@@ -353,8 +353,7 @@ from receiver.pcap.capture import CaptureError
 from receiver.pcap.file import FileSource
 files = FileSource(["-"], lambda link_type: "")
 stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-signal.set_wakeup_fd(files.wakeup_fd)
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(1), files.wake()))
 files.open()
 def on_batch(packets, meta, link_type, interface):
     print(len(meta) // 16, link_type, flush=True)
