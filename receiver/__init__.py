@@ -1,4 +1,7 @@
-"""pcap-receiver: packets in; OTLP spans, metrics and Prometheus remote write out."""
+"""pcap-receiver: packets in; OTLP spans, metrics and Prometheus remote write out.
+
+Room: root. The version, and nothing that needs another module of ours.
+"""
 
 import sys
 from importlib.machinery import ModuleSpec

@@ -1,4 +1,7 @@
-"""`python -m receiver`: in a container the interpreter that carries the capability must itself be the entry point."""
+"""`python -m receiver`: in a container the interpreter that carries the capability must itself be the entry point.
+
+Room: cli.
+"""
 
 import sys
 

@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
@@ -126,12 +125,15 @@ def _print_config(arguments: argparse.Namespace) -> int:
 def _components(_: argparse.Namespace) -> int:
     import yaml
 
+    from receiver.l7.registry import PROTOCOLS
+    from receiver.wire.cursor import COMPILED
+
     listing: dict[str, Any] = {
         "buildinfo": {
             "command": "pcap-receiver",
             "description": "Packets in; OTLP spans, metrics and remote write out",
             "version": __version__,
-            "compiled": _is_compiled(),
+            "compiled": COMPILED,
         },
         "receivers": [{"name": "pcap", "stability": {"traces": "beta", "metrics": "beta"}}],
         "exporters": [
@@ -140,7 +142,7 @@ def _components(_: argparse.Namespace) -> int:
             {"name": "debug", "stability": {"traces": "beta", "metrics": "beta"}},
         ],
         "extensions": [{"name": "health_check", "stability": {"extension": "beta"}}],
-        "protocols": [{"name": row.name, "stability": str(row.stability)} for row in _protocols()],
+        "protocols": [{"name": row.name, "stability": str(row.stability)} for row in PROTOCOLS],
     }
     sys.stdout.write(yaml.safe_dump(listing, sort_keys=False))
     return EXIT_OK
@@ -244,7 +246,8 @@ def _load(arguments: argparse.Namespace, sets: Sequence[str] = (), *, check_user
         [*(arguments.set or ()), *(getattr(arguments, "set_after", None) or ()), *sets, *(DEBUG if arguments.debug else ())],
     )
     if check_user_filter and loaded.config.receivers.pcap.filter:
-        from receiver.pcap.source import FilterError, check_filter
+        from receiver.pcap.capture import FilterError
+        from receiver.pcap.filter import check_filter
 
         try:
             check_filter(loaded.config.receivers.pcap.filter)
@@ -265,21 +268,6 @@ def _configure_logs(config: Config) -> None:
     from receiver import logs
 
     logs.configure(config.service.telemetry.logs)
-
-
-def _is_compiled() -> bool:
-    try:
-        cursor = import_module("receiver.wire.cursor")
-    except ImportError:
-        return False
-    return str(cursor.__file__).endswith(".so")
-
-
-def _protocols() -> list[Any]:
-    try:
-        return list(import_module("receiver.l7.registry").PROTOCOLS)
-    except ImportError:
-        return []
 
 
 def _literal(value: object) -> str:

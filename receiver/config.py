@@ -1,6 +1,6 @@
 """The configuration: YAML as frozen Structs, with every default.
 
-Keys and defaults are the Collector's own where it has them. Any room may import the Structs; only `service` and `cli`
+Room: config. Keys and defaults are the Collector's own where it has them. Any room may import the Structs; only `service` and `cli`
 load them, through the room `settings`, which reads the sources, fills in the environment and checks one key against
 another. Types and `Meta` bounds are what is checked of one value; a comment behind a default says its unit and why.
 """

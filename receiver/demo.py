@@ -41,7 +41,7 @@ from receiver.config import (
 )
 from receiver.config import Http as HttpSettings
 from receiver.config import Service as ServiceSettings
-from receiver.pcap.source import CaptureDenied, CaptureError
+from receiver.pcap.capture import CaptureDenied, CaptureError
 from receiver.service import Service
 from receiver.telemetry.redact import Redactor
 from receiver.watch import BOLD, CYAN, DIM, GREEN, RED, LineFormat, Terminal, amount, duration, read_roundtrip, several

@@ -11,14 +11,11 @@ from receiver.telemetry.spans cimport Spans
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Consumer, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_LOST
+from receiver.wire.records cimport FIN, SYN, RST, ACK
 from receiver.wire.sequence cimport Sequence
 
 cimport cython
 
-cdef int FIN
-cdef int SYN
-cdef int RST
-cdef int ACK
 cdef long long SWEEP_NS
 cdef int OPENINGS
 cdef int INTERFACE_SHIFT

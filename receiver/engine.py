@@ -27,12 +27,7 @@ from receiver.wire.sequence import Sequence
 if not cython.compiled:
     from receiver.pcap.layer4 import END_IDLE, END_RESET
     from receiver.pcap.link import DECODED, DUPLICATE, FRAGMENT, NOT_TCP_UDP, ODD, UNREACHABLE
-    from receiver.wire.records import OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, TO_CLIENT, TO_SERVER
-
-FIN = 0x01
-SYN = 0x02
-RST = 0x04
-ACK = 0x10
+    from receiver.wire.records import ACK, FIN, OUTCOME_CLOSED, OUTCOME_LOST, OUTCOME_RESET, RST, SYN, TO_CLIENT, TO_SERVER
 
 SWEEP_NS = 1_000_000_000
 

@@ -1,7 +1,7 @@
 """What this process may do: whether it may capture, how to let it, how to give it all up once it does. Linux only.
 
-Capabilities belong to threads. `drop_capabilities` acts on the calling thread, and threads started later inherit what
-it then has: call it on the main thread, after the capture handles are open and before any other thread starts. Two
+Room: capture. Capabilities belong to threads. `drop_capabilities` acts on the calling thread, and threads started later inherit
+what it then has: call it on the main thread, after the capture handles are open and before any other thread starts. Two
 consequences:
 - root without capabilities reads files by their permission bits like anyone else: load keys and certificates before;
 - a capture handle can not be opened afterwards: a reload that changes the interfaces needs a new process.

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from receiver import __version__
 from receiver.config import Scalar
+from receiver.telemetry.semconv import SCHEMA_URL
 from receiver.telemetry.snapshot import Resource
 
 SCOPE_NAME = "pcap-receiver"
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
 
 def observed_resource(given: Mapping[str, Scalar]) -> Resource:

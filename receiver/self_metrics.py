@@ -17,7 +17,7 @@ import msgspec
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.export.exporter import Exporter
-from receiver.pcap.source import CaptureStats
+from receiver.pcap.capture import CaptureStats
 from receiver.remote_write.name import label_name, label_value, metric_name, number_text
 from receiver.telemetry import semconv
 from receiver.telemetry.pipeline import Telemetry

@@ -1,13 +1,13 @@
-"""Wires source -> engine -> exporters, and runs them until they end or are told to.
+"""Runs source, engine and exporters until the input ends or somebody says so.
 
-Room: service. One thread captures and decodes; each exporter has its own for sending. Batches of spans and encoded metrics go from
-one to the other through bounded queues. A snapshot is made of what was copied, and encoded, in a thread of its own (ADR 15).
+Room: service. `build.py` makes the parts, `reload.py` what a changed configuration takes. One thread captures and decodes; each
+exporter has its own for sending. Batches of spans and encoded metrics go from one to the other through bounded queues. A snapshot
+is made of what was copied, and encoded, in a thread of its own (ADR 15).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import signal
 import sys
@@ -18,57 +18,36 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from receiver import __version__, logs, memory, privileges
-from receiver.config import (
-    Config,
-    ConfigError,
-    Fault,
-    OtlpGrpcExporter,
-    PrometheusRemoteWriteExporter,
-    Tunnels,
-    endpoint_hosts,
-    split_endpoint,
+from receiver import logs, memory, privileges
+from receiver.build import (
+    exporter_endpoints,
+    known_names,
+    local_addresses,
+    make_engine,
+    make_exporter,
+    make_routes,
+    make_sampler,
+    make_source,
+    make_telemetry,
+    own_pages,
+    start_exporter,
+    used_exporters,
 )
-from receiver.config import (
-    DebugExporter as DebugSettings,
-)
-from receiver.config import (
-    Exporter as ExporterSettings,
-)
-from receiver.engine import Engine
-from receiver.export.debug import DebugExporter
+from receiver.config import Config, ConfigError, DebugExporter, OtlpGrpcExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.export.own import OwnSockets
-from receiver.export.tls import check_files
 from receiver.health import PageServer, health_page, metrics_page
-from receiver.known_names import KnownNames
-from receiver.l7 import registry
-from receiver.l7.conversation import Reading
-from receiver.l7.detect import Detector
-from receiver.l7.matcher import Pairing
-from receiver.l7.shared import Shared
-from receiver.l7.trust import Trust
-from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.clock import Clock
-from receiver.pcap.flow import FlowTable
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
-from receiver.pcap.source import CaptureError, CaptureFileError, CaptureStats, FileSource, FilterError, LiveSource
-from receiver.pcap.stream import Reassembly
+from receiver.pcap.capture import CaptureError, CaptureFileError, CaptureStats, FilterError
+from receiver.pcap.file import FileSource
+from receiver.pcap.live import LiveSource
+from receiver.reload import hand_over, prepare
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
-from receiver.settings.exporters import check_exporter
-from receiver.telemetry import layer4 as layer4_metrics
-from receiver.telemetry import semconv
-from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.pipeline import Telemetry
-from receiver.telemetry.redact import Redactor
-from receiver.telemetry.routes import RouteTable
-from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Later, Metric, Resource, Snapshot
-from receiver.telemetry.spans import Identities, Spans
-from receiver.telemetry.vmrange import BOUNDS
-from receiver.wire.names import Names, read_hosts
-from receiver.wire.records import Endpoints, Message, Protocol, Roundtrip, Sink
+from receiver.wire.cursor import COMPILED
+from receiver.wire.records import Endpoints, Message, Roundtrip, Sink
 
 log = logging.getLogger(__name__)
 
@@ -104,146 +83,6 @@ def exit_status(error: CaptureError) -> int:
     return EXIT_CONFIGURATION if isinstance(error, (CaptureFileError, FilterError)) else EXIT_CAPTURE
 
 
-def local_addresses(config: Config) -> set[bytes]:
-    """The packed addresses that are ours: the configured ones, or with `auto` this namespace's; none for files."""
-    chosen = config.receivers.pcap.local_addresses
-    if chosen != "auto":
-        return {ipaddress.ip_address(address).packed for address in chosen}
-    if config.receivers.pcap.files:
-        return set()
-    from receiver.interface import interfaces
-
-    found = {ipaddress.ip_address("127.0.0.1").packed, ipaddress.ip_address("::1").packed}
-    for interface in interfaces():
-        for address in interface.addresses:
-            with contextlib.suppress(ValueError):
-                found.add(ipaddress.ip_address(address.split("/")[0].split("%")[0]).packed)
-    return found
-
-
-def pinned_ports(config: Config, protocols: Iterable[Protocol]) -> dict[int, Protocol]:
-    """Port -> protocol, as configured."""
-    by_name = {protocol.name: protocol for protocol in protocols}
-    pinned: dict[int, Protocol] = {}
-    for name, ports in config.receivers.pcap.ports.items():
-        if name not in by_name:
-            log.warning("receivers.pcap.ports.%s: this version does not decode %s yet, the ports are ignored", name, name)
-            continue
-        for port in ports:
-            pinned[port] = by_name[name]
-    return pinned
-
-
-def make_names(config: Config, limits: dict[str, int]) -> Names:
-    """The address-to-name table: the configured names, and for a live capture those of /etc/hosts; DNS answers add theirs."""
-    pcap = config.receivers.pcap
-    hosts: dict[str, str] = {}
-    if not pcap.files:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            hosts = read_hosts(Path("/etc/hosts").read_text(encoding="utf-8"))
-    return Names(pcap.names, hosts, limits=limits)
-
-
-def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[bytes]) -> Engine:
-    """The engine by the configuration, with every roundtrip going to `sink`."""
-    pcap = config.receivers.pcap
-    reached: dict[str, int] = {}
-    names = make_names(config, reached)
-    trust = Trust(pcap.trusted_proxies, reached)
-    protocols = registry.protocols(Shared(pcap, names, trust, reached))
-    pinned = pinned_ports(config, protocols)
-    pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
-    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust)
-    server_ports = set(pinned)
-    for protocol in protocols:
-        server_ports.update(protocol.ports)
-    table = FlowTable(
-        Reassembly(pcap.flows.out_of_order, pcap.flows.memory),
-        pcap.flows.max,
-        int(pcap.flows.idle_timeout * 1e9),
-        local,
-        server_ports,
-        reached=reached,
-    )
-    table.names = names
-    layer4 = None
-    if pcap.layer4.enabled:
-        ranges = BOUNDS if _vmrange(config) else ()
-        layer4 = Layer4(layer4_metrics.bounds(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
-    odd_link = partial(_odd_link, tunnels=pcap.tunnels)
-    clock = Clock(None if pcap.files else _look_at_clock)
-    tunnel_ports = (*pcap.tunnels.vxlan, *pcap.tunnels.geneve)
-    return Engine(table, reading, odd_link, pcap.unwrap, layer4, tunnel_ports, clock)
-
-
-def _look_at_clock() -> tuple[int, int]:
-    """What the clock that stamps packets says, and how far it is ahead of one that nobody sets: by the closest of a few looks at
-    both, for whoever looks can be kept waiting between the two."""
-    best_ns, found = 1 << 62, (0, 0)
-    for _ in range(5):
-        before_ns = time.monotonic_ns()
-        now_ns = time.time_ns()
-        apart_ns = time.monotonic_ns() - before_ns
-        if apart_ns < best_ns:
-            best_ns, found = apart_ns, (now_ns, now_ns - before_ns)
-        if apart_ns < 100_000:
-            break
-    return found
-
-
-def _vmrange(config: Config) -> bool:
-    """Whether an exporter wants histograms in VictoriaMetrics' buckets."""
-    exporters = config.exporters_of("metrics").values()
-    return any(isinstance(item, PrometheusRemoteWriteExporter) and item.histograms == "vmrange" for item in exporters)
-
-
-def asked_for(config: Config) -> tuple[str, ...]:
-    """What telemetry leaves out unless it is asked for: metrics by their names, shapes as `family/vantage`."""
-    pcap = config.receivers.pcap
-    wanted: list[str] = []
-    if pcap.dns.lookup_duration:
-        wanted.append("dns.lookup.duration")
-    if pcap.db.server_side:
-        wanted += [f"{family}/server" for family in semconv.DATABASES]
-    return tuple(wanted)
-
-
-def filter_plan(config: Config, own: Iterable[tuple[str, int]] = ()) -> FilterPlan:
-    """What the capture is to keep. `own` are endpoints that are left out of a live one: address and port."""
-    pcap = config.receivers.pcap
-    ports: tuple[tuple[int, int], ...] | None = None
-    if not pcap.detect:
-        ports = tuple((port, port) for pinned in pcap.ports.values() for port in pinned)
-    return FilterPlan(
-        tcp_ports=ports,
-        udp_ports=tuple((port, port) for port in sorted({53, *pcap.ports.get("dns", ())})),
-        layer4=pcap.layer4.enabled,
-        unwrap=pcap.unwrap,
-        tunnels=pcap.tunnels,
-        exclude_ports=tuple((ports.first, ports.last) for ports in pcap.exclude.ports),
-        exclude_addresses=pcap.exclude.addresses,
-        exclude_endpoints=() if pcap.files else tuple(sorted(own)),
-        user=pcap.filter,
-    )
-
-
-def make_source(
-    config: Config, own: Iterable[tuple[str, int]] = (), on_progress: Callable[[str, int, int], None] | None = None
-) -> LiveSource | FileSource:
-    """The capture by the configuration, not opened yet. `own` as for `filter_plan`."""
-    pcap = config.receivers.pcap
-    filter_for = partial(build_filter, filter_plan(config, own))
-    if pcap.files:
-        return FileSource(pcap.files, filter_for, user_filter=pcap.filter, on_progress=on_progress)
-    return LiveSource(pcap.interfaces, filter_for, user_filter=pcap.filter, snaplen=pcap.snaplen, buffer_bytes=pcap.buffer_size)
-
-
-def _odd_link(data: bytes, link_type: int, unwrap: bool, tunnels: Tunnels) -> bytes | None:
-    from receiver.pcap.oddlink import decode  # dpkt is loaded on first need
-
-    return decode(data, link_type, unwrap, tunnels)
-
-
 class _Both(Sink):
     """Telemetry first: it must not notice that somebody looks on."""
 
@@ -258,25 +97,6 @@ class _Both(Sink):
     def roundtrip(self, roundtrip: Roundtrip) -> int:
         self._telemetry.roundtrip(roundtrip)
         return self._onlooker.roundtrip(roundtrip)
-
-
-def make_exporter(name: str, settings: ExporterSettings, resource: Resource, own: OwnSockets) -> Exporter:
-    """Raises ConfigError for settings that cannot be, and for files of `tls` that are not there or not what they should be."""
-    at = f"exporters.{name}"
-    faults = [*check_exporter(at, settings)]
-    if not faults and not isinstance(settings, DebugSettings):
-        faults += check_files(f"{at}.tls", settings.tls)
-    if faults:
-        raise ConfigError(tuple(faults))
-    if isinstance(settings, OtlpGrpcExporter):
-        from receiver.otlp_out.client import OtlpExporter
-
-        return OtlpExporter(name, settings, resource, __version__, own)
-    if isinstance(settings, PrometheusRemoteWriteExporter):
-        from receiver.remote_write.client import RemoteWriteExporter
-
-        return RemoteWriteExporter(name, settings, __version__, own)
-    return DebugExporter(name, settings, resource)
 
 
 class Service:
@@ -301,31 +121,23 @@ class Service:
         self._traces: list[SpanExporter] = []
         self._metrics: list[tuple[Exporter, float]] = []
         self._own = OwnSockets()
-        self.exporters = {name: make_exporter(name, item, self.resource, self._own) for name, item in _used(config).items()}
+        self.exporters = {
+            name: make_exporter(name, item, self.resource, self._own) for name, item in used_exporters(config).items()
+        }
         self._assign()
-        # Names and numbers of the rows are all that counting needs: the engine's own know what to decode.
-        metrics = Metrics(
-            registry.PROTOCOLS,
-            pcap.limits.series_per_metric,
-            _vmrange(config),
-            asked_for(config),
-            _routes(config),
-        )
-        spans = Spans(Redactor()) if self._traces else None
-        self.telemetry = Telemetry(metrics, spans, _sampler(config), Identities(), traces=pcap.traces)
+        self.telemetry = make_telemetry(config)
+        spans = self.telemetry.spans
         sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
         detail = spans is not None or onlooker is not None
         self.engine = make_engine(config, sink, detail=detail, local=local_addresses(config))
         if spans is not None:
             self.engine.flush_by(spans, self._flush_spans)
-        self.layer4: layer4_metrics.Layer4Metrics | None = None
+        self.layer4: Layer4Metrics | None = None
         if self.engine.layer4 is not None:
-            self.layer4 = layer4_metrics.Layer4Metrics(
-                self.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, pcap.limits.series_per_metric
-            )
+            self.layer4 = Layer4Metrics(self.engine.layer4, config.receivers.pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
-        self._known_names = None if self._files else _known_names(config)
+        self._known_names = None if self._files else known_names(config)
         self._named_s = 0.0
         self._naming: threading.Thread | None = None
         self._due_s: dict[str, float] = {}
@@ -352,7 +164,7 @@ class Service:
             return make_source(self.config, on_progress=_progress())  # whatever is recorded there, it is not ours
         self.engine.table.watched = self._own.watched
         self.engine.table.is_own = self._own.is_own
-        for _, port in _own_pages(self.config):
+        for _, port in own_pages(self.config):
             self._own.expect(port)  # they may listen on every address
         own = exporter_endpoints(self.config, self._own)
         self._exclude(own)
@@ -368,7 +180,7 @@ class Service:
 
         Raises CaptureError, ConfigError for a port that cannot be had or a spool that cannot be used.
         """
-        if not _is_compiled():
+        if not COMPILED:
             log.warning("the packet path runs on the plain interpreter, some 30 times slower: install with a C compiler")
         memory.limit_arenas()
         self._source.open()
@@ -381,7 +193,7 @@ class Service:
         for server in self._pages:
             server.start()
         for name, exporter in self.exporters.items():
-            _start(name, exporter)
+            start_exporter(name, exporter)
         if self._known_names is not None and self.engine.table.names is not None:
             restored = self._known_names.restore(self.engine.table.names, time.time_ns())
             log.debug("%d names of addresses are known from before", restored)
@@ -607,128 +419,38 @@ class Service:
 
     def _do_reload(self) -> None:
         """A good file replaces what changed, open flows stay; a bad one changes nothing and says so."""
-        from receiver.settings import again
-        from receiver.settings.loader import reload
-
-        started: list[Exporter] = []
         try:
-            loaded = reload(self.config)
-            new = again.carry(self.config, loaded.config)
-            self._refuse(new)
-            resource = observed_resource(new.service.resource)
-            used = _used(new)
-            old = _used(self.config)
-            kept = {
-                name: exporter
-                for name, exporter in self.exporters.items()
-                if used.get(name) == old[name] and resource == self.resource
-            }
-            fresh = {name: make_exporter(name, item, resource, self._own) for name, item in used.items() if name not in kept}
-            gone = {name: exporter for name, exporter in self.exporters.items() if name not in kept}
-            # They begin when the ones before them have let go of the directory; what they are given meanwhile waits in memory.
-            heirs = {name: fresh[name] for name in fresh if name in gone and _storage(used[name]) == _storage(old[name]) != ""}
-            for name, exporter in fresh.items():
-                if name not in heirs:
-                    started.append(exporter)
-                    _start(name, exporter)
+            new = prepare(self.config, self._began, self.resource, self.exporters, self._own)
         except ConfigError as error:
-            for exporter in started:
-                exporter.shutdown(0.0)
             for line in str(error).splitlines():
                 log.error("not reloaded: %s", line)
             return
-        for warning in loaded.warnings:
+        for warning in new.warnings:
             log.warning("%s", warning)
-        changes = again.changes(self.config, loaded.config)
         self._flush_spans()
-        if fresh:
-            self._exclude(exporter_endpoints(new, self._own))  # the kernel's filter stays as it is: these are ignored here
+        if new.fresh:
+            self._exclude(exporter_endpoints(new.config, self._own))  # the kernel's filter stays: these are ignored here
         http = self.config.receivers.pcap.http
-        self.config = new
-        self.resource = resource
-        self.exporters = {name: kept.get(name) or fresh[name] for name in used}
-        self.accounts.exporters = self.exporters
+        self.config = new.config
+        self.resource = new.resource
+        self.exporters = new.exporters
+        self.accounts.exporters = new.exporters
         self._assign()
-        # Without a pipeline nobody takes a span.
-        self.telemetry.sampler = _sampler(new) if self._traces else Sampler("always_off")
-        if new.receivers.pcap.http != http:
-            self.telemetry.metrics.set_routes(_routes(new))
-        logs.configure(new.service.telemetry.logs)
-        deadline_s = float(new.service.shutdown_timeout)
-        for name, exporter in gone.items():
-            arguments = (exporter, deadline_s, name, heirs.get(name), self._telling)
-            threading.Thread(target=_hand_over, args=arguments, name="exporter-ending", daemon=True).start()
-        for change in changes:
+        self.telemetry.sampler = make_sampler(new.config)
+        if new.config.receivers.pcap.http != http:
+            self.telemetry.metrics.set_routes(make_routes(new.config))
+        logs.configure(new.config.service.telemetry.logs)
+        hand_over(new, self._telling)
+        for change in new.changes:
             if not change.taken:
                 log.warning("%s was not taken: it needs a restart", change)
-        taken = [change.path for change in changes if change.taken]
+        taken = [change.path for change in new.changes if change.taken]
         log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that takes effect has changed")
-
-    def _refuse(self, new: Config) -> None:
-        """Raises ConfigError for what was not counted or written from the start."""
-        faults = []
-        if _vmrange(new) and not _vmrange(self._began):
-            faults += [
-                Fault(f"exporters.{name}.histograms", "vmrange needs a restart, such buckets were not counted so far")
-                for name, item in new.exporters_of("metrics").items()
-                if isinstance(item, PrometheusRemoteWriteExporter) and item.histograms == "vmrange"
-            ]
-        if new.exporters_of("traces") and self.telemetry.spans is None:
-            faults.append(Fault("service.pipelines.traces", "needs a restart, there was none at the start and no spans are made"))
-        if faults:
-            raise ConfigError(tuple(faults))
 
 
 def _snapshot(time_ns: int, resource: Resource, later: Iterable[Later], own: Iterable[Metric]) -> Snapshot:
     metrics = [metric for make in later for metric in make()]
     return Snapshot(time_ns=time_ns, resource=resource, metrics=(*metrics, *own))
-
-
-def _start(name: str, exporter: Exporter) -> None:
-    """Raises ConfigError for a spool that cannot be used."""
-    try:
-        exporter.start()
-    except OSError as error:
-        raise ConfigError((Fault(f"exporters.{name}.sending_queue.storage", str(error)),)) from error
-
-
-def _hand_over(exporter: Exporter, deadline_s: float, name: str, heir: Exporter | None, telling: threading.Thread | None) -> None:
-    """In a thread of its own: end an exporter, once `telling` is done with it, then begin the one that has the same spool."""
-    if telling is not None:
-        telling.join()
-    exporter.shutdown(deadline_s)
-    if heir is not None:
-        try:
-            _start(name, heir)
-        except ConfigError as error:
-            log.error("%s; nothing is sent until a restart", error)
-
-
-def _storage(settings: ExporterSettings) -> str:
-    return "" if isinstance(settings, DebugSettings) else settings.sending_queue.storage
-
-
-def _routes(config: Config) -> RouteTable:
-    http = config.receivers.pcap.http
-    return RouteTable(http.routes, http.route_patterns == "heuristic")
-
-
-def _known_names(config: Config) -> KnownNames | None:
-    """Where names outlive a restart: in the first `storage` that an exporter has."""
-    for settings in _used(config).values():
-        if not isinstance(settings, DebugSettings) and settings.sending_queue.storage:
-            return KnownNames(settings.sending_queue.storage)
-    return None
-
-
-def _used(config: Config) -> dict[str, ExporterSettings]:
-    """The exporters that a pipeline names."""
-    return {**config.exporters_of("traces"), **config.exporters_of("metrics")}
-
-
-def _sampler(config: Config) -> Sampler:
-    pcap = config.receivers.pcap
-    return Sampler("parentbased_traceidratio", float(pcap.sampling.default), pcap.traces.respect_sampled)
 
 
 def _destinations(config: Config) -> Iterator[str]:
@@ -738,50 +460,10 @@ def _destinations(config: Config) -> Iterator[str]:
     for carried in ("traces", "metrics"):
         each = []
         for name, settings in config.exporters_of(carried).items():
-            where = "the log" if isinstance(settings, DebugSettings) else plain(settings.endpoint, redact=True).partition("?")[0]
+            where = "the log" if isinstance(settings, DebugExporter) else plain(settings.endpoint, redact=True).partition("?")[0]
             each.append(f"{name} ({where})")
         if each:
             yield f"{carried} to {', '.join(each)}"
-
-
-def exporter_endpoints(config: Config, own: OwnSockets) -> set[tuple[str, int]]:
-    """Every address and port that an exporter talks to as far as they are known, and our own pages: the kernel need not copy what
-    goes there. A proxy is not among them, for the application may use it as well; our sockets to it are known as such."""
-    from urllib.parse import urlsplit
-
-    found: set[tuple[str, int]] = set()
-    wanted: list[tuple[str, int]] = []
-    for settings in _used(config).values():
-        if isinstance(settings, DebugSettings) or settings.proxy_url:
-            continue
-        if isinstance(settings, OtlpGrpcExporter):
-            wanted += endpoint_hosts(settings.endpoint)
-        else:
-            parts = urlsplit(settings.endpoint)
-            wanted.append((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
-    for host, port in (*wanted, *_own_pages(config)):
-        try:
-            for *_, address in own.resolve(host or "localhost", port):
-                found.add((str(address[0]).split("%")[0], port))
-        except OSError as error:
-            log.debug("%s cannot be resolved now: %s", host, error)
-    return found
-
-
-def _own_pages(config: Config) -> list[tuple[str, int]]:
-    """Where we listen: host and port."""
-    pages = []
-    if "health_check" in config.service.extensions:
-        pages.append(split_endpoint(config.extensions.health_check.endpoint))
-    if config.service.telemetry.metrics.level != "none":
-        pages.append(split_endpoint(config.service.telemetry.metrics.endpoint))
-    return pages
-
-
-def _is_compiled() -> bool:
-    import receiver.wire.cursor as module
-
-    return str(module.__file__).endswith(".so")
 
 
 def _progress() -> Callable[[str, int, int], None] | None:

@@ -1,7 +1,8 @@
 """`cython` for source that runs as it is, where Cython is not installed: the names that this program uses, and no others.
 
-Known to Python as the module `cython` (see `receiver/__init__.py`). C types are the Python types that stand for them; decorators
-change nothing; a cast makes the Python value. Where Cython is installed its own module of that name is used.
+Room: uncompiled, which nobody imports by its own name. Known to Python as the module `cython` (see `receiver/__init__.py`). C
+types are the Python types that stand for them; decorators change nothing; a cast makes the Python value. Where Cython is
+installed its own module of that name is used.
 """
 
 from collections.abc import Callable

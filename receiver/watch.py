@@ -20,10 +20,13 @@ from typing import TextIO
 import msgspec
 
 from receiver import privileges
+from receiver.build import local_addresses, make_engine, make_source
 from receiver.config import Config
 from receiver.engine import Engine
-from receiver.pcap.source import CaptureError, CaptureStats, FileSource, LiveSource
-from receiver.service import EXIT_OK, LAG_NS, exit_status, local_addresses, make_engine, make_source
+from receiver.pcap.capture import CaptureError, CaptureStats
+from receiver.pcap.file import FileSource
+from receiver.pcap.live import LiveSource
+from receiver.service import EXIT_OK, LAG_NS, exit_status
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.routes import RouteTable
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Protocol, Roundtrip, Sink

@@ -19,15 +19,14 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from receiver.build import asked_for, make_engine
 from receiver.config import Config
 from receiver.l7 import registry
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
+from receiver.pcap.capture import CaptureStats
 from receiver.pcap.savefile import SavefileReader
-from receiver.pcap.source import CaptureStats
 from receiver.remote_write.encode import WriteRequests
 from receiver.self_metrics import Accounts, exposition
-from receiver.service import asked_for, make_engine
 from receiver.settings.loader import load
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
@@ -150,7 +149,7 @@ class Receiver:
         self.telemetry = Telemetry(metrics, Spans(Redactor()), sampler, identities, traces=pcap.traces)
         self.engine = make_engine(config, self.telemetry, detail=True, local=())
         assert self.engine.layer4 is not None
-        self.layer4 = Layer4Metrics(self.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, pcap.limits.series_per_metric)
+        self.layer4 = Layer4Metrics(self.engine.layer4, pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, START_NS)
 
     def take(self, packet: Packet, before: bytes = b"", behind: bytes = b"", captured: int | None = None) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from receiver.build import filter_plan
 from receiver.config import Config, DebugExporter, Exporter, Tls
 from receiver.export.own import OwnSockets
-from receiver.pcap.bpf import DLT_EN10MB, build_filter
-from receiver.pcap.source import check_filter
-from receiver.service import Service, filter_plan
+from receiver.pcap.bpf import build_filter
+from receiver.pcap.dlt import DLT_EN10MB
+from receiver.pcap.filter import check_filter
+from receiver.service import Service
 
 
 def start(config: Config, patch: pytest.MonkeyPatch) -> Service:

@@ -8,11 +8,11 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
+from receiver.build import make_engine
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.l7 import registry
-from receiver.pcap.source import FileSource
-from receiver.service import make_engine
+from receiver.pcap.file import FileSource
 from receiver.settings.loader import load
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from receiver.build import make_engine
 from receiver.engine import Engine
-from receiver.pcap.source import FileSource
-from receiver.service import make_engine
+from receiver.pcap.file import FileSource
 from receiver.settings.loader import load
 from receiver.wire.records import Roundtrip
 from tests.l7.harness import Collector

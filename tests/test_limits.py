@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from receiver.build import make_engine
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.l7.registry import PROTOCOLS
-from receiver.pcap.source import CaptureStats
+from receiver.pcap.capture import CaptureStats
 from receiver.self_metrics import Accounts
-from receiver.service import make_engine
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor

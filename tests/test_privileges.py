@@ -1,4 +1,4 @@
-"""How to let this process capture: said so that no other program may."""
+"""How to let this process capture, said so that no other program may; and that it gives every capability up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from receiver import privileges
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,3 +59,33 @@ def test_an_interpreter_of_its_own_is_named(no_new_privileges: int, tmp_path: Pa
     line = advice(python, no_new_privileges)
     assert str(python.resolve()) in line
     assert (f"setcap cap_net_raw+ep {python.resolve()}, or run as root" in line) != bool(no_new_privileges)
+
+
+def test_the_reason_why_capturing_is_denied_is_one_line() -> None:
+    assert "\n" not in privileges.explain_denied()
+
+
+# In a process of its own: what is dropped does not come back.
+DROP_PROGRAM = """
+import os, sys
+from pathlib import Path
+from receiver import privileges
+print(privileges.may_capture(), privileges.drop_capabilities(), privileges.may_capture())
+for line in Path("/proc/self/status").read_text().splitlines():
+    if line.startswith(("Cap", "NoNew")):
+        print(line.split()[1], end=" ")
+print()
+print(privileges.explain_denied())
+"""
+
+
+def test_every_capability_is_dropped() -> None:
+    shown = subprocess.run([sys.executable, "-c", DROP_PROGRAM], capture_output=True, text=True, check=True)
+    first, sets, denied = shown.stdout.splitlines()
+    assert first.split()[1:] == ["True", "False"]
+    inherited, permitted, effective, bounding, ambient, no_new = sets.split()
+    assert {int(s, 16) for s in (inherited, permitted, effective, ambient)} == {0}
+    if os.geteuid() == 0 and first.startswith("True"):
+        assert int(bounding, 16) == 0
+    assert no_new == "1"
+    assert "CAP_NET_RAW is missing" in denied

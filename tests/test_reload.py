@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import fields, replace
 
 from receiver import service as module
+from receiver.build import make_exporter
 from receiver.config import (
     Config,
     DebugExporter,
@@ -288,4 +289,4 @@ def test_an_exporter_gives_its_spool_to_the_one_that_replaces_it(
     assert all(stats.spool_errors == 0 for _, _, stats in heir.signals())
     assert heir._spans._worker is not None  # type: ignore[attr-defined]  # it has begun, and holds the directory
     with pytest.raises(OSError, match="in use"):
-        module.make_exporter("otlp_grpc", changed.exporters["otlp_grpc"], service.resource, service._own).start()
+        make_exporter("otlp_grpc", changed.exporters["otlp_grpc"], service.resource, service._own).start()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from receiver import service as module
+from receiver.build import exporter_endpoints
 from receiver.config import (
     Batch,
     Config,
@@ -23,7 +24,7 @@ from receiver.config import (
 from receiver.config import Service as ServiceSettings
 from receiver.export.debug import read_spans
 from receiver.export.own import OwnSockets
-from receiver.service import Service, exporter_endpoints
+from receiver.service import Service
 from receiver.telemetry.snapshot import HistogramPoint, Snapshot
 from tests.bench.generate import LINK_ETHERNET, Workload, batches, packets
 

@@ -24,7 +24,8 @@ from receiver.config import (
     Size,
 )
 from receiver.l7 import registry, trace_context
-from receiver.pcap.source import FilterError, check_filter
+from receiver.pcap.capture import FilterError
+from receiver.pcap.filter import check_filter
 from receiver.settings.loader import load
 from receiver.settings.schema import HIDDEN_FIELDS
 from tests.start import start

@@ -1,0 +1,4 @@
+"""What all exporters share.
+
+Room: export.
+"""

@@ -1,0 +1,4 @@
+"""What the bytes of a connection say: decoders, and what they share.
+
+Room: l7.
+"""

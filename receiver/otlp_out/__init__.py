@@ -1,3 +1,8 @@
+"""The exporter that speaks OTLP over gRPC.
+
+Room: otlp_out.
+"""
+
 import os
 
 # gRPC writes its own lines to standard error, one for each attempt to connect, and reads this when it is first imported. What went

@@ -5,7 +5,7 @@ Room: otlp_out. An answer is foreign bytes: what cannot be read says nothing, an
 
 from __future__ import annotations
 
-from receiver.export.protobuf import fields, signed
+from receiver.wire.protobuf import fields, signed
 
 RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from receiver.export.protobuf import double, integer, message, opening, read_varint, text, varint
+from receiver.telemetry.otlp import INT64, key_value
 from receiver.telemetry.snapshot import (
     Attributes,
-    AttributeValue,
     HistogramPoint,
     Metric,
     NumberPoint,
     Resource,
     Snapshot,
 )
+from receiver.wire.protobuf import integer, message, opening, read_varint, text, varint
 
 CUMULATIVE = 2  # AggregationTemporality
 
@@ -31,25 +31,10 @@ _DOUBLE_POINT = struct.Struct("<BQBQBd")
 # [0x11 start][0x19 time][0x21 count fixed64][0x29 sum double]                      HistogramDataPoint 2, 3, 4, 5
 _HISTOGRAM_POINT = struct.Struct("<BQBQBQBd")
 
-_INT64 = range(-(1 << 63), 1 << 63)
-
-
-def encode_value(value: AttributeValue) -> bytes:
-    """AnyValue: string_value = 1, bool_value = 2, int_value = 3, double_value = 4, array_value = 5."""
-    if isinstance(value, str):
-        return message(1, value.encode("utf-8", "replace"))
-    if isinstance(value, bool):  # before int: a bool is one
-        return b"\x10\x01" if value else b"\x10\x00"
-    if isinstance(value, int):
-        return b"\x18" + varint(value) if value in _INT64 else encode_value(str(value))
-    if isinstance(value, float):
-        return double(4, value)
-    return message(5, b"".join(message(1, encode_value(item)) for item in value))  # ArrayValue.values = 1
-
 
 def encode_attributes(field: int, attributes: Attributes) -> bytes:
     """Repeated KeyValue {key = 1, value = 2} under `field`."""
-    return b"".join(message(field, text(1, name) + message(2, encode_value(value))) for name, value in attributes)
+    return b"".join(message(field, key_value(name, value)) for name, value in attributes)
 
 
 def encode_resource(resource: Resource) -> bytes:
@@ -235,7 +220,7 @@ class MetricRequests:
             assert isinstance(point, NumberPoint)
             value = point.value
             cached = self._cached(point.attributes, 7, _INT_POINT.size, old, new)
-            if isinstance(value, int) and value in _INT64:
+            if isinstance(value, int) and value in INT64:
                 packed = _INT_POINT.pack(0x11, point.start_ns, 0x19, time_ns, 0x31, value)
             else:
                 packed = _DOUBLE_POINT.pack(0x11, point.start_ns, 0x19, time_ns, 0x21, value)

@@ -1,4 +1,6 @@
-"""Room pcap: from what is wanted to the text of a capture filter. Knows libpcap's filter language; opens nothing.
+"""From what is wanted to the text of a capture filter.
+
+Room: capture. Knows libpcap's filter language; opens nothing.
 
 Packets that nobody wants cost least when the kernel leaves them out, so the filter says as much as it can say exactly, and lets
 through what it cannot judge and the decoders can read: later fragments, IPv6 extension headers, PPPoE, MPLS, LLC, many tags, tags
@@ -24,15 +26,17 @@ from collections.abc import Sequence
 import msgspec
 
 from receiver.config import Tunnels
+from receiver.pcap.dlt import (
+    DLT_EN10MB,
+    DLT_IPV4,
+    DLT_IPV6,
+    DLT_LINUX_SLL,
+    DLT_LINUX_SLL2,
+    DLT_LOOP,
+    DLT_NULL,
+    DLT_RAW,
+)
 
-DLT_NULL = 0
-DLT_EN10MB = 1
-DLT_RAW = 12
-DLT_LOOP = 108
-DLT_LINUX_SLL = 113
-DLT_IPV4 = 228
-DLT_IPV6 = 229
-DLT_LINUX_SLL2 = 276
 # Those of which the text says everything that the decoders read.
 _JUDGED = frozenset({DLT_NULL, DLT_EN10MB, DLT_RAW, DLT_LOOP, DLT_LINUX_SLL, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL2})
 

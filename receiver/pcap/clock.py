@@ -1,6 +1,6 @@
 """Steady time out of the times that packets carry.
 
-Room: pcap. Everything behind the engine's first line counts in steady time: it does not go back, and does not leap when somebody
+Room: packets. Everything behind the engine's first line counts in steady time: it does not go back, and does not leap when somebody
 sets the clock that stamps the packets. Whoever tells of a time outside adds what that clock is ahead (`shift_ns`).
 
 A clock that was set is known

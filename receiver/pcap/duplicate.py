@@ -1,6 +1,6 @@
 """One packet, captured twice: on both ends of a veth, on a bridge and its ports, before and behind a tunnel, on a mirrored port.
 
-Room: pcap. A copy is no retransmission and no second datagram, and is told from them by what senders change:
+Room: packets. A copy is no retransmission and no second datagram, and is told from them by what senders change:
 
 - IPv4's identification differs in every packet of a connection, also where one is sent again; it may only be missing (0: RFC 6864
   allows it, Linux does so for SYN-ACK, RST and datagrams of unconnected sockets). With it, what is the same is a copy (COPY_NS);

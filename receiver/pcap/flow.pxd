@@ -6,11 +6,10 @@ from receiver.wire.names cimport Names
 from receiver.wire.sequence cimport Sequence
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Protocol, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT, OUTCOME_LOST
+from receiver.wire.records cimport SYN, ACK
 
 cimport cython
 
-cdef int SYN
-cdef int ACK
 cdef int STRANGER
 cdef long long LINGER_NS
 cdef long long ANSWERED_NS

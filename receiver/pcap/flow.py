@@ -1,8 +1,8 @@
 """The flow table: who talks to whom, and for how long that is remembered.
 
-Room: pcap. A flow is found by both ends, whichever of them sent the packet; which one did is its direction. The server is whoever
-did not send the first SYN; without a handshake the side with a known server port, else with the lower port, until the content
-tells better. Time is the packets' own.
+Room: packets. A flow is found by both ends, whichever of them sent the packet; which one did is its direction. The server is
+whoever did not send the first SYN; without a handshake the side with a known server port, else with the lower port, until the
+content tells better. Time is the packets' own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
     from receiver.pcap.layer4 import END_EVICTED, END_IDLE
-    from receiver.wire.records import OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
-
-SYN = 0x02
-ACK = 0x10
+    from receiver.wire.records import ACK, OUTCOME_LOST, SYN, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
 
 # The direction of a packet in a flow that is not its own.
 STRANGER = 2

@@ -1,7 +1,7 @@
 """Datagrams put together again from their IP fragments (RFC 791, 3.2; RFC 8200, 4.5).
 
-Room: pcap. Fed with what the link decoder declines as FRAGMENT, which is little: no fast path, some microseconds a fragment. What
-comes out is an IP packet without fragmentation, for the link decoder.
+Room: packets. Fed with what the link decoder declines as FRAGMENT, which is little: no fast path, some microseconds a fragment.
+What comes out is an IP packet without fragmentation, for the link decoder.
 
 Only what may carry TCP, UDP or a tunnel is kept. Fragments may come in any order and more than once. One that overlaps another
 makes the whole datagram worthless, and what comes of it later (RFC 5722; Linux does the same for IPv4). An IPv6 packet that is

@@ -1,7 +1,7 @@
 """What is known of an address, found by the numbers that packets have instead of it.
 
-Room: pcap. Most flows are between addresses that other flows had as well; a client that asks each question from a new port makes a
-new flow of the same two each time.
+Room: packets. Most flows are between addresses that other flows had as well; a client that asks each question from a new port
+makes a new flow of the same two each time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, VANTAGE_SERVER, VANTAGE_CLIENT
+from receiver.wire.records cimport FIN, SYN, RST, ACK
 from receiver.wire.sequence cimport Sequence
 
 cimport cython
@@ -20,17 +21,18 @@ cdef enum Counter:
     CLOSED_RESET = 17
     CLOSED_IDLE = 19
     CLOSED_EVICTED = 20
-    AGAIN_FAST = 21
-    AGAIN_TIMEOUT = 23
-    AGAIN_SYN = 25
-    AGAIN_SYN_ACK = 27
-    AGAIN_IO = 29
-    SPURIOUS = 31
-    DUPLICATE_ACKS = 33
-    REORDERED = 35
-    ZERO_WINDOWS = 37
-    ZERO_WINDOW_NS = 39
-    OPEN = 41
+    OPEN = 21
+    AGAIN_FAST = 22
+    AGAIN_TIMEOUT = 24
+    AGAIN_SYN = 26
+    AGAIN_SYN_ACK = 28
+    AGAIN_IO = 30
+    SPURIOUS = 32
+    DUPLICATE_ACKS = 34
+    REORDERED = 36
+    ZERO_WINDOWS = 38
+    ZERO_WINDOW_NS = 40
+    COUNTED = 42
 
 cdef enum Histogram:
     HANDSHAKE = 0
@@ -39,6 +41,14 @@ cdef enum Histogram:
     MSS = 5
     DURATION = 7
     VOLUME = 8
+    RECORDED = 10
+
+cdef enum Kind:
+    PUBLIC = 0
+    PRIVATE = 1
+    LOOPBACK = 2
+    LINK_LOCAL = 3
+    MULTICAST = 4
 
 cdef enum State:
     NEW = 0
@@ -55,10 +65,6 @@ cdef enum End:
     END_IDLE = 2
     END_EVICTED = 3
 
-cdef int FIN
-cdef int SYN
-cdef int RST
-cdef int ACK
 cdef long long LATE_NS
 cdef long long RTO_MIN_NS
 cdef Py_ssize_t HOLES_MAX
@@ -68,7 +74,6 @@ cdef long long GUESS_NS
 cdef Py_ssize_t GUESSES_MAX
 cdef int EPHEMERAL
 cdef Py_ssize_t UNANSWERED_SHARE
-cdef Py_ssize_t COUNTED
 
 @cython.final
 cdef class Peer:
@@ -151,6 +156,7 @@ cdef class Layer4:
     cdef Py_ssize_t series_max
     cdef readonly bint vmrange
     cdef tuple range_bounds
+    cdef tuple units
     cdef readonly list widths
     cdef long long[::1] limits
     cdef long long[::1] places

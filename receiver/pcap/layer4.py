@@ -1,6 +1,6 @@
 """What TCP felt: figures of every connection, counted as its packets pass. UDP has the first four of them.
 
-Room: pcap. Told of each packet before streams see it, so that what TCP did (sent again, swapped, stood still) is counted and not
+Room: packets. Told of each packet before streams see it, so that what TCP did (sent again, swapped, stood still) is counted and not
 repaired. A `Tally` is what is known of one flow; counters stand in a `Peer`, one for each combination of attributes, which
 all flows with that combination share: a combination is looked up once for a flow, and nothing is allocated for a packet.
 
@@ -16,7 +16,7 @@ The rules, in the words of `docs/layer4.md`:
   acknowledged (RFC 7323, 4).
 
 Counters of a direction stand at the direction's number behind the first: TO_SERVER is what the client sends, so the same number is
-the side that did it.
+the side that did it. Here they are numbers alone: `LAYER4_NUMBERS` of `telemetry/semconv.py` says what each is called.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from __future__ import annotations
 import ipaddress
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
 from collections.abc import Sequence as Ordered
 
 import cython
@@ -34,7 +33,7 @@ from receiver.wire.records import Endpoints, Segment
 from receiver.wire.sequence import Sequence
 
 if not cython.compiled:
-    from receiver.wire.records import TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
+    from receiver.wire.records import ACK, FIN, RST, SYN, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, VANTAGE_SERVER
 
     IO = 0
     PACKETS = 2
@@ -50,17 +49,18 @@ if not cython.compiled:
     CLOSED_RESET = 17
     CLOSED_IDLE = 19
     CLOSED_EVICTED = 20
-    AGAIN_FAST = 21
-    AGAIN_TIMEOUT = 23
-    AGAIN_SYN = 25
-    AGAIN_SYN_ACK = 27
-    AGAIN_IO = 29
-    SPURIOUS = 31
-    DUPLICATE_ACKS = 33
-    REORDERED = 35
-    ZERO_WINDOWS = 37
-    ZERO_WINDOW_NS = 39
-    OPEN = 41
+    OPEN = 21
+    AGAIN_FAST = 22
+    AGAIN_TIMEOUT = 24
+    AGAIN_SYN = 26
+    AGAIN_SYN_ACK = 28
+    AGAIN_IO = 30
+    SPURIOUS = 32
+    DUPLICATE_ACKS = 34
+    REORDERED = 36
+    ZERO_WINDOWS = 38
+    ZERO_WINDOW_NS = 40
+    COUNTED = 42
 
     HANDSHAKE = 0
     RTT = 1
@@ -68,6 +68,13 @@ if not cython.compiled:
     MSS = 5
     DURATION = 7
     VOLUME = 8
+    RECORDED = 10
+
+    PUBLIC = 0
+    PRIVATE = 1
+    LOOPBACK = 2
+    LINK_LOCAL = 3
+    MULTICAST = 4
 
     NEW = 0
     JOINED = 1
@@ -82,51 +89,9 @@ if not cython.compiled:
     END_IDLE = 2
     END_EVICTED = 3
 
-FIN = 0x01
-SYN = 0x02
-RST = 0x04
-ACK = 0x10
-
-# Name, reason or cause, and what the two numbers of a pair are: a direction, a side that is to blame or did it, or a leg; "" for
-# one that is alone. In the order of the numbers above.
-COUNTERS: tuple[tuple[str, str, str], ...] = (
-    ("pcap_receiver.network.io", "", "direction"),
-    ("pcap_receiver.network.packets", "", "direction"),
-    ("pcap_receiver.network.unreachable", "", ""),
-    ("pcap_receiver.tcp.connections.opened", "", ""),
-    ("pcap_receiver.tcp.connections.established", "", ""),
-    ("pcap_receiver.tcp.connections.failed", "refused", "server"),
-    ("pcap_receiver.tcp.connections.failed", "timeout", "side"),
-    ("pcap_receiver.tcp.connections.failed", "unreachable", "side"),
-    ("pcap_receiver.tcp.connections.failed", "reset", "side"),
-    ("pcap_receiver.tcp.connections.failed", "evicted", ""),
-    ("pcap_receiver.tcp.connections.closed", "fin", "side"),
-    ("pcap_receiver.tcp.connections.closed", "reset", "side"),
-    ("pcap_receiver.tcp.connections.closed", "idle", ""),
-    ("pcap_receiver.tcp.connections.closed", "evicted", ""),
-    ("pcap_receiver.tcp.retransmits", "fast", "direction"),
-    ("pcap_receiver.tcp.retransmits", "timeout", "direction"),
-    ("pcap_receiver.tcp.retransmits", "syn", "direction"),
-    ("pcap_receiver.tcp.retransmits", "syn_ack", "direction"),
-    ("pcap_receiver.tcp.retransmits.io", "", "direction"),
-    ("pcap_receiver.tcp.retransmits.spurious", "", "direction"),
-    ("pcap_receiver.tcp.duplicate_acks", "", "direction"),
-    ("pcap_receiver.tcp.reordered", "", "direction"),
-    ("pcap_receiver.tcp.zero_windows", "", "direction"),
-    ("pcap_receiver.tcp.zero_window.duration", "", "direction"),
-    ("pcap_receiver.tcp.connections.open", "", ""),
-)
-PAIRED = ("direction", "side", "leg")
-# As above; and how many of the integers that are recorded make one of the metric's unit.
-HISTOGRAMS: tuple[tuple[str, str, int], ...] = (
-    ("pcap_receiver.tcp.handshake.duration", "", 1_000_000_000),
-    ("pcap_receiver.tcp.rtt", "leg", 1_000_000_000),
-    ("pcap_receiver.tcp.rtt.variance", "leg", 1_000_000_000),
-    ("pcap_receiver.tcp.mss", "side", 1),
-    ("pcap_receiver.tcp.connection.duration", "", 1_000_000_000),
-    ("pcap_receiver.tcp.connection.io", "direction", 1),
-)
-KINDS = ("public", "private", "loopback", "link_local", "multicast")
+# Of the numbers above, those that are alone; the others come in twos.
+ALONE = (UNREACHABLE, OPENED, ESTABLISHED, FAILED_REFUSED, FAILED_EVICTED, CLOSED_IDLE, CLOSED_EVICTED, OPEN)
+ALONE_RECORDED = (HANDSHAKE, DURATION)
 
 # Beyond this, or a quarter of the round trip, what comes late was not overtaken but sent again. Wireshark's figure, too.
 LATE_NS = 3_000_000
@@ -149,22 +114,17 @@ EPHEMERAL = 32768
 UNANSWERED_SHARE = 4
 
 
-def paired(what: str) -> int:
-    """How many numbers an entry of COUNTERS or HISTOGRAMS has."""
-    return 2 if what in PAIRED else 1
-
-
-def _mirror() -> tuple[int, ...]:
+def _mirror(alone: tuple[int, ...], count: int) -> tuple[int, ...]:
     """Where each number stands once client and server are told apart the other way round."""
     places: list[int] = []
-    for _, _, what in COUNTERS:
+    while len(places) < count:
         at = len(places)
-        places += [at + 1, at] if paired(what) == 2 else [at]
+        places += [at] if at in alone else [at + 1, at]
     return tuple(places)
 
 
-MIRROR = _mirror()
-COUNTED = len(MIRROR)
+MIRROR = _mirror(ALONE, COUNTED)
+MIRROR_RECORDED = _mirror(ALONE_RECORDED, RECORDED)
 
 
 @cython.no_gc
@@ -178,7 +138,7 @@ class Peer:
     def __init__(self, start_ns: cython.longlong, buckets: cython.Py_ssize_t) -> None:
         self.counts = array("q", bytes(8 * COUNTED))
         self.buckets = array("q", bytes(8 * buckets))
-        self.sums = array("q", bytes(8 * len(UNITS)))
+        self.sums = array("q", bytes(8 * RECORDED))
         self.start_ns = start_ns
         self.vantage = 0
         self.server_port = 0
@@ -199,8 +159,8 @@ class Peer:
         return 0
 
     def copy(self) -> tuple[bytes, bytes, bytes, list[dict[int, int]] | None]:
-        """The numbers of COUNTERS, all buckets and the sum of each histogram, as native int64; and the ranges. Another thread may
-        ask for them: compiled, nothing is counted meanwhile."""
+        """All counters, all buckets and the sum of each histogram, as native int64; and the ranges. Another thread may ask for
+        them: compiled, nothing is counted meanwhile."""
         ranges = None if self.ranges is None else [each.copy() for each in self.ranges]
         return bytes(self.counts), bytes(self.buckets), bytes(self.sums), ranges
 
@@ -280,14 +240,14 @@ class Tally:
 class Layer4:
     """All figures.
 
-    `bounds`: those of each metric in HISTOGRAMS, in its unit. `labels`: config.Layer4Label. Beyond `series_max` combinations all is
-    counted in one. `vmrange`: count in these buckets as well, by bisect_left. `shift_ns`: how far the packets' clock is ahead of
-    the times that are given here; series begin by that clock.
+    `histograms`: of each number the bounds in what is recorded, and how much of that makes one of the metric's unit. `labels`:
+    config.Layer4Label. Beyond `series_max` combinations all is counted in one. `vmrange`: count in these buckets as well, by
+    bisect_left. `shift_ns`: how far the packets' clock is ahead of the times that are given here; series begin by that clock.
     """
 
     def __init__(
         self,
-        bounds: Mapping[str, tuple[float, ...]],
+        histograms: Ordered[tuple[tuple[int, ...], float]],
         labels: Ordered[str] = (),
         series_max: cython.Py_ssize_t = 2000,
         vmrange: tuple[float, ...] = (),
@@ -303,11 +263,11 @@ class Layer4:
         self.widths: list[tuple[int, int]] = []
         limits: list[int] = []
         places: list[int] = []
-        for name, what, unit in HISTOGRAMS:
-            for _ in range(paired(what)):
-                self.widths.append((len(limits), len(bounds[name]) + 1))
-                places += [len(limits), len(bounds[name])]
-                limits += [round(bound * unit) for bound in bounds[name]] + [0]
+        for bounds, _ in histograms:
+            self.widths.append((len(limits), len(bounds) + 1))
+            places += [len(limits), len(bounds)]
+            limits += [*bounds, 0]
+        self.units = tuple(unit for _, unit in histograms)
         self.limits = array("q", limits)
         self.places = array("q", places)
         self.peers: list[Peer] = []
@@ -433,27 +393,22 @@ class Layer4:
     def _absorb(self, peer: Peer, own: Peer, mirrored: cython.bint) -> cython.int:
         i: cython.Py_ssize_t
         j: cython.Py_ssize_t
-        n: cython.Py_ssize_t
+        k: cython.Py_ssize_t
         for i in range(COUNTED):
             j = MIRROR[i] if mirrored else i
             peer.counts[j] += own.counts[i]
-        number: cython.Py_ssize_t = 0
-        for _, what, _ in HISTOGRAMS:
-            n = 2 if what in PAIRED else 1
-            for i in range(n):
-                j = n - 1 - i if mirrored else i
-                first: cython.Py_ssize_t = self.places[(number + i) * 2]
-                to: cython.Py_ssize_t = self.places[(number + j) * 2]
-                width: cython.Py_ssize_t = self.places[(number + i) * 2 + 1] + 1
-                k: cython.Py_ssize_t
-                for k in range(width):
-                    peer.buckets[to + k] += own.buckets[first + k]
-                peer.sums[number + j] += own.sums[number + i]
-                if self.vmrange:
-                    into: dict[int, int] = peer.ranges[number + j]
-                    for index, count in own.ranges[number + i].items():
-                        into[index] = into.get(index, 0) + count
-            number += n
+        for i in range(RECORDED):
+            j = MIRROR_RECORDED[i] if mirrored else i
+            first: cython.Py_ssize_t = self.places[i * 2]
+            to: cython.Py_ssize_t = self.places[j * 2]
+            width: cython.Py_ssize_t = self.places[i * 2 + 1] + 1
+            for k in range(width):
+                peer.buckets[to + k] += own.buckets[first + k]
+            peer.sums[j] += own.sums[i]
+            if self.vmrange:
+                into: dict[int, int] = peer.ranges[j]
+                for index, count in own.ranges[i].items():
+                    into[index] = into.get(index, 0) + count
         return 0
 
     def end(self, tally: Tally, reason: cython.int, direction: cython.int, ts_ns: cython.longlong) -> cython.int:
@@ -935,7 +890,7 @@ class Layer4:
 
     def _record_range(self, peer: Peer, number: cython.Py_ssize_t, value: cython.longlong) -> cython.int:
         ranges: dict[int, int] = peer.ranges[number]
-        unit: cython.double = UNITS[number]
+        unit: cython.double = self.units[number]
         index = bisect_left(self.range_bounds, value / unit)
         ranges[index] = ranges.get(index, 0) + 1
         return 0
@@ -1058,30 +1013,30 @@ class Layer4:
         return peer
 
     def _kind(self, address: bytes) -> cython.int:
-        """The place in KINDS of a packed address (IANA's special-purpose registries)."""
+        """Of a packed address, by IANA's special-purpose registries."""
         a: cython.int = address[0]
         b: cython.int = address[1]
         if len(address) == 4:
             if a == 10 or (a == 172 and b >= 16 and b < 32) or (a == 192 and b == 168) or (a == 100 and b >= 64 and b < 128):
-                return 1
+                return PRIVATE
             if a == 127:
-                return 2
+                return LOOPBACK
             if (a == 169 and b == 254) or a == 0:
-                return 3
+                return LINK_LOCAL
             if a >= 224 and (a < 240 or (a == 255 and b == 255)):
-                return 4
-            return 0
+                return MULTICAST
+            return PUBLIC
         if a & 0xFE == 0xFC:
-            return 1
+            return PRIVATE
         if a == 0xFE and b & 0xC0 == 0x80:
-            return 3
+            return LINK_LOCAL
         if a == 0xFF:
-            return 4
+            return MULTICAST
         i: cython.Py_ssize_t
         for i in range(15):
             if address[i]:
-                return 0
-        return 2 if address[15] == 1 else 3
+                return PUBLIC
+        return LOOPBACK if address[15] == 1 else LINK_LOCAL
 
     def begin_by(self, now_ns: int) -> None:
         """The clock was set, and says `now_ns`: nothing began to count later than that."""
@@ -1093,6 +1048,3 @@ class Layer4:
     def everything(self) -> list[Peer]:
         """All rows, the one beyond the cap last."""
         return self.peers if self.rest is None else [*self.peers, self.rest]
-
-
-UNITS: tuple[float, ...] = tuple(float(unit) for _, what, unit in HISTOGRAMS for _ in range(paired(what)))

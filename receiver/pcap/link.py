@@ -1,6 +1,6 @@
 """A captured packet -> Segment: link layer, IPv4 and IPv6, TCP and UDP, in place.
 
-Room: pcap. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
+Room: packets. What is declined as ODD (tunnels, rare link types) goes to `oddlink.py`. Nothing is verified: checksums of a live
 capture are those before offload, and wrong. The length on the wire is IP's own, and of a datagram UDP's own inside it: what is
 behind are UDP options (RFC 9868), no payload. 0 in IP's field means that offload built a segment too large for it (BIG TCP, TSO
 on loopback), and then the captured length counts.
@@ -8,18 +8,18 @@ on loopback), and then the captured length counts.
 
 import cython
 
+from receiver.pcap.dlt import (
+    DLT_EN10MB,
+    DLT_IPV4,
+    DLT_IPV6,
+    DLT_LINUX_SLL,
+    DLT_LINUX_SLL2,
+    DLT_LOOP,
+    DLT_NULL,
+    DLT_RAW,
+)
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Segment
-
-# Link types as libpcap reports them (tcpdump.org, "Link-layer header types"; DLT_RAW is 12 on Linux).
-DLT_NULL = 0
-DLT_EN10MB = 1
-DLT_RAW = 12
-DLT_LOOP = 108
-DLT_LINUX_SLL = 113
-DLT_IPV4 = 228
-DLT_IPV6 = 229
-DLT_LINUX_SLL2 = 276
 
 if not cython.compiled:
     DECODED = 0

@@ -1,7 +1,6 @@
-"""Room pcap: the packets that the link decoder declines. Rare link types, and tunnels when the configuration asks for
-them.
+"""The packets that the link decoder declines: rare link types, and tunnels when the configuration asks for them.
 
-`decode` peels layer after layer and returns the IP packet inside, to be decoded as raw IP. It is no fast path: a
+Room: packets. `decode` peels layer after layer and returns the IP packet inside, to be decoded as raw IP. It is no fast path: a
 microsecond or ten a packet, for packets that are few.
 
 dpkt knows the headers, and is given one header at a time, never a whole packet: handed a packet, it descends by itself,
@@ -17,27 +16,31 @@ from collections.abc import Callable
 import dpkt
 
 from receiver.config import Tunnels
+from receiver.pcap.dlt import (
+    DLT_C_HDLC,
+    DLT_EN10MB,
+    DLT_FRELAY,
+    DLT_IEEE802_11,
+    DLT_IEEE802_11_RADIO,
+    DLT_IPNET,
+    DLT_IPV4,
+    DLT_IPV6,
+    DLT_LINUX_SLL,
+    DLT_LINUX_SLL2,
+    DLT_NFLOG,
+    DLT_PPI,
+    DLT_PPP,
+    DLT_PPP_ETHER,
+    DLT_PPP_SERIAL,
+    DLT_RAW,
+    DLT_RAW_OTHERS,
+)
 
 # Layers peeled from one packet. VLAN, VLAN, MPLS, Ethernet, IP, VXLAN, Ethernet, IP is eight already; more than twice
 # that is somebody's joke.
 MAX_LAYERS = 20
 
-_DLT_EN10MB = 1
-_DLT_PPP = 9
-_DLT_PPP_SERIAL = 50
-_DLT_PPP_ETHER = 51
-_DLT_C_HDLC = 104
-_DLT_IEEE802_11 = 105
-_DLT_FRELAY = 107
-_DLT_LINUX_SLL = 113
-_DLT_IEEE802_11_RADIO = 127
-_DLT_PPI = 192
-_DLT_IPNET = 226
-_DLT_IPV4 = 228
-_DLT_IPV6 = 229
-_DLT_NFLOG = 239
-_DLT_LINUX_SLL2 = 276
-_RAW_IP = frozenset({12, 14, 101, _DLT_IPV4, _DLT_IPV6})
+_RAW_IP = frozenset({DLT_RAW, *DLT_RAW_OTHERS, DLT_IPV4, DLT_IPV6})
 
 # Protocols are spoken of by ethertype. These are ours: above 16 bits, so that nothing on the wire can name them.
 _UNKNOWN = 0x10000
@@ -88,7 +91,7 @@ def _decode(data: bytes, link_type: int, tunnels: Tunnels | None) -> bytes | Non
         if open_link is None:
             return None
         kind, at = open_link(data, 0)
-        odd = link_type not in (_DLT_EN10MB, _DLT_LINUX_SLL, _DLT_LINUX_SLL2)
+        odd = link_type not in (DLT_EN10MB, DLT_LINUX_SLL, DLT_LINUX_SLL2)
     tags = 0
     for _ in range(MAX_LAYERS):
         if kind == _IP_OF_SOME_VERSION:
@@ -216,7 +219,7 @@ def _radiotap(data: bytes, at: int) -> Layer:
 
 def _ppi(data: bytes, at: int) -> Layer:
     (length, link_type) = struct.unpack_from("<2xHI", data, at)
-    if length < 8 or link_type != _DLT_IEEE802_11:
+    if length < 8 or link_type != DLT_IEEE802_11:
         return _UNKNOWN, at
     return _dot11(data, at + length)
 
@@ -270,19 +273,19 @@ def _nflog(data: bytes, at: int) -> Layer:
 
 
 _LINKS: dict[int, Callable[[bytes, int], Layer]] = {
-    _DLT_EN10MB: _ethernet,
-    _DLT_PPP: lambda _, at: (_PPP, at),
-    _DLT_PPP_SERIAL: lambda _, at: (_PPP, at),
-    _DLT_PPP_ETHER: lambda _, at: (_ETH_PPPOE, at),
-    _DLT_C_HDLC: lambda data, at: (_u16(data, at + 2), at + 4),
-    _DLT_IEEE802_11: _dot11,
-    _DLT_FRELAY: _frame_relay,
-    _DLT_LINUX_SLL: lambda data, at: _cooked(_u16(data, at + 14), at + 16),
-    _DLT_IEEE802_11_RADIO: _radiotap,
-    _DLT_PPI: _ppi,
-    _DLT_IPNET: _ipnet,
-    _DLT_NFLOG: _nflog,
-    _DLT_LINUX_SLL2: lambda data, at: _cooked(_u16(data, at), at + 20),
+    DLT_EN10MB: _ethernet,
+    DLT_PPP: lambda _, at: (_PPP, at),
+    DLT_PPP_SERIAL: lambda _, at: (_PPP, at),
+    DLT_PPP_ETHER: lambda _, at: (_ETH_PPPOE, at),
+    DLT_C_HDLC: lambda data, at: (_u16(data, at + 2), at + 4),
+    DLT_IEEE802_11: _dot11,
+    DLT_FRELAY: _frame_relay,
+    DLT_LINUX_SLL: lambda data, at: _cooked(_u16(data, at + 14), at + 16),
+    DLT_IEEE802_11_RADIO: _radiotap,
+    DLT_PPI: _ppi,
+    DLT_IPNET: _ipnet,
+    DLT_NFLOG: _nflog,
+    DLT_LINUX_SLL2: lambda data, at: _cooked(_u16(data, at), at + 20),
 }
 
 

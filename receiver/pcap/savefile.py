@@ -1,4 +1,6 @@
-"""Room pcap: reads pcap and pcapng as the bytes arrive. Knows the two formats; does no input or output of its own.
+"""Reads pcap and pcapng as the bytes arrive.
+
+Room: capture. Knows the two formats; does no input or output of its own.
 
 libpcap reads regular files, three times as fast; this reader does what libpcap can not:
 - a pipe, without waiting until a batch is full, and without blocking anyone;
@@ -16,12 +18,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from receiver.pcap.capture import BATCH_PACKETS
+from receiver.pcap.dlt import DLT_RAW, DLT_RAW_OTHERS
+
 Batch = tuple[bytes, bytes, int, int]  # packets, meta, link type (DLT), interface
 Matches = Callable[[bytes], bool]
 
 MAX_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN; the longest segment seen, IPv6 BIG TCP, has 195 KB
 MAX_BLOCK = 16 * 1024 * 1024  # libpcap's limit for a pcapng block; decryption secrets and name tables are the long ones
-BATCH_PACKETS = 256
 
 _META = struct.Struct("=4I")
 _COMPRESSED = {
@@ -40,10 +44,6 @@ _PCAPNG_BYTE_ORDER = 0x1A2B3C4D
 _OPTION_END = 0
 _OPTION_TSRESOL = 9
 _OPTION_TSOFFSET = 14
-# Raw IP is 101 in files and 12 or 14 in memory, by operating system; the other numbers that matter are the same.
-_LINKTYPE_RAW = 101
-_LINKTYPE_RAW_OLD = 14
-_DLT_RAW = 12
 
 
 class NotACapture(ValueError):
@@ -318,4 +318,5 @@ def _read_interface(body: bytes, order: str) -> _Interface:
 
 
 def _dlt(link_type: int) -> int:
-    return _DLT_RAW if link_type in (_LINKTYPE_RAW, _LINKTYPE_RAW_OLD) else link_type
+    """Of a number in a file: raw IP has another there, the others that matter are the same."""
+    return DLT_RAW if link_type in DLT_RAW_OTHERS else link_type

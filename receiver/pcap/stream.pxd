@@ -1,15 +1,11 @@
 from receiver.wire.records cimport Consumer, Segment
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT
+from receiver.wire.records cimport FIN, SYN, RST, PSH, ACK
 from receiver.wire.sequence cimport Sequence
 from receiver.wire.cursor cimport Cursor
 
 cimport cython
 
-cdef int FIN
-cdef int SYN
-cdef int RST
-cdef int PSH
-cdef int ACK
 cdef long long FAR
 cdef long long OFF
 cdef long long GRACE_NS

@@ -1,6 +1,6 @@
 """One direction of a TCP connection: segments in, bytes in order out.
 
-Room: pcap. A segment that comes in order goes straight from the batch to the consumer, without a copy. One that does not is
+Room: packets. A segment that comes in order goes straight from the batch to the consumer, without a copy. One that does not is
 held, for one of two reasons:
 
 - bytes before it are missing. They may still come (reordering, retransmission), unless the other side has acknowledged them: then
@@ -29,11 +29,8 @@ from receiver.wire.cursor import Cursor
 from receiver.wire.records import Consumer, Segment
 from receiver.wire.sequence import Sequence
 
-FIN = 0x01
-SYN = 0x02
-RST = 0x04
-PSH = 0x08
-ACK = 0x10
+if not cython.compiled:
+    from receiver.wire.records import ACK, FIN, PSH, SYN
 
 # Capture rings hand packets of two directions over swapped by a few places at most, within the time of a softirq run.
 GRACE_NS = 20_000_000

@@ -1,0 +1,4 @@
+"""The exporter that speaks Prometheus remote write.
+
+Room: remote_write.
+"""

@@ -21,12 +21,12 @@ from receiver.config import PrometheusRemoteWriteExporter as Config
 from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.own import OwnSockets
-from receiver.export.protobuf import varint
 from receiver.export.queue import ExportQueue, QueueStats
 from receiver.remote_write.connection import OwnAdapter
 from receiver.remote_write.encode import WriteRequests
 from receiver.remote_write.trouble import explain
 from receiver.telemetry.snapshot import Snapshot
+from receiver.wire.protobuf import varint
 
 V2 = "io.prometheus.write.v2.Request"
 

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, repeat
 from typing import Literal
 
-from receiver.export.protobuf import integer, message, text, varint, zigzag
 from receiver.remote_write.name import (
     label_name,
     label_value,
@@ -27,6 +26,7 @@ from receiver.remote_write.name import (
 )
 from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric, NumberPoint, Resource, Snapshot
 from receiver.telemetry.vmrange import LABELS
+from receiver.wire.protobuf import integer, message, text, varint, zigzag
 
 Histograms = Literal["explicit", "vmrange", "native"]
 

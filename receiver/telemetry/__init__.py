@@ -1,0 +1,4 @@
+"""What is told of roundtrips and connections: metrics and spans.
+
+Room: telemetry.
+"""

@@ -7,20 +7,18 @@ side is. Beyond `series_max` series of a metric the rest is told in one (metrics
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from receiver.telemetry import semconv
 from receiver.telemetry.snapshot import Attributes, AttributeValue, HistogramPoint, Later, Metric, NumberPoint
 
-T = TypeVar("T")
-
 CLIENT = 1  # the vantage, as `wire/records.py` numbers it
 SIDES = ("client", "server")
+PAIRED = ("direction", "side", "leg")
 LEGS = ("server", "client")  # of data to the server, and to the client
-NANOSECONDS = "pcap_receiver.tcp.zero_window.duration"
-
+NANOSECONDS = 1e9  # of what is told in seconds
 
 Counted = tuple[bytes, bytes, bytes, list[dict[int, int]] | None]
 """What a row has counted: native int64 of all counters, of all buckets, of the sums of all histograms; and `vmrange` buckets."""
@@ -62,38 +60,48 @@ class Rows(Protocol):
     def everything(self) -> Sequence[Row]: ...
 
 
-Entry = tuple[str, str, str]
+class Number(NamedTuple):
+    """What a number means. `second` of two; `unit`: so many of what is counted make one of the metric's unit."""
+
+    at: int
+    name: str
+    unit: float
+    cause: str
+    what: str
+    second: int
 
 
-def bounds() -> dict[str, tuple[float, ...]]:
-    """Of every histogram, for whoever counts."""
-    return {name: metric.bounds for name, metric in semconv.LAYER4.items() if metric.kind == "histogram"}
+def _numbers(kind: str) -> Iterator[Number]:
+    at = 0
+    for metric, splits in semconv.LAYER4_NUMBERS:
+        if metric.kind != kind:
+            continue
+        unit = NANOSECONDS if metric.unit == "s" else 1
+        for cause, what in splits:
+            for second in (0, 1) if what in PAIRED else (0,):
+                yield Number(at, metric.name, unit, cause, what, second)
+                at += 1
+
+
+COUNTERS = tuple(_numbers("sum"))
+HISTOGRAMS = tuple(_numbers("histogram"))
+
+
+def histograms() -> list[tuple[tuple[int, ...], float]]:
+    """For whoever counts: the bounds of each histogram in what is counted, and how many of that make one of its unit."""
+    return [
+        (tuple(round(bound * each.unit) for bound in semconv.LAYER4[each.name].bounds), float(each.unit)) for each in HISTOGRAMS
+    ]
 
 
 class Layer4Metrics:
-    """Makes the Metrics of `rows`; `counters`, `histograms` and `kinds` are the tables that say what its numbers mean."""
+    """Makes the Metrics of `rows`."""
 
-    def __init__(
-        self,
-        rows: Rows,
-        counters: Sequence[Entry],
-        histograms: Sequence[tuple[str, str, int]],
-        kinds: Sequence[str],
-        series_max: int = 2000,
-    ) -> None:
+    def __init__(self, rows: Rows, series_max: int = 2000) -> None:
         self._rows = rows
-        self._kinds = kinds
         self._series_max = series_max
-        self._counters = [
-            (number, name, cause, what, second)
-            for number, (name, cause, what, second) in enumerate(_each(counters))
-        ]
-        self._histograms = [
-            (number, name, what, second, unit)
-            for number, (name, unit, what, second) in enumerate(_each((name, unit, what) for name, what, unit in histograms))
-        ]
-        self._open = next(number for number, name, *_ in self._counters if name == semconv.TCP_OPEN)
-        self._ends = [number for number, name, *_ in self._counters if name in (semconv.TCP_ESTABLISHED, semconv.TCP_CLOSED)]
+        self._open = next(each.at for each in COUNTERS if each.name == semconv.TCP_OPEN)
+        self._ends = [each.at for each in COUNTERS if each.name in (semconv.TCP_ESTABLISHED, semconv.TCP_CLOSED)]
         # One tuple for each series from snapshot to snapshot; also, who was first, and so is not told in the rest.
         self._known: dict[tuple[int, bool, int], Attributes] = {}
         self._admitted: dict[str, int] = {}
@@ -116,36 +124,36 @@ class Layer4Metrics:
         for index, row in enumerate(rows):
             *numbers, ranges = row.copy()
             values, buckets, totals = (memoryview(each).cast("q").tolist() for each in numbers)
-            for number, value in enumerate(values):
+            for at, value in enumerate(values):
                 # What never happened is left out; that nothing is open any more is worth saying.
-                if not value and (number != self._open or not any(values[each] for each in self._ends)):
+                if not value and (at != self._open or not any(values[each] for each in self._ends)):
                     continue
-                _, name, cause, what, second = self._counters[number]
-                amount: int | float = value / 1e9 if name == NANOSECONDS else value
-                attributes = None if row.overflow else self._attributes(index, row, False, number, name, cause, what, second)
+                number = COUNTERS[at]
+                amount: int | float = value / number.unit if number.unit > 1 else value
+                attributes = None if row.overflow else self._attributes(index, row, False, number)
                 if attributes is None:
-                    start_ns, so_far = left.get(name, (row.start_ns, 0))
-                    left[name] = (min(start_ns, row.start_ns), so_far + amount)
+                    start_ns, so_far = left.get(number.name, (row.start_ns, 0))
+                    left[number.name] = (min(start_ns, row.start_ns), so_far + amount)
                 else:
                     point = NumberPoint(attributes=attributes, start_ns=row.start_ns, value=amount)
-                    sums.setdefault(name, []).append(point)
-            for number, name, what, second, unit in self._histograms:
-                first, width = self._rows.widths[number]
+                    sums.setdefault(number.name, []).append(point)
+            for number in HISTOGRAMS:
+                first, width = self._rows.widths[number.at]
                 counts = tuple(buckets[first : first + width])
                 count = sum(counts)
                 if not count:
                     continue
-                attributes = None if row.overflow else self._attributes(index, row, True, number, name, "", what, second)
-                total = totals[number]
+                attributes = None if row.overflow else self._attributes(index, row, True, number)
+                total = totals[number.at]
                 shape = HistogramPoint(
                     attributes=attributes or self.overflow,
                     start_ns=row.start_ns,
                     count=count,
-                    sum=total / unit if unit > 1 else float(total),
+                    sum=total / number.unit,
                     bucket_counts=counts,
-                    vmrange=tuple(sorted(ranges[number].items())) if ranges is not None else (),
+                    vmrange=tuple(sorted(ranges[number.at].items())) if ranges is not None else (),
                 )
-                (rest if attributes is None else shapes).setdefault(name, []).append(shape)
+                (rest if attributes is None else shapes).setdefault(number.name, []).append(shape)
         for name, (start_ns, amount) in left.items():
             sums.setdefault(name, []).append(NumberPoint(attributes=self.overflow, start_ns=start_ns, value=amount))
         for name, points in rest.items():
@@ -154,11 +162,10 @@ class Layer4Metrics:
             _metric(name, tuple(shapes[name])) for name in sorted(shapes)
         ]
 
-    def _attributes(
-        self, index: int, row: Row, histogram: bool, number: int, name: str, cause: str, what: str, second: int
-    ) -> Attributes | None:
+    def _attributes(self, index: int, row: Row, histogram: bool, number: Number) -> Attributes | None:
         """None for a series that came too late."""
-        key = (index, histogram, number)
+        at, name, _, cause, what, second = number
+        key = (index, histogram, at)
         known = self._known.get(key)
         if known is not None:
             return known
@@ -169,7 +176,7 @@ class Layer4Metrics:
             (semconv.VANTAGE, "client" if row.vantage == CLIENT else "server"),
             (semconv.NETWORK_TYPE, "ipv6" if row.ipv6 else "ipv4"),
             (semconv.NETWORK_TRANSPORT, "tcp" if row.is_tcp else "udp"),
-            (semconv.PEER_KIND, self._kinds[row.kind]),
+            (semconv.PEER_KIND, semconv.PEER_KINDS[row.kind]),
         ]
         if row.server_port:
             pairs.append((semconv.SERVER_PORT, row.server_port))
@@ -196,13 +203,6 @@ class Layer4Metrics:
         attributes = tuple(sorted(pairs))
         self._known[key] = attributes
         return attributes
-
-
-def _each(entries: Iterable[tuple[str, T, str]]) -> Iterator[tuple[str, T, str, int]]:
-    """Each number of a table of pairs and single ones."""
-    for name, extra, what in entries:
-        for second in (0, 1) if what in ("direction", "side", "leg") else (0,):
-            yield name, extra, what, second
 
 
 def _together(points: Sequence[HistogramPoint]) -> HistogramPoint:

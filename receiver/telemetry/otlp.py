@@ -1,65 +1,51 @@
-"""Pieces of an OTLP Span as bytes, made once and used many times.
+"""Attributes, and pieces of a Span, as OTLP has them: bytes that are made once and used many times.
 
-Room: telemetry. Field numbers: opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto, release 1.11. Not on the
-packet path: what is written for each span is in `spans.py`.
+Room: snapshot. Field numbers: opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto, release 1.11. Not on the packet
+path: what is written for each span is in `spans.py`.
 """
 
 from __future__ import annotations
 
 from receiver.telemetry.snapshot import AttributeValue
+from receiver.wire.protobuf import double, message, text, varint
 
-
-def varint(value: int) -> bytes:
-    """An unsigned base-128 varint; negative int64 as protobuf has them, in ten bytes."""
-    value &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(tag: int, payload: bytes) -> bytes:
-    """A length-delimited field; `tag` is its number shifted by three, with wire type 2."""
-    return bytes((tag,)) + varint(len(payload)) + payload
-
-
-def key(name: str) -> bytes:
-    """The `key` field of a KeyValue."""
-    return field(0x0A, name.encode())
+INT64 = range(-(1 << 63), 1 << 63)
 
 
 def any_value(value: AttributeValue) -> bytes:
-    """The content of an AnyValue."""
-    if isinstance(value, bool):
-        return bytes((0x10, value))
+    """AnyValue: string_value = 1, bool_value = 2, int_value = 3, double_value = 4, array_value = 5. An integer that has no room is
+    its text."""
+    if isinstance(value, str):
+        return message(1, value.encode("utf-8", "replace"))
+    if isinstance(value, bool):  # before int: a bool is one
+        return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + varint(value)
+        return b"\x18" + varint(value) if value in INT64 else any_value(str(value))
     if isinstance(value, float):
-        import struct
+        return double(4, value)
+    return message(5, b"".join(message(1, any_value(item)) for item in value))  # ArrayValue.values = 1
 
-        return b"\x21" + struct.pack("<d", value)
-    if isinstance(value, tuple):
-        return field(0x2A, b"".join(field(0x0A, any_value(item)) for item in value))
-    return field(0x0A, value.encode("utf-8", "replace"))
+
+def key(name: str) -> bytes:
+    """KeyValue: key = 1."""
+    return text(1, name)
 
 
 def key_value(name: str, value: AttributeValue) -> bytes:
-    """The content of a KeyValue."""
-    return key(name) + field(0x12, any_value(value))
+    """KeyValue: key = 1, value = 2."""
+    return key(name) + message(2, any_value(value))
 
 
 def span_attribute(name: str, value: AttributeValue) -> bytes:
-    """Field 9 of a Span."""
-    return field(0x4A, key_value(name, value))
+    """Span.attributes = 9."""
+    return message(9, key_value(name, value))
 
 
 def span_name(name: str, kind: int) -> bytes:
-    """Fields 5 and 6 of a Span."""
-    return field(0x2A, name.encode("utf-8", "replace")) + bytes((0x30, kind))
+    """Span: name = 5, kind = 6."""
+    return message(5, name.encode("utf-8", "replace")) + bytes((0x30, kind))
 
 
 def span_status(code: int) -> bytes:
-    """Field 15 of a Span; code 2 is Error."""
-    return field(0x7A, bytes((0x18, code)))
+    """Span.status = 15; code 2 is Error."""
+    return message(15, bytes((0x18, code)))

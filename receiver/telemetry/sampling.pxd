@@ -10,7 +10,6 @@ cdef long long _explicit_randomness(bytes tracestate) except -2
 cdef class Sampler:
     cdef readonly str name
     cdef readonly double ratio
-    cdef readonly str th
     cdef readonly long long threshold
     cdef bint _follows_parent
     cdef int _root

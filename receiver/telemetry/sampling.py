@@ -24,10 +24,7 @@ _PRECISION = 4  # significant hexadecimal digits of a threshold: what the specif
 
 
 class Sampler:
-    """Decides by trace id, and by the caller's decision where there is one.
-
-    `th` is the threshold as `ot=th:` in tracestate has it, empty where the sampler has no ratio.
-    """
+    """Decides by trace id, and by the caller's decision where there is one."""
 
     def __init__(
         self, name: str = "parentbased_always_on", ratio: float = 1.0, respect_sampled: cython.bint = True
@@ -44,7 +41,6 @@ class Sampler:
         self.ratio = ratio
         self._follows_parent = respect_sampled and name.startswith("parentbased_")
         self.threshold = 0
-        self.th = ""
         if name.endswith("always_on"):
             self._root = _ON
         elif name.endswith("always_off"):
@@ -55,7 +51,6 @@ class Sampler:
             self._root = _OFF if scaled is None else _ON if scaled == 0 else _RATIO
             if scaled is not None:
                 self.threshold = scaled
-                self.th = f"{scaled:014x}".rstrip("0") or "0"
 
     def should_export(
         self, trace_id: bytes, has_parent: cython.bint, flags: cython.int, tracestate: bytes = b""

@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-SCOPE = "pcap-receiver"
 
 KIND_INTERNAL, KIND_SERVER, KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER = 1, 2, 3, 4, 5
 
@@ -274,21 +273,7 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.stored_procedure.name",
     }
 )
-"""Names that decoders put on a Message besides the slots; header names are added to these prefixes."""
-ATTRIBUTE_PREFIXES = (
-    "http.request.header.",
-    "http.response.header.",
-    "rpc.request.metadata.",
-    "rpc.response.metadata.",
-)
-
-
-def shape_of(family: str, vantage: str) -> Shape:
-    """Raises KeyError when the table has no such row."""
-    for shape in SHAPES:
-        if shape.family == family and shape.vantage == vantage:
-            return shape
-    raise KeyError(f"{family}/{vantage}")
+"""Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""
 
 
 def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
@@ -320,14 +305,25 @@ TCP_RETRANSMITS = "pcap_receiver.tcp.retransmits"
 LAYER4_COMMON = (VANTAGE, SERVER_ADDRESS, SERVER_PORT, NETWORK_TYPE, NETWORK_TRANSPORT, PEER_KIND)
 """What every metric of layer 4 is split by; server.address only where we are the client, or asked for."""
 
-LAYER4: dict[str, MetricDef] = {
-    metric.name: metric
-    for metric in (
-        _sum("pcap_receiver.network.io", "By", "Payload of TCP and UDP, retransmissions included.", IO_DIRECTION),
-        _sum("pcap_receiver.network.packets", "{packet}", "Packets of TCP and UDP.", IO_DIRECTION),
-        _sum("pcap_receiver.network.unreachable", "{packet}", "ICMP errors: destination unreachable."),
-        _sum("pcap_receiver.tcp.connections.opened", "{connection}", "Connections that a SYN was seen of."),
-        _sum(TCP_ESTABLISHED, "{connection}", "Connections whose handshake is complete."),
+PEER_KINDS = ("public", "private", "loopback", "link_local", "multicast")
+"""As `pcap/layer4.py` numbers them."""
+
+Split = tuple[str, str]
+"""Of a number that layer 4 counts by, or of two: the reason or cause that it is told with; and how the two differ, by the
+`direction` of the data, by the `side` that did it or is to blame, or by the `leg` of the round trip. "server": one number, always
+that side's."""
+_ALONE: tuple[Split, ...] = (("", ""),)
+_BY_DIRECTION: tuple[Split, ...] = (("", "direction"),)
+_BY_SIDE: tuple[Split, ...] = (("", "side"),)
+_BY_LEG: tuple[Split, ...] = (("", "leg"),)
+
+LAYER4_NUMBERS: tuple[tuple[MetricDef, tuple[Split, ...]], ...] = (
+    (_sum("pcap_receiver.network.io", "By", "Payload of TCP and UDP, retransmissions included.", IO_DIRECTION), _BY_DIRECTION),
+    (_sum("pcap_receiver.network.packets", "{packet}", "Packets of TCP and UDP.", IO_DIRECTION), _BY_DIRECTION),
+    (_sum("pcap_receiver.network.unreachable", "{packet}", "ICMP errors: destination unreachable."), _ALONE),
+    (_sum("pcap_receiver.tcp.connections.opened", "{connection}", "Connections that a SYN was seen of."), _ALONE),
+    (_sum(TCP_ESTABLISHED, "{connection}", "Connections whose handshake is complete."), _ALONE),
+    (
         _sum(
             "pcap_receiver.tcp.connections.failed",
             "{connection}",
@@ -335,7 +331,13 @@ LAYER4: dict[str, MetricDef] = {
             REASON,
             TCP_SIDE,
         ),
+        (("refused", "server"), ("timeout", "side"), ("unreachable", "side"), ("reset", "side"), ("evicted", "")),
+    ),
+    (
         _sum(TCP_CLOSED, "{connection}", "Connections that ended, by reason and the side that ended them.", REASON, TCP_SIDE),
+        (("fin", "side"), ("reset", "side"), ("idle", ""), ("evicted", "")),
+    ),
+    (
         MetricDef(
             name=TCP_OPEN,
             unit="{connection}",
@@ -343,20 +345,32 @@ LAYER4: dict[str, MetricDef] = {
             kind="sum",
             monotonic=False,
         ),
+        _ALONE,
+    ),
+    (
         _sum(TCP_RETRANSMITS, "{segment}", "Segments that were sent again, by cause.", IO_DIRECTION, CAUSE),
-        _sum("pcap_receiver.tcp.retransmits.io", "By", "Payload that was sent again.", IO_DIRECTION),
+        (("fast", "direction"), ("timeout", "direction"), ("syn", "direction"), ("syn_ack", "direction")),
+    ),
+    (_sum("pcap_receiver.tcp.retransmits.io", "By", "Payload that was sent again.", IO_DIRECTION), _BY_DIRECTION),
+    (
         _sum(
             "pcap_receiver.tcp.retransmits.spurious",
             "{segment}",
             "Segments sent again that had arrived: the other side said so (DSACK).",
             IO_DIRECTION,
         ),
+        _BY_DIRECTION,
+    ),
+    (
         _sum("pcap_receiver.tcp.duplicate_acks", "{packet}", "ACKs that say nothing new while data is outstanding.", IO_DIRECTION),
-        _sum("pcap_receiver.tcp.reordered", "{segment}", "Segments that others had overtaken.", IO_DIRECTION),
-        _sum("pcap_receiver.tcp.zero_windows", "{event}", "Times that a side shut its window.", IO_DIRECTION),
-        _sum("pcap_receiver.tcp.zero_window.duration", "s", "How long windows were shut.", IO_DIRECTION),
-        _histogram("pcap_receiver.tcp.handshake.duration", "s", "From the first SYN to the handshake's last ACK.", T16),
-        _histogram("pcap_receiver.tcp.rtt", "s", "Round-trip time from here to one side and back.", T16, TCP_LEG),
+        _BY_DIRECTION,
+    ),
+    (_sum("pcap_receiver.tcp.reordered", "{segment}", "Segments that others had overtaken.", IO_DIRECTION), _BY_DIRECTION),
+    (_sum("pcap_receiver.tcp.zero_windows", "{event}", "Times that a side shut its window.", IO_DIRECTION), _BY_DIRECTION),
+    (_sum("pcap_receiver.tcp.zero_window.duration", "s", "How long windows were shut.", IO_DIRECTION), _BY_DIRECTION),
+    (_histogram("pcap_receiver.tcp.handshake.duration", "s", "From the first SYN to the handshake's last ACK.", T16), _ALONE),
+    (_histogram("pcap_receiver.tcp.rtt", "s", "Round-trip time from here to one side and back.", T16, TCP_LEG), _BY_LEG),
+    (
         _histogram(
             "pcap_receiver.tcp.rtt.variance",
             "s",
@@ -364,11 +378,22 @@ LAYER4: dict[str, MetricDef] = {
             T16,
             TCP_LEG,
         ),
+        _BY_LEG,
+    ),
+    (
         _histogram("pcap_receiver.tcp.mss", "By", "Maximum segment size, as a side announced it.", SEGMENT_SIZES, TCP_SIDE),
+        _BY_SIDE,
+    ),
+    (
         _histogram("pcap_receiver.tcp.connection.duration", "s", "From the first SYN to the end of the connection.", LIFETIMES),
-        _histogram("pcap_receiver.tcp.connection.io", "By", "Payload of a whole connection.", VOLUMES, IO_DIRECTION),
-    )
-}
+        _ALONE,
+    ),
+    (_histogram("pcap_receiver.tcp.connection.io", "By", "Payload of a whole connection.", VOLUMES, IO_DIRECTION), _BY_DIRECTION),
+)
+"""What `pcap/layer4.py` counts by number, in the order of its numbers: counters, then histograms. What is in seconds is counted in
+nanoseconds."""
+
+LAYER4: dict[str, MetricDef] = {metric.name: metric for metric, _ in LAYER4_NUMBERS}
 """What TCP and UDP did, on any port. `docs/layer4.md` says how each is made."""
 
 SELF: dict[str, MetricDef] = {

@@ -1,6 +1,6 @@
 """What the metrics look like at one moment: the one thing that both exporters read.
 
-Room: telemetry. Knows no protocol and no exporter. `telemetry/metrics.py` fills it on the timer, `otlp_out/encode.py` and
+Room: snapshot. Knows no protocol and no exporter. `telemetry/metrics.py` fills it on the timer, `otlp_out/encode.py` and
 `remote_write/encode.py` turn it into bytes; it is made a few times a minute, beside the capture, so it is plain immutable Structs.
 """
 

@@ -18,6 +18,7 @@ from receiver.telemetry import otlp, semconv
 from receiver.telemetry.metrics import Form, Series
 from receiver.telemetry.redact import Redactor
 from receiver.wire.cursor import Cursor
+from receiver.wire.protobuf import message
 from receiver.wire.records import OUTCOMES, Endpoints, Message, Roundtrip
 from receiver.wire.writer import Writer
 
@@ -213,8 +214,8 @@ class Spans:
         """Field 13 of a Span: a Link."""
         content = b"\x0a\x10" + trace_id + b"\x12\x08" + span_id
         if len(tracestate) > 0:
-            content += otlp.field(0x1A, tracestate)
-        return otlp.field(0x6A, content + b"\x35" + bytes((flags & 0xFF, flags >> 8, 0, 0)))
+            content += message(3, tracestate)
+        return message(13, content + b"\x35" + bytes((flags & 0xFF, flags >> 8, 0, 0)))
 
     def _encoded(self, endpoints: Endpoints, form: Form) -> Encoded:
         encoded: Encoded | None = endpoints.encoded
@@ -325,7 +326,7 @@ class Spans:
         if isinstance(value, str):
             return self._string(self.writer, key, value)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.writer.put(otlp.field(0x4A, key + otlp.field(0x12, otlp.any_value(value))))
+            self.writer.put(message(9, key + message(2, otlp.any_value(value))))
             return 0
         number: cython.longlong = value
         return self.writer.number(key, number if number > 0 else 0)
@@ -339,7 +340,7 @@ class Spans:
             text = text[:TEXT_MAX]
             self.cut += 1
         if not w.text(key, text):
-            w.put(otlp.field(0x4A, key + otlp.field(0x12, otlp.field(0x0A, text.decode("utf-8", "replace").encode()))))
+            w.put(message(9, key + message(2, message(1, text.decode("utf-8", "replace").encode()))))
         return 0
 
     def lend(self) -> tuple[memoryview, int]:

@@ -1,8 +1,8 @@
 """VictoriaMetrics' histogram buckets: 18 a decade from 1e-9 to 1e18, and one on either side.
 
-Room: telemetry, with `snapshot.py`: it says what the indexes of a snapshot mean, and imports nothing of ours. The one table of
-them: `histogram.py` and, handed to it, `pcap/layer4.py` count by BOUNDS, remote write names what they counted by LABELS. Not
-compiled: C types by inference would make its divisions integer ones.
+Room: snapshot. It says what the indexes of a snapshot mean, and imports nothing of ours. The one table of them: `histogram.py` and,
+handed to it, `pcap/layer4.py` count by BOUNDS, remote write names what they counted by LABELS. Not compiled: C types by inference
+would make its divisions integer ones.
 Source: VictoriaMetrics/metrics, histogram.go (Update, getVMRange, initBucketRanges).
 """
 

@@ -1,0 +1,4 @@
+"""What all rooms share: words, checked reads, names, the writer of protobuf.
+
+Room: wire.
+"""

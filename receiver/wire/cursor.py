@@ -15,6 +15,9 @@ an invalid C literal for `long long` with an exception value).
 
 import cython
 
+COMPILED = bool(cython.compiled)
+"""Whether this module is, and with it the packet path: they are built together."""
+
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memchr, memcmp

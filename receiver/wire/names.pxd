@@ -13,7 +13,6 @@ cdef class Names:
     cdef dict _learnt
     cdef dict _static
     cdef readonly Py_ssize_t size_max
-    cdef readonly long long learned
     cdef readonly dict limits
     cpdef int learn(self, bytes address, str name, Py_ssize_t ttl_s, long long now_ns) except -1
     cpdef str name_of(self, bytes address, long long now_ns)

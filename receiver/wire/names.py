@@ -77,8 +77,7 @@ class Named:
 
 class Names:
     """The table. `static` and `hosts` map addresses as text to names and never expire; DNS answers go before `static`, and
-    `static` before `hosts`. `size_max` learnt names are kept, the oldest goes first, which `limits` counts as `names`; `learned`
-    counts all.
+    `static` before `hosts`. `size_max` learnt names are kept, the oldest goes first, which `limits` counts as `names`.
 
     Raises ValueError for a key of `static` or `hosts` that is no address.
     """
@@ -93,7 +92,6 @@ class Names:
         self._learnt: dict[bytes, Named] = {}
         self._static: dict[bytes, str] = {}
         self.size_max = size_max
-        self.learned = 0
         self.limits: dict[str, int] = {} if limits is None else limits
         self.limits["names"] = 0
         for given in (hosts or {}, static or {}):
@@ -122,7 +120,6 @@ class Names:
             del self._learnt[next(iter(self._learnt))]
             self.limits["names"] += 1
         self._learnt[address] = Named(name, now_ns + keep_ns)
-        self.learned += 1
         return 1
 
     def name_of(self, address: bytes, now_ns: cython.longlong) -> str | None:
@@ -132,13 +129,6 @@ class Names:
                 return known.name
             del self._learnt[address]
         return self._static.get(address)
-
-    def name_of_text(self, address: str, now_ns: int) -> str | None:
-        """As `name_of`, for an address as text; None when it is not one."""
-        try:
-            return self.name_of(pack_address(address), now_ns)
-        except ValueError:
-            return None
 
     def given(self, address: bytes) -> str | None:
         """The name that the user's map or /etc/hosts gives."""

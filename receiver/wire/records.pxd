@@ -4,6 +4,13 @@ cdef enum Direction:
     TO_SERVER = 0
     TO_CLIENT = 1
 
+cdef enum Flag:
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
+
 cdef enum Role:
     ROLE_REQUEST = 0
     ROLE_RESPONSE = 1

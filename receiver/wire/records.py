@@ -13,6 +13,11 @@ if not cython.compiled:
     # The compiled module has these as C enums, from the `.pxd`; importers write `if not cython.compiled:` likewise.
     TO_SERVER = 0
     TO_CLIENT = 1
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
     ROLE_REQUEST = 0
     ROLE_RESPONSE = 1
     VANTAGE_SERVER = 0

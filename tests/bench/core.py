@@ -62,9 +62,9 @@ def build_engine(part: str) -> tuple[Callable[[bytes, bytes, int], object], Call
     The one place that knows the engine's interface.
     """
     import receiver.engine as module
+    from receiver.build import make_engine
     from receiver.config import Config, Layer4, PcapReceiver, Receivers
     from receiver.l7 import registry
-    from receiver.service import make_engine
     from receiver.telemetry.metrics import Metrics
     from receiver.telemetry.pipeline import Telemetry
     from receiver.telemetry.redact import Redactor

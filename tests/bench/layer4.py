@@ -18,12 +18,11 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
+from receiver.build import make_engine
 from receiver.config import Config, Layer4, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
 from receiver.self_metrics import resident_bytes
-from receiver.service import make_engine
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
@@ -124,7 +123,7 @@ def flood() -> dict[str, object]:
         rss.append(resident_bytes())
     assert engine.layer4 is not None
     named: dict[str, float] = {}
-    for metric in Layer4Metrics(engine.layer4, COUNTERS, HISTOGRAMS, KINDS).metrics():
+    for metric in Layer4Metrics(engine.layer4).metrics():
         if metric.kind == "sum":
             named[metric.name] = sum(point.value for point in metric.points if isinstance(point, NumberPoint))
     return {

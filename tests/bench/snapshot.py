@@ -34,7 +34,7 @@ from receiver.config import (
     Size,
 )
 from receiver.config import Service as ServiceSettings
-from receiver.pcap.source import _tune_allocator
+from receiver.pcap.capture import tune_allocator
 from receiver.service import TURN_S, Service
 from tests.bench.generate import ACK, LINK_ETHERNET, PSH, SYN, Packet, Workload, _Side, batches, packets
 
@@ -62,7 +62,7 @@ def main() -> None:
 def measure(part: str, interval_s: float) -> tuple[list[float], float, int, int, int]:
     """The longest turn of each second and all of them, in milliseconds; how many snapshots, points of one, and turns."""
     sys.setswitchinterval(TURN_S)  # as the service does when it runs
-    _tune_allocator()
+    tune_allocator()
     service = build(part, interval_s)
     for joined, records in batches(traffic()):
         service.engine.process_batch(joined, records, LINK_ETHERNET)

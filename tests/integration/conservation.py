@@ -19,8 +19,8 @@ from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.pcap.bpf import FilterPlan, build_filter
+from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
 from receiver.pcap.stream import Reassembly
 from receiver.wire.records import Protocol, Sink
 from tests.integration.prometheus_text import samples, values_of

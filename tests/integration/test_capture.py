@@ -39,15 +39,15 @@ CAPTURE = """
 import json, signal, struct, sys, time
 from receiver import privileges
 from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.source import CaptureError, CaptureLost, LiveSource
+from receiver.pcap.capture import CaptureError, CaptureLost
+from receiver.pcap.live import LiveSource
 import msgspec
 wish = json.loads(sys.argv[1])
 plan = msgspec.convert(wish["plan"], FilterPlan)
 live = LiveSource(wish["interfaces"], lambda link: build_filter(plan, link), buffer_bytes=wish.get("buffer", 8 << 20))
 stop, frames, ticks = [], [], []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(time.monotonic()))
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(time.monotonic()), live.wake()))
 signal.signal(signal.SIGUSR1, lambda *_: None)
-signal.set_wakeup_fd(live.wakeup_fd)
 def on_batch(packets, meta, link, interface):
     for seconds, micros, offset, length in struct.iter_unpack("=4I", meta):
         frames.append((link, packets[offset:offset + length].hex()))

@@ -20,7 +20,7 @@ import pytest
 
 from receiver.l7.registry import protocols
 from receiver.l7.shared import Shared
-from receiver.wire.names import Names
+from receiver.wire.names import Names, pack_address
 from tests.integration.conservation import read_capture
 from tests.integration.namespaces import Namespace
 from tests.integration.servers import need
@@ -174,8 +174,8 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
             assert len(one["dns.answers"] or []) == min(count, 64)
     assert [(one["dns.question.name"], one.outcome) for one in seen if not one.paired] == [("silent.test", "lost")]
     assert reading.pairing.repeated == 2
-    assert names.name_of_text("192.0.2.1", 0) == "a.test"
-    assert names.name_of_text("2001:db8::1", 0) == "a.test"
+    assert names.name_of(pack_address("192.0.2.1"), 0) == "a.test"
+    assert names.name_of(pack_address("2001:db8::1"), 0) == "a.test"
 
 
 # Names of any bytes, flags, operations and shapes that few clients send; prints what the client got. An answer's id is the query's.

@@ -31,7 +31,7 @@ CLIENT6, SERVER6 = "fd00:202::3", "fd00:202::2"
 # Runs in the middle: opens, says so, captures until SIGTERM, then tells in JSON what it read.
 RECEIVE = r"""
 import json, signal, sys
-from receiver.service import make_engine, make_source
+from receiver.build import make_engine, make_source
 from receiver.settings.loader import load
 from receiver.wire.records import Sink
 config = load(["yaml:" + json.dumps({"receivers": {"pcap": json.loads(sys.argv[1])}})]).config
@@ -45,8 +45,7 @@ class Told(Sink):
         return 0
 engine = make_engine(config, Told(), detail=True, local=[])
 source = make_source(config)
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-signal.set_wakeup_fd(source.wakeup_fd)
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(1), source.wake()))
 source.open()
 print("ready", flush=True)
 source.run(engine.process_batch, lambda now: engine.tick(now - 500_000_000), lambda: bool(stop))

@@ -309,6 +309,14 @@ def feed_recorded(start: Start, vector: Vector) -> list[Seen]:
     return run.end()
 
 
+def feed_released(start: Start, vector: Vector) -> tuple[list[Seen], list[int]]:
+    """Every event as it came; whoever reads leaves after each, if nothing has to be remembered. Also the events after which one
+    left."""
+    run = start()
+    left = [index for index, event in enumerate(vector.events) if run.event(event).release()]
+    return run.end(), left
+
+
 def feed_whole(start: Start, vector: Vector) -> list[Seen]:
     """Neighbours of one direction in one piece, with the time of the first."""
     run = start()
@@ -460,6 +468,7 @@ def check_vector(
     check_expected(vector, truth)
     assert contents(feed_whole(start, vector)) == contents(truth)
     assert feed_bytewise(start, vector) == truth
+    assert feed_released(start, vector) == (truth, []), "a connection keeps its reader (ADR 11)"
     for where, seen in feed_every_split(start, vector):
         assert seen == truth, where
     check_trailing(start, vector, truth)
@@ -472,6 +481,19 @@ def check_expected(vector: Vector, truth: Sequence[Seen]) -> None:
     said = [{name: seen[name] for name in wanted} for seen, wanted in zip(truth, vector.expected, strict=False)]
     assert said == [dict(wanted) for wanted in vector.expected][: len(said)]
     assert len(truth) == len(vector.expected), f"{len(truth)} roundtrips, {len(vector.expected)} expected"
+
+
+def check_released(start: Start, vector: Vector, truth: Sequence[Seen]) -> int:
+    """Datagrams: whoever reads them leaves whenever nobody waits for an answer, never else, and nothing is told differently for it.
+    Returns how often."""
+    seen, left = feed_released(start, vector)
+    assert contents(seen) == contents(truth)
+    assert left == [
+        index
+        for index, event in enumerate(vector.events)
+        if all(max(one.times) <= event.ts_ns and one.paired for one in truth if min(one.times) <= event.ts_ns)
+    ]
+    return len(left)
 
 
 def check_trailing(start: Start, vector: Vector, truth: Sequence[Seen]) -> None:

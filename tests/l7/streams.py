@@ -36,6 +36,7 @@ from tests.l7.harness import (
     feed_every_split,
     feed_joined,
     feed_recorded,
+    feed_released,
     feed_truncations,
     feed_whole,
     feed_with_gap,
@@ -60,6 +61,7 @@ def check_vector(vector: Vector) -> None:
     if not any(seen["status"] == "DEADLINE_EXCEEDED" for seen in truth):
         assert contents(whole) == contents(truth)
     assert feed_bytewise(run, vector) == truth
+    assert feed_released(run, vector) == (truth, []), "a connection keeps its reader (ADR 11)"
     for where, seen in feed_every_split(run, vector):
         assert seen == truth, where
     check_trailing(run, vector, truth)

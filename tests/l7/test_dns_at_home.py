@@ -17,10 +17,10 @@ import dns.rdataclass
 import dns.rdatatype
 import pytest
 
+from receiver.build import make_engine
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.engine import Engine
-from receiver.pcap.source import FileSource
-from receiver.service import make_engine
+from receiver.pcap.file import FileSource
 from tests.l7.harness import Collector, Seen
 from tests.pcap.packets import Line, Wire, ip, udp
 

@@ -25,8 +25,8 @@ from receiver.l7.matcher import Pairing
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.registry import PROTOCOLS
+from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
 from receiver.pcap.stream import Reassembly
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry

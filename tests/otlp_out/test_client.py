@@ -27,9 +27,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from receiver.config import Batch, Duration, OtlpGrpcExporter, RetryOnFailure, SendingQueue, Size, Tls
 from receiver.export.own import OwnSockets, packed
-from receiver.export.protobuf import message
 from receiver.otlp_out.client import METRICS_METHOD, TRACES_METHOD, OtlpExporter
 from receiver.telemetry.snapshot import Metric, NumberPoint, Resource, Snapshot
+from receiver.wire.protobuf import message
 from tests.export.deaf import DeafWay
 
 RESOURCE = Resource((("service.name", "shop"),), "pcap-receiver", "1.2.3", "https://opentelemetry.io/schemas/1.44.0")

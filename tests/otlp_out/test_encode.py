@@ -9,7 +9,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from receiver.otlp_out.encode import MetricRequests, SpanRequests, encode_value
+from receiver.otlp_out.encode import MetricRequests, SpanRequests
+from receiver.telemetry.otlp import any_value
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -66,21 +67,21 @@ def read_metrics(requests: list[tuple[bytes, int]]) -> list[metrics_pb2.Metric]:
     ["", "text", "žluťoučký", True, False, 0, 1, -1, 2**63 - 1, -(2**63), 0.0, -0.5, math.inf, (), ("a", ""), ("x",)],
 )
 def test_value_is_read_back_with_its_type(value):
-    read = number_of(AnyValue.FromString(encode_value(value)))
+    read = number_of(AnyValue.FromString(any_value(value)))
     assert read == value
     assert type(read) is type(value)
 
 
 def test_value_of_over_64_bits_becomes_text():
-    assert number_of(AnyValue.FromString(encode_value(2**63))) == str(2**63)
+    assert number_of(AnyValue.FromString(any_value(2**63))) == str(2**63)
 
 
 def test_half_a_surrogate_pair_does_not_void_the_request():
-    assert number_of(AnyValue.FromString(encode_value("a\ud800b"))) == "a?b"
+    assert number_of(AnyValue.FromString(any_value("a\ud800b"))) == "a?b"
 
 
 def test_nan_is_a_value():
-    assert math.isnan(AnyValue.FromString(encode_value(math.nan)).double_value)
+    assert math.isnan(AnyValue.FromString(any_value(math.nan)).double_value)
 
 
 def test_spans_arrive_inside_resource_and_scope():

@@ -11,10 +11,10 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from receiver.build import make_engine
 from receiver.config import Config, Layer4, Limits, PcapReceiver, Receivers
 from receiver.engine import Engine
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-from receiver.service import make_engine
+from receiver.telemetry import semconv
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.snapshot import HistogramPoint
 from receiver.wire.records import Roundtrip, Sink
@@ -78,7 +78,7 @@ class Wire:
         self.ns = START_NS
         self.ident = 0
         assert self.engine.layer4 is not None
-        self.metrics = Layer4Metrics(self.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, 2000)
+        self.metrics = Layer4Metrics(self.engine.layer4, 2000)
 
     def packet(self, frame: bytes, after_ms: float = 1.0) -> None:
         self.ns += round(after_ms * 1e6)
@@ -111,7 +111,7 @@ class Wire:
 
     def tcp(self) -> dict[str, Any]:
         """What `counts` says of TCP, without the times and sizes, and without what is zero."""
-        histograms = {name.removeprefix("pcap_receiver.") for name, _, _ in HISTOGRAMS}
+        histograms = {name.removeprefix("pcap_receiver.") for name, metric in semconv.LAYER4.items() if metric.kind == "histogram"}
         return {
             name.removeprefix("tcp."): value
             for name, value in self.counts().items()

@@ -13,11 +13,11 @@ import pcapy
 import pytest
 
 from receiver.config import Tunnels
-from receiver.pcap import bpf
+from receiver.pcap import dlt
 from receiver.pcap.bpf import FilterPlan, build_filter
 
 SYN, ACK, PSH_ACK, FIN_ACK, RST = 0x02, 0x10, 0x18, 0x11, 0x04
-LINKS = (bpf.DLT_EN10MB, bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2, bpf.DLT_RAW, bpf.DLT_NULL, bpf.DLT_LOOP)
+LINKS = (dlt.DLT_EN10MB, dlt.DLT_LINUX_SLL, dlt.DLT_LINUX_SLL2, dlt.DLT_RAW, dlt.DLT_NULL, dlt.DLT_LOOP)
 
 
 def tcp(
@@ -52,20 +52,20 @@ def frame(packet: bytes, link: int, tags: int = 0) -> bytes:
         kind = 0x8100 if tags == 1 else 0x88A8
     else:
         tail = packet
-    if link == bpf.DLT_EN10MB:
+    if link == dlt.DLT_EN10MB:
         return b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02" + struct.pack("!H", kind) + tail
-    if link == bpf.DLT_LINUX_SLL:
+    if link == dlt.DLT_LINUX_SLL:
         return struct.pack("!HHH8sH", 0, 1, 6, b"", kind) + tail
-    if link == bpf.DLT_LINUX_SLL2:
+    if link == dlt.DLT_LINUX_SLL2:
         return struct.pack("!HHIHBB8s", kind, 0, 1, 1, 0, 6, b"") + tail
-    if link == bpf.DLT_NULL:
+    if link == dlt.DLT_NULL:
         return struct.pack("=I", 2 if packet[0] >> 4 == 4 else 10) + tail
-    if link == bpf.DLT_LOOP:
+    if link == dlt.DLT_LOOP:
         return struct.pack("!I", 2 if packet[0] >> 4 == 4 else 10) + tail
     return tail
 
 
-def passes(plan: FilterPlan, packet: bytes, link: int = bpf.DLT_EN10MB, tags: int = 0) -> bool:
+def passes(plan: FilterPlan, packet: bytes, link: int = dlt.DLT_EN10MB, tags: int = 0) -> bool:
     program = pcapy.compile(link, 262144, build_filter(plan, link), 1, 0xFFFFFFFF)
     return bool(program.filter(frame(packet, link, tags)))
 
@@ -96,7 +96,7 @@ def test_every_plan_compiles_for_every_link_type(name: str, link: int) -> None:
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("family", [4, 6])
 def test_raw_ip_of_one_version_compiles(name: str, family: int) -> None:
-    link = bpf.DLT_IPV4 if family == 4 else bpf.DLT_IPV6
+    link = dlt.DLT_IPV4 if family == 4 else dlt.DLT_IPV6
     pcapy.compile(link, 65535, build_filter(PLANS[name], link), 1, 0xFFFFFFFF)
 
 
@@ -106,7 +106,7 @@ def test_detection_wants_all_tcp_and_dns_and_layer4_all_udp_and_errors(link: int
     unreachable6 = b"\x01\x04" + b"\0" * 6 + ip6(udp(53), 17)
     for packet in (ip4(udp(123), 17), ip6(udp(123), 17), ip4(unreachable, 1), ip6(unreachable6, 58)):
         assert passes(FilterPlan(), packet, link)
-        assert passes(FilterPlan(), packet, link, tags=1) or link not in (bpf.DLT_EN10MB, bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2)
+        assert passes(FilterPlan(), packet, link, tags=1) or link not in (dlt.DLT_EN10MB, dlt.DLT_LINUX_SLL, dlt.DLT_LINUX_SLL2)
         for plan in (FilterPlan(layer4=False), FilterPlan(tcp_ports=(), udp_ports=((53, 53),), layer4=False)):
             assert passes(plan, packet, link) is (packet in (ip4(unreachable, 1), ip6(unreachable6, 58)))
     # That a packet must be smaller is no failure; nor is a ping.
@@ -128,7 +128,7 @@ def test_detection_wants_all_tcp_and_dns_and_layer4_all_udp_and_errors(link: int
 
 @pytest.mark.parametrize("family", [10, 24, 28, 30])
 def test_ipv6_of_another_systems_loopback_passes(family: int) -> None:
-    for link, head in ((bpf.DLT_NULL, struct.pack("=I", family)), (bpf.DLT_LOOP, struct.pack("!I", family))):
+    for link, head in ((dlt.DLT_NULL, struct.pack("=I", family)), (dlt.DLT_LOOP, struct.pack("!I", family))):
         for plan in (FilterPlan(), FilterPlan(tcp_ports=((80, 80),), layer4=False)):
             assert pcapy.compile(link, 65535, build_filter(plan, link), 1, 0xFFFFFFFF).filter(head + ip6(tcp(80)))
 
@@ -188,7 +188,7 @@ def test_tagged_frames_are_judged_like_untagged_ones(tags: int, layer4: bool) ->
     assert not passes(plan, ip4(tcp(8080), host="10.0.0.9"), tags=tags)
 
 
-@pytest.mark.parametrize("link", [bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2])
+@pytest.mark.parametrize("link", [dlt.DLT_LINUX_SLL, dlt.DLT_LINUX_SLL2])
 def test_tagged_packets_pass_on_a_cooked_capture(link: int) -> None:
     assert passes(FilterPlan(), ip4(tcp()), link, tags=1)
     assert passes(FilterPlan(), ip4(tcp()), link, tags=2)
@@ -278,7 +278,7 @@ def test_tcpdump_agrees_packet_by_packet(tmp_path: Path) -> None:
         ip4(b"\0" * 40, frag=185),
         ip6(b"\x06" + b"\0" * 40, 0),
     ]
-    for link in (bpf.DLT_EN10MB, bpf.DLT_LINUX_SLL, bpf.DLT_LINUX_SLL2):
+    for link in (dlt.DLT_EN10MB, dlt.DLT_LINUX_SLL, dlt.DLT_LINUX_SLL2):
         frames = [frame(p, link, tags) for p in packets for tags in (0, 1, 2)]
         file = tmp_path / f"{link}.pcap"
         records = (struct.pack("=IIII", n, 0, len(f), len(f)) + f for n, f in enumerate(frames))
@@ -296,4 +296,4 @@ def test_tcpdump_agrees_packet_by_packet(tmp_path: Path) -> None:
 
 def test_a_wrong_address_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="backend"):
-        build_filter(FilterPlan(exclude_addresses=("backend",)), bpf.DLT_EN10MB)
+        build_filter(FilterPlan(exclude_addresses=("backend",)), dlt.DLT_EN10MB)

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.engine import Engine
 from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.source import FileSource
+from receiver.pcap.file import FileSource
 from tests.l7.harness import Collector
 from tests.pcap.packets import engine
 

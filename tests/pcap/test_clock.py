@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from receiver.build import make_engine
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.clock import Clock
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-from receiver.pcap.source import FileSource
-from receiver.service import make_engine
+from receiver.pcap.file import FileSource
 from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
@@ -446,7 +445,7 @@ def test_layer_4_begins_its_series_by_the_packets_clock() -> None:
     told.ns -= HOUR
     Line(told, ports=(40001, 9090), isn=(7, 9)).opened().c(b"x").c(flags=FIN | ACK)
     assert told.engine.layer4 is not None
-    metrics = Layer4Metrics(told.engine.layer4, COUNTERS, HISTOGRAMS, KINDS, 2000).metrics()
+    metrics = Layer4Metrics(told.engine.layer4, 2000).metrics()
     began = {dict(point.attributes)["server.port"]: point.start_ns for metric in metrics for point in metric.points}
     assert began[8080] - START_NS < S
     assert began[9090] - START_NS + HOUR < S

@@ -91,7 +91,7 @@ def test_other_link_types(packet: str, plan: str) -> None:
     for link_type, frames in enc.others(PACKETS[packet]).items():
         for frame in frames:
             assert reads(frame, link_type), link_type
-            if link_type == enc.NFLOG:  # libpcap filters none of it; `source.py` passes it
+            if link_type == enc.NFLOG:  # libpcap filters none of it; `filter.py` passes it
                 assert build_filter(PLANS[plan], link_type) == PLANS[plan].user
             else:
                 assert keeps(PLANS[plan], link_type, frame), (link_type, frame.hex())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 import ssl
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from receiver.engine import Engine
+from receiver.telemetry import semconv
 from receiver.telemetry.snapshot import HistogramPoint
 from tests.pcap.packets import ACK, FIN, PSH, RST, SYN, Line, Wire, engine, mss, sack
 
@@ -585,7 +589,7 @@ def test_ephemeral_port_of_a_guessed_server_is_no_attribute() -> None:
 
 def test_beyond_the_cap_all_is_counted_in_one() -> None:
     wire = Wire(engine(labels=("client.address",), series_max=5))
-    wire.metrics = type(wire.metrics)(wire.engine.layer4, *_tables(), 5)  # type: ignore[arg-type]  # it has one here
+    wire.metrics = type(wire.metrics)(wire.engine.layer4, 5)  # type: ignore[arg-type]  # it has one here
     for host in range(20):
         Line(wire, client=f"10.1.0.{host + 1}").opened().closed()
     assert wire.tcp()["connections.closed{fin,client}"] + wire.tcp()["connections.closed"] == 20
@@ -597,12 +601,6 @@ def test_beyond_the_cap_all_is_counted_in_one() -> None:
     assert wire.counts() == before
     packets = attributes(wire)
     assert len(packets) <= 5
-
-
-def _tables() -> tuple[Any, Any, Any]:
-    from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS
-
-    return COUNTERS, HISTOGRAMS, KINDS
 
 
 def test_scan_of_all_ports_leaves_room_for_those_that_answer() -> None:
@@ -623,9 +621,30 @@ def test_series_keep_their_attributes_from_snapshot_to_snapshot() -> None:
     assert before <= after
 
 
-def test_every_metric_of_the_table_can_be_counted() -> None:
-    from receiver.telemetry import semconv
+def enums(pxd: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, body in re.findall(r"^cdef enum (\w+):\n((?:    .+\n)+)", pxd, re.MULTILINE):
+        found[name] = {key: int(value) for key, value in re.findall(r"(\w+) = (\d+)", body)}
+    return found
 
+
+def test_numbers_that_are_counted_by_are_those_of_the_table_of_names() -> None:
+    """Where the C compiler's enums, plain source and the table each say a part of it."""
+    source = Path(__file__).parents[2] / "receiver" / "pcap" / "layer4.py"
+    said = enums(source.with_suffix(".pxd").read_text())
+    plain = {key: int(value) for key, value in re.findall(r"^    ([A-Z_]+) = (\d+)$", source.read_text(), re.MULTILINE)}
+    assert plain == {key: value for numbers in said.values() for key, value in numbers.items()}
+    for kind, enum in (("sum", "Counter"), ("histogram", "Histogram")):
+        firsts = [0]
+        for metric, splits in semconv.LAYER4_NUMBERS:
+            if metric.kind == kind:
+                firsts += [1 if what in ("", "server") else 2 for _, what in splits]
+        assert list(accumulate(firsts)) == list(said[enum].values())
+    assert list(said["Kind"]) == [name.upper() for name in semconv.PEER_KINDS]
+    assert [metric.kind for metric, _ in semconv.LAYER4_NUMBERS] == ["sum"] * 15 + ["histogram"] * 6
+
+
+def test_every_metric_of_the_table_can_be_counted() -> None:
     line = Line().c(flags=SYN, options=mss(1460)).s(flags=SYN | ACK, options=mss(1460)).c()
     line.c(b"a" * 100).s(window=0).s(window=9).c(b"b" * 9, seq=1201).c(b"b" * 9, seq=1110, ident=1)
     line.s(ack=1101, options=sack((1201, 1210))).c(b"a" * 100, seq=1001, after_ms=1).s(ack=1101, options=sack((1001, 1101)))
@@ -637,11 +656,11 @@ def test_every_metric_of_the_table_can_be_counted() -> None:
 
 def test_vmrange_buckets_when_asked_for() -> None:
     from receiver.pcap.layer4 import Layer4
-    from receiver.telemetry.layer4 import bounds
+    from receiver.telemetry.layer4 import histograms
     from receiver.telemetry.vmrange import BOUNDS
 
     on: Engine = engine()
-    on.table.layer4 = Layer4(bounds(), (), 2000, BOUNDS)
+    on.table.layer4 = Layer4(histograms(), (), 2000, BOUNDS)
     on = Engine(on.table, on.reading, None, False, on.table.layer4)
     line = Line(Wire(on)).opened()
     shape: HistogramPoint = line.wire.shape("tcp.rtt{server}")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from receiver.build import make_engine
 from receiver.config import Config, Layer4, PcapReceiver, Receivers
 from receiver.engine import Engine
 from receiver.l7 import registry
 from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.service import make_engine
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from receiver.otlp_out.encode import MetricRequests
-from receiver.pcap.layer4 import COUNTERS, HISTOGRAMS, KINDS, Layer4
+from receiver.pcap.layer4 import Layer4
 from receiver.remote_write.encode import WriteRequests
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
-from receiver.telemetry.layer4 import Layer4Metrics, bounds
+from receiver.telemetry.layer4 import HISTOGRAMS, Layer4Metrics, histograms
 from receiver.telemetry.snapshot import HistogramPoint, Metric, Resource, Snapshot
 from receiver.telemetry.vmrange import BOUNDS, LABELS
 from tests.pcap.packets import SYN, Line, Wire, engine
@@ -161,14 +161,14 @@ def test_every_edge_of_a_duration() -> None:
 
 def layer4() -> tuple[Layer4, Any]:
     """With one row of counters, as one connection makes it."""
-    counting = Layer4(bounds(), (), 2000, BOUNDS)
+    counting = Layer4(histograms(), (), 2000, BOUNDS)
     on = engine()
     on.table.layer4 = counting
     Line(Wire(type(on)(on.table, on.reading, None, False, counting))).c(flags=SYN)
     return counting, counting.everything()[0]
 
 
-NUMBERS = [(name, unit) for name, what, unit in HISTOGRAMS for _ in range(2 if what else 1)]
+NUMBERS = [(each.name, int(each.unit)) for each in HISTOGRAMS]
 
 
 @settings(deadline=None)
@@ -178,7 +178,7 @@ def test_figures_of_connections_are_counted_by_definition(value: int, number: in
     counting, row = layer4()
     counting.record(row, number, value)
     (point,) = shapes(counting)[name].points
-    assert point.bucket_counts.index(1) == explicit_of(Fraction(value, unit), bounds()[name])
+    assert point.bucket_counts.index(1) == explicit_of(Fraction(value, unit), semconv.LAYER4[name].bounds)
     assert (point.count, sum(point.bucket_counts)) == (1, 1)
     assert point.sum == pytest.approx(value / unit, rel=1e-15)
     ((index, count),) = point.vmrange
@@ -187,7 +187,7 @@ def test_figures_of_connections_are_counted_by_definition(value: int, number: in
 
 
 def shapes(counting: Layer4) -> dict[str, Metric]:
-    metrics = Layer4Metrics(counting, COUNTERS, HISTOGRAMS, KINDS).metrics()
+    metrics = Layer4Metrics(counting).metrics()
     return {metric.name: metric for metric in metrics if metric.kind == "histogram"}
 
 

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver import privileges
-from receiver.pcap import savefile, source
+from receiver.pcap import file as module
+from receiver.pcap import savefile
 from receiver.pcap.bpf import FilterPlan, build_filter
-from receiver.pcap.source import CaptureFileError, FileSource, FilterError, LiveSource, NoSuchInterface, check_filter
+from receiver.pcap.capture import CaptureFileError, FilterError, FilterFor
+from receiver.pcap.file import FileSource
 
 EN10MB, RAW, SLL2, LINKTYPE_RAW = 1, 12, 276, 101
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "pcaps"
@@ -94,7 +94,7 @@ class Seen:
         self.ticks.append(now_ns)
 
 
-def read(*names: Path | str, filter_for: source.FilterFor = everything) -> tuple[Seen, FileSource]:
+def read(*names: Path | str, filter_for: FilterFor = everything) -> tuple[Seen, FileSource]:
     files = FileSource([str(name) for name in names], filter_for)
     files.open()
     seen = Seen()
@@ -301,8 +301,8 @@ def test_progress_of_a_file_that_takes_longer_than_a_second(tmp_path: Path, monk
     files.open()
     files.run(lambda *_: None, lambda _: None, lambda: False)
     assert told == []
-    monkeypatch.setattr(source, "_PROGRESS_AFTER_NS", 0)
-    monkeypatch.setattr(source, "_PROGRESS_EVERY_NS", 0)
+    monkeypatch.setattr(module, "_PROGRESS_AFTER_NS", 0)
+    monkeypatch.setattr(module, "_PROGRESS_EVERY_NS", 0)
     files.run(lambda *_: None, lambda _: None, lambda: False)
     assert told[-1] == (str(file), size, size)
     done = [read_bytes for _, read_bytes, _ in told]
@@ -349,11 +349,11 @@ def test_mutilated_files_never_raise_and_never_give_more_than_they_hold(name: st
 # Standard input, as a program of its own: that is the only way to have a real one.
 STDIN_PROGRAM = """
 import signal, sys
-from receiver.pcap.source import CaptureError, FileSource
+from receiver.pcap.capture import CaptureError
+from receiver.pcap.file import FileSource
 files = FileSource(["-"], lambda link_type: "")
 stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-signal.set_wakeup_fd(files.wakeup_fd)
+signal.signal(signal.SIGTERM, lambda *_: (stop.append(1), files.wake()))
 files.open()
 def on_batch(packets, meta, link_type, interface):
     print(len(meta) // 16, link_type, flush=True)
@@ -430,99 +430,6 @@ def test_real_captures_have_as_many_packets_as_tcpdump_counts() -> None:
             own.on_batch(*batch)
         assert own.packets == by_libpcap.packets, file
         assert files.stats().truncated_files == bool(reader.broken)
-
-
-@pytest.mark.parametrize(
-    ("expression", "says"),
-    [
-        ("foo bar", 'cannot use the filter "foo bar": syntax error'),
-        ("tcp port", 'syntax error after "tcp"'),
-        ("tcp and and udp", 'syntax error at "and and"'),
-        ("(tcp", "bracket"),
-        ("tcp) or (udp", "syntax error"),
-        ("host 300.1.1.1", "300.1.1.1"),
-        ("vlan 5", "no VLAN support"),
-        ("tcp[0:3] = 1", "data size must be 1, 2, or 4"),
-        ("ip and ip6", "matches no packet"),
-    ],
-)
-def test_a_filter_that_does_not_compile_is_explained_in_one_line(expression: str, says: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        check_filter(expression, RAW)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_filter_that_compiles_is_no_fault() -> None:
-    check_filter("")
-    check_filter("vlan 5 and tcp port 80")
-
-
-def test_no_such_interface_names_those_that_are_there() -> None:
-    with pytest.raises(NoSuchInterface, match=r"no such interface: nope0 \(there are: .*lo.*any\)"):
-        LiveSource(["nope0"], everything).open()
-
-
-def test_wake_ends_a_wait_whether_it_comes_before_or_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "TICK_MAX_NS", 60_000_000_000)  # a wake that does nothing shows
-    live = LiveSource([], everything)
-    live.open()
-    live.wake()
-    turns = 0
-
-    def should_stop() -> bool:
-        nonlocal turns
-        turns += 1
-        if turns == 2:
-            threading.Timer(0.05, live.wake).start()
-        return turns == 3
-
-    started = time.monotonic()
-    live.run(lambda *_: None, lambda _: None, should_stop)
-    assert time.monotonic() - started < 30
-    live.close()
-    live.wake()
-    live.close()
-
-
-def test_ticks_come_without_any_traffic() -> None:
-    live = LiveSource([], everything)
-    live.open()
-    ticks: list[int] = []
-    live.run(lambda *_: None, ticks.append, lambda: len(ticks) == 3)
-    live.close()
-    assert ticks == sorted(ticks)
-    assert abs(ticks[-1] - time.time_ns()) < 5_000_000_000
-
-
-def test_the_reason_why_capturing_is_denied_is_one_line() -> None:
-    assert "\n" not in privileges.explain_denied()
-
-
-# In a process of its own: what is dropped does not come back.
-DROP_PROGRAM = """
-import os, sys
-from pathlib import Path
-from receiver import privileges
-print(privileges.may_capture(), privileges.drop_capabilities(), privileges.may_capture())
-for line in Path("/proc/self/status").read_text().splitlines():
-    if line.startswith(("Cap", "NoNew")):
-        print(line.split()[1], end=" ")
-print()
-print(privileges.explain_denied())
-"""
-
-
-def test_every_capability_is_dropped() -> None:
-    shown = subprocess.run([sys.executable, "-c", DROP_PROGRAM], capture_output=True, text=True, check=True)
-    first, sets, denied = shown.stdout.splitlines()
-    assert first.split()[1:] == ["True", "False"]
-    inherited, permitted, effective, bounding, ambient, no_new = sets.split()
-    assert {int(s, 16) for s in (inherited, permitted, effective, ambient)} == {0}
-    if os.geteuid() == 0 and first.startswith("True"):
-        assert int(bounding, 16) == 0
-    assert no_new == "1"
-    assert "CAP_NET_RAW is missing" in denied
 
 
 # -- link types that cannot be filtered, and several interfaces ----------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.export.protobuf import fields, read_varint, signed, varint, zigzag
+from receiver.wire.protobuf import fields, read_varint, signed, varint, zigzag
 
 
 # Source of both tables: protobuf.dev, "Encoding": 150 is 96 01; sint32 -1 is 1, 1 is 2, -2 is 3.

@@ -1,7 +1,7 @@
-"""The little of protobuf that exporters need: lengths to write, and a walk over fields to read.
+"""The little of protobuf that is needed beside the packet path: fields to write once, and a walk over fields to read.
 
-Room: export. Requests are bytes joined from parts made once, and answers are a few fields, so no protobuf library is in
-memory.
+Room: wire. Requests are bytes joined from parts made once, and answers are a few fields, so no protobuf library is in memory. What
+is written for each span goes through `writer.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ WIRE_FIXED32 = 5
 
 _U64 = (1 << 64) - 1
 _DOUBLE = struct.Struct("<d")
+_SMALL = [bytes((number,)) for number in range(0x80)]
 
 
 def varint(number: int) -> bytes:
     """Base-128 varint of a number below 2^64; a negative one as its two's complement (int32, int64, bool, enum)."""
+    if 0 <= number < 0x80:
+        return _SMALL[number]
     number &= _U64
-    if number < 0x80:
-        return bytes((number,))
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
