@@ -184,7 +184,7 @@ class Sql:
             raise IndexError("outside the cursor")
         reader: SqlText = self.reader
         reader.wanted = out is not None and self.context is not None
-        size: cython.Py_ssize_t = reader.read(c.buf, at, end, cut, self.dialect != POSTGRESQL, self.ansi_quotes, self.backslash)
+        size: cython.Py_ssize_t = reader.read(c, at, end, cut, self.dialect != POSTGRESQL, self.ansi_quotes, self.backslash)
         self.next = reader.next
         if size == 0:
             return NONE
