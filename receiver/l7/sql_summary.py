@@ -172,6 +172,8 @@ class SqlSummary:
                     break
                 if kind == W_QUERIED:
                     kind = W_TARGETS  # TABLE t
+                elif kind == W_SET:
+                    kind = W_TARGET
                 verb = kind
                 last = kind
                 if kind == W_WITH:
@@ -201,7 +203,7 @@ class SqlSummary:
                         first = i
                         i = _name_end(text, i, end)
                         kind = Words.kind(text, first, i)
-                        if kind == W_UNNAMED or kind == W_QUERIED:
+                        if kind == W_UNNAMED or kind == W_QUERIED or kind == W_ALONE:
                             self._add(text, first, i)
                     break
                 continue
@@ -244,7 +246,7 @@ class SqlSummary:
                     states[depth] = S_CTE
                     last = kind
                     continue
-                if W_FROM <= kind <= W_DISTINCT:
+                if W_FROM <= kind <= W_SET:
                     if kind == W_AS:
                         position = state != S_COLUMNS
                     elif kind == W_FROM:

@@ -297,6 +297,11 @@ class SqlText:
                         continue
                 else:
                     j = _dollar(buf, i, end)
+                    if j < 0:
+                        if cut:
+                            n = begin
+                            break
+                        j = 0
                     if j > 0:
                         literal = True
                         string = True
@@ -586,6 +591,9 @@ class SqlText:
                 continue
 
             elif not literal:
+                if cut and i + 1 == end:  # it may be the beginning of something else
+                    n = begin
+                    break
                 out[n] = c
                 n += 1
                 i += 1
@@ -812,14 +820,15 @@ def _again(text: bytearray, one: cython.Py_ssize_t, other: cython.Py_ssize_t, si
 
 
 def _dollar(buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the string ends that begins with `$tag$` at `at`; 0 where none begins, and behind `end` where it does not end."""
+    """Where the string ends that begins with `$tag$` at `at`, behind `end` where it does not; 0 where none begins, -1 where that is
+    not there to be seen."""
     i: cython.Py_ssize_t = at + 1
     while i < end and buf[i] != 0x24:
         if _CLASSES[buf[i]] > C_HIGH:
             return 0
         i += 1
     if i >= end:
-        return 0
+        return -1
     size: cython.Py_ssize_t = i + 1 - at
     i += 1
     same: cython.Py_ssize_t

@@ -51,7 +51,7 @@ _WORDS = {
     W_EXPLAIN: "EXPLAIN",
     W_DEFINE: "CREATE ALTER DROP",
     W_TARGETS: "TRUNCATE VACUUM ANALYZE ANALYSE LOCK OPTIMIZE REPAIR CHECK CHECKSUM RENAME REINDEX REFRESH",
-    W_TARGET: "USE SHOW SET DESCRIBE DESC HANDLER COPY CLUSTER",
+    W_TARGET: "USE SHOW DESCRIBE DESC HANDLER COPY CLUSTER",
     W_CALL: "CALL EXEC",
     W_ON_TARGET: "GRANT REVOKE COMMENT",
     W_BODY: "DECLARE PREPARE LOAD",
@@ -76,6 +76,7 @@ _WORDS = {
         "ALL EXTENDED FREEZE FULL GLOBAL IN LOCAL PERSIST PERSIST_ONLY RECURSIVE SESSION STRICT TEMP TEMPORARY UNLOGGED VERBOSE"
     ),
     W_DISTINCT: "DISTINCT",
+    W_SET: "SET",
     W_QUERIED: "TABLE TABLES VIEW",
     W_OBJECT: (
         "ACCESS AGGREGATE CAST COLLATION COLUMN CONSTRAINT CONVERSION DATABASE DOMAIN EVENT EXTENSION FUNCTION LANGUAGE OPERATOR PACKAGE "
@@ -88,7 +89,7 @@ _WORDS = {
 
 # What a statement does, each one object: metrics are split by it.
 OPERATIONS = {
-    word.encode(): word for kind, words in _WORDS.items() for word in words.split() if kind <= W_ALONE or word == "TABLE"
+    word.encode(): word for kind, words in _WORDS.items() for word in words.split() if kind <= W_ALONE or word in ("SET", "TABLE")
 }
 
 
@@ -97,10 +98,10 @@ def _place(length: int, first: int, second: int, last: int) -> int:
 
 
 def _slots() -> bytes:
-    """Places of [u8 kind][u8 length][22 bytes, lower case]; a word stands at its own, or behind it where that was taken."""
+    """Places of [u8 kind][u8 length][22 bytes, each with the bit of small letters]; a word stands at its own, or behind it where that was taken."""
     found = bytearray(24 * 1024)
     for kind, words in _WORDS.items():
-        for word in words.lower().encode().split():
+        for word in (bytes(letter | 0x20 for letter in word) for word in words.encode().split()):
             at = 24 * _place(len(word), word[0], word[1], word[-1])
             while found[at]:
                 at = (at + 24) % (24 * 1024)

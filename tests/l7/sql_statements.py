@@ -42,7 +42,7 @@ class Maker:
 
     def number(self) -> str:
         digits = f"{NUMBER}{self.chance.randrange(1000)}"
-        forms: tuple[str, ...] = (digits, f"{digits}.5", f"0.{digits}", f".{digits}", f"{digits}e10", f"{digits}.25E-3", f"0x{NUMBER}AF")
+        forms: tuple[str, ...] = (digits, f"{digits}.5", f"0.{digits}", f"{digits}e10", f"{digits}.25E-3", f"0x{NUMBER}AF")
         return self.chance.choice(forms)
 
     def value(self) -> str:
