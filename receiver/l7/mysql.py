@@ -1166,8 +1166,10 @@ class MysqlDecoder(Prefixed):
         inner: cython.Py_ssize_t = HEAD + c.u24le(at)
         if inner > size or c.u8(at + 3) != (0 if direction == TO_SERVER else 1) or inner == HEAD:
             return False
+        if inner != size and (size > c.end - at or not self.packed):
+            return False
         if direction == TO_SERVER:
-            return self._proves_command(c, at + HEAD, inner - HEAD) != NO and (inner == size or self.packed)
+            return self._proves_command(c, at + HEAD, inner - HEAD) != NO
         return self._proves_first(c, at + HEAD, inner - HEAD, 1) != NO
 
     # --- compressed packets ---
