@@ -760,7 +760,8 @@ class MysqlDecoder(Prefixed):
                 return 0
             self.state = FIRST
         if first == 0xFF and size >= 3 and c.end - at >= 3 and c.u16le(at + 1) == PROGRESS:
-            return 0  # how far the statement has come
+            self.asked_sequence = sequence  # how far the statement has come; the answer goes on counting
+            return 0
         if self.state == FIRST:
             return self._first(c, at, size, sequence, first)
         self.told = True

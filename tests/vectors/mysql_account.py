@@ -6,6 +6,7 @@ A client's account has a line for each command that it sent, in their order, wit
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -140,6 +141,37 @@ class Connector(MySQLConnection):
     def _count(self, rows: Any) -> None:
         one = next(one for one in reversed(self.account) if one.get("outcome") != "one_way")
         one[ROWS] = one.get(ROWS, 0) + len(rows)
+
+
+LOGGED = {
+    "Connect": "LOGIN",
+    "Query": None,
+    "Execute": None,
+    "Prepare": "STMT_PREPARE",
+    "Close stmt": "STMT_CLOSE",
+    "Reset stmt": "STMT_RESET",
+    "Long Data": "STMT_SEND_LONG_DATA",
+    "Fetch": "STMT_FETCH",
+    "Init DB": "INIT_DB",
+    "Field List": "FIELD_LIST",
+    "Change user": "CHANGE_USER",
+    "Reset Connection": "RESET_CONNECTION",
+    "Statistics": "STATISTICS",
+    "Ping": "PING",
+    "Quit": "QUIT",
+}
+
+
+def logged(log: str) -> dict[int, Expected]:
+    """What the server's general log says of each connection: its commands in their order. It knows of no outcome."""
+    found: dict[int, Expected] = {}
+    for text in log.splitlines():
+        told = re.match(r"(?:\S+(?: [ \d:]+)?)?\s+(\d+) (" + "|".join(LOGGED) + r")(?:\t|$)", text)
+        if told is not None:
+            name = LOGGED[told[2]]
+            ends = {"outcome": "one_way"} if name in ("QUIT", "STMT_CLOSE", "STMT_SEND_LONG_DATA") else {}
+            found.setdefault(int(told[1]), []).append(line(name, **ends))
+    return found
 
 
 # --- servers ---

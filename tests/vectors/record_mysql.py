@@ -21,7 +21,7 @@ from typing import Any
 
 import mysql.connector
 import pymysql
-from mysql_account import AFFECTED, ROWS, SECRET, SID, USER, Connector, Expected, PyMySql, line, mariadb, mysql9
+from mysql_account import AFFECTED, ROWS, SECRET, SID, USER, Connector, Expected, PyMySql, line, logged, mariadb, mysql9
 from record import Recording, Relay, version, write
 
 SCENARIOS: dict[str, Callable[[], None]] = {}
@@ -292,6 +292,89 @@ def mysql_connector_compressed() -> None:
 @scenario("mariadb-connector-compressed")
 def mariadb_connector_compressed() -> None:
     with_connector("mariadb-connector-compressed", mariadb, "MariaDB", compress=True)
+
+
+# --- what the server's general log says of clients that keep no account ---
+
+
+def last_logged(log: Path, wrong: dict[int, str]) -> Expected:
+    """The connection that came last; `wrong`: which of its commands fail, and how."""
+    said = logged(log.read_text(errors="replace"))
+    expected = said[max(said)]
+    for place, status in wrong.items():
+        expected[place].update(status=status, outcome="error")
+    return expected
+
+
+@scenario("mariadb-cli")
+def mariadb_cli() -> None:
+    with tempfile.TemporaryDirectory(prefix="record-") as folder:
+        log = Path(folder, "general.log")
+        with mariadb("--general-log=1", f"--general-log-file={log}") as port:
+            relay = Relay(port)
+            text = (
+                "use mysql\nSELECT 1;\nSELECT nothing;\nuse shop\nCREATE TABLE a (n INT);\nINSERT INTO a VALUES (1), (2);\n"
+                "SELECT * FROM a;\nDELETE FROM a;\nDROP TABLE a;\nstatus\n"
+            )
+            subprocess.run(
+                ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{relay.port}", f"-u{USER}", f"-p{SECRET}", "--force", "-N", "shop"],
+                input=text, text=True, capture_output=True, check=False,
+            )
+            recording = waited(relay)
+        expected = last_logged(log, {})
+        failing = next(i for i, one in enumerate(expected) if "operation" not in one and i > 3)
+        expected[failing].update(status="1054", outcome="error")
+        write("mariadb-cli", about("MariaDB", version("mariadb", "--version").split(",")[0]), recording, expected)
+
+
+# In a process of its own: the library holds the interpreter while it waits for the server, and the relay would wait for it.
+WITH_C = """
+import sys, mysql.connector
+port, user, secret = sys.argv[1:]
+c = mysql.connector.connect(host="127.0.0.1", port=int(port), user=user, password=secret, database="shop", use_pure=False)
+with c.cursor() as cursor:
+    cursor.execute("SELECT 1 UNION SELECT 2")
+    cursor.fetchall()
+    cursor.execute("USE mysql")
+    cursor.execute("SELECT COUNT(*) FROM user WHERE user = %s", (secret,))
+    cursor.fetchall()
+    try:
+        cursor.execute("SELECT nothing")
+    except mysql.connector.Error as error:
+        assert error.errno == 1054
+with c.cursor(prepared=True) as cursor:
+    for name in (secret, "b"):
+        cursor.execute("SELECT user FROM user WHERE user = ? OR user = ?", (name, 2.5))
+        cursor.fetchall()
+with c.cursor() as cursor:
+    cursor.add_attribute("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    cursor.add_attribute("number", 7)
+    cursor.execute("SELECT 3")
+    cursor.fetchall()
+c.close()
+"""
+
+
+@scenario("mysql-c-library")
+def mysql_c_library() -> None:
+    """Oracle's C library: a session that is tracked, a statement that is prepared, attributes of a query, rows without EOF."""
+    log = Path(SID, "tmp", "general.log")
+    log.unlink(missing_ok=True)
+    with mysql9("--general-log=1", "--general-log-file=/tmp/general.log") as port:
+        relay = Relay(port)
+        subprocess.run([sys.executable, "-c", WITH_C, str(relay.port), USER, SECRET], check=True, timeout=20)
+        recording = waited(relay)
+        expected = last_logged(log, {})
+        # The server notes no pings, with which each cursor begins; and that it prepares anew what it has other types for.
+        again = [one.get("operation") for one in expected].index("STMT_PREPARE") + 2
+        assert expected.pop(again)["operation"] == "STMT_PREPARE"
+        texts = [place for place, one in enumerate(expected) if "operation" not in one]
+        expected[texts[5]].update(status="1054", outcome="error")
+        for place in (texts[-1], texts[5] + 1, texts[2]):
+            expected.insert(place, line("PING"))
+        for one in expected[-3:]:
+            one["namespace"] = "mysql"
+    write("mysql-c-library", about("MySQL", connector_version("C")), recording, expected)
 
 
 def main(words: list[str]) -> None:
