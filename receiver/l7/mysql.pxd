@@ -33,8 +33,8 @@ from receiver.l7.mysql_names cimport (
 from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.sql cimport Prepared, Sql, Statement
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, FAULT_UNREAD, ROLE_REQUEST, ROLE_RESPONSE, TO_CLIENT, TO_SERVER
-from receiver.wire.records cimport Message, Protocol
+from receiver.wire.records cimport BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, FAULT_UNREAD, ROLE_REQUEST, ROLE_RESPONSE
+from receiver.wire.records cimport TO_CLIENT, TO_SERVER, Message, Protocol
 
 cimport cython
 

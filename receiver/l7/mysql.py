@@ -1,14 +1,14 @@
 """MySQL and MariaDB, protocol 4.1: what is asked is read by its head, rows are skipped by count.
 
-Room: l7; follows the contract of `decoder.py`. Sources: MySQL Source Code Documentation, "Client/Server Protocol"; MariaDB Knowledge
-Base, "Client/Server Protocol".
+Room: l7; follows the contract of `decoder.py`. Sources: MySQL Source Code Documentation, "Client/Server Protocol"; MariaDB
+Knowledge Base, "Client/Server Protocol".
 
     packet: [u24le length][u8 sequence] payload        one of 2^24-1 bytes goes on in the next, which may be empty
     the server speaks first: [u8 10][version NUL][u32 thread][8 salt][0][u16 flags][u8 charset][u16 status][u16 flags] ...
     the client's login: [u32 flags][u32 packet][u8 charset][19 zeros][u32 MariaDB's flags][user NUL][secret][database NUL] ...
     command: [u8 number] ...                           its sequence is 0, the first of its answer is 1
     OK [0 or FE][affected][last id][u16 status][u16 warnings] ...    ERR [FF][u16 number]['#'][5 SQLSTATE] text
-    EOF [FE][u16 warnings][u16 status]                 definitions and rows end with EOF, or rows alone with an OK that begins with FE
+    EOF [FE][u16 warnings][u16 status]               definitions and rows end with it, or rows alone with an OK that begins with FE
 
 Answers come in the order of the commands, and hardly ever is more than one under way. What comes to the client is read in one pass
 over as many packets as are there: an answer is a message in pieces, and of a row five bytes are looked at. A row never begins with
@@ -21,6 +21,7 @@ Both sides agree on how they speak when the client logs in. Joined late that is 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import cython
 
@@ -64,7 +65,17 @@ if not cython.compiled:
         STATUS_NO_BACKSLASH,
         STATUS_SESSION_CHANGED,
     )
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, FAULT_UNREAD, ROLE_REQUEST, ROLE_RESPONSE, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import (
+        BEGINS,
+        ENDS,
+        FAULT_BOTH,
+        FAULT_NONE,
+        FAULT_UNREAD,
+        ROLE_REQUEST,
+        ROLE_RESPONSE,
+        TO_CLIENT,
+        TO_SERVER,
+    )
 
 # Length and sequence; a payload of PACKET_MAX bytes goes on in the next packet.
 HEAD = 4
@@ -167,7 +178,7 @@ class MysqlDecoder(Prefixed):
         self.sequence = 0
         self.answer_goes_on = False
         self.kind = 0
-        self.kept: object = None
+        self.kept: Any = None
         self.left = 0
         self.left_behind = 0
         self.rows = -1
@@ -753,7 +764,7 @@ class MysqlDecoder(Prefixed):
         return at - base if at > base else need
 
     def _packet(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, sequence: cython.int) -> cython.int:
-        """One that is neither a row nor a definition, or the first of an answer; the window ends with it, or with what is wanted."""
+        """One that is neither a row nor a definition, or the first of an answer; the window ends with it or what is wanted."""
         first: cython.int = c.u8(at)
         if self.state == PASSING:
             if sequence != 1 or self.asked.head is None:
@@ -918,8 +929,9 @@ class MysqlDecoder(Prefixed):
 
     def _prepared(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
         #  [00][u32le number][u16le columns][u16le parameters][0][u16le warnings][u8 definitions follow]
-        if self.kept is not None:
-            self.prepared.put(c.u32le(at + 1), self.kept)
+        statement: Statement | None = self.kept
+        if statement is not None:
+            self.prepared.put(c.u32le(at + 1), statement)
         self.left = c.u16le(at + 7)
         self.left_behind = c.u16le(at + 5)
         if self.flags >= 0 and self.flags & CLIENT_OPTIONAL_METADATA and size > 12 and c.end - at > 12 and c.u8(at + 12) == 0:
@@ -1010,7 +1022,7 @@ class MysqlDecoder(Prefixed):
         self.status = None
         self.sqlstate = None
         if fault == FAULT_NONE:
-            kept: object = self.kept
+            kept = self.kept
             if self.kind == KIND_LOGIN:
                 if self.phase == COMMANDS:
                     self.prepared.clear()  # another user on the same connection

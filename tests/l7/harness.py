@@ -458,8 +458,8 @@ def check_vector(
 ) -> None:
     """All of the above, in order of what they ask.
 
-    `resumes`: whether the decoder can find its way again where this roundtrip begins. `runs`: a kind of Run that tells less than all,
-    where a request is known by what was said long before it.
+    `resumes`: whether the decoder can find its way again where this roundtrip begins. `runs`: a kind of Run that tells less than
+    all, where a request is known by what was said long before it.
     """
     start = partial(runs, protocols)
     truth = feed_recorded(start, vector)

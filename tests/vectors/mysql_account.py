@@ -185,9 +185,8 @@ def mariadb(*settings: str) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="record-") as folder:
         port = free_port()
         start = ["--no-defaults", f"--datadir={folder}/data", "--user=root"]
-        subprocess.run(
-            ["mariadb-install-db", *start, "--skip-test-db", "--auth-root-authentication-method=normal"], check=True, capture_output=True
-        )
+        install = ["mariadb-install-db", *start, "--skip-test-db", "--auth-root-authentication-method=normal"]
+        subprocess.run(install, check=True, capture_output=True)
         Path(folder, "init.sql").write_text(
             f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{SECRET}';\nGRANT ALL ON *.* TO '{USER}'@'%';\nCREATE DATABASE shop;\n"
         )

@@ -3,14 +3,13 @@
     python tests/vectors/record_mysql.py [name ...]        as record.py
 
 Needs mariadbd and mariadb on the PATH, PyMySQL, mysql-connector-python, and for its scenarios MySQL 9 in a root of its own
-(`mysql_account.SID`). Expected is the client's own account (`mysql_account.py`); of the C library and of the command line client, what
-they returned and printed for each statement that they were given.
+(`mysql_account.SID`). Expected is the client's own account (`mysql_account.py`); of the C library and of the command line client,
+what the server's general log says of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 
 import mysql.connector
 import pymysql
-from mysql_account import AFFECTED, ROWS, SECRET, SID, USER, Connector, Expected, PyMySql, line, logged, mariadb, mysql9
+from mysql_account import AFFECTED, SECRET, SID, USER, Connector, Expected, PyMySql, line, logged, mariadb, mysql9
 from record import Recording, Relay, version, write
 
 SCENARIOS: dict[str, Callable[[], None]] = {}
