@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,6 +133,53 @@ def span_text(seen: Observed, times: int) -> None:
         seen.talk((TO_SERVER, request), (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 
 
+def mysql_packet(sequence: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "little") + bytes((sequence,)) + payload
+
+
+def mysql(seen: Observed, *turns: tuple[int, bytes], flags: int = 0x8201) -> None:
+    """A connection that has logged in."""
+    greeting = mysql_packet(0, b"\x0a8.4.0\0" + bytes(12) + b"\0\xff\xff\xff\x02\0\xff\xff\x15" + bytes(30))
+    login = mysql_packet(1, flags.to_bytes(4, "little") + b"\0\0\0\x01\xff" + bytes(23) + b"lab\0\0")
+    seen.talk((TO_CLIENT, greeting), (TO_SERVER, login), (TO_CLIENT, mysql_packet(2, MYSQL_OK)), *turns)
+
+
+MYSQL_OK = b"\0\0\0\x02\0\0\0"
+
+
+def mysql_schemas(seen: Observed, times: int) -> None:
+    turns = [
+        ((TO_SERVER, mysql_packet(0, b"\x02schema%d" % i)), (TO_CLIENT, mysql_packet(1, MYSQL_OK))) for i in range(1024 + times)
+    ]
+    mysql(seen, *(turn for pair in turns for turn in pair))
+
+
+def mysql_codes(seen: Observed, times: int) -> None:
+    turns = [
+        ((TO_SERVER, mysql_packet(0, b"\x0e")), (TO_CLIENT, mysql_packet(1, b"\xff" + struct.pack("<H", 1000 + i) + b"#HY000no")))
+        for i in range(512 + times)
+    ]
+    mysql(seen, *(turn for pair in turns for turn in pair))
+
+
+def mysql_batches(seen: Observed, times: int) -> None:
+    turns = [
+        ((TO_SERVER, mysql_packet(0, b"\x03DROP TABLE a%d; DROP TABLE a%d" % (i, i))), (TO_CLIENT, mysql_packet(1, MYSQL_OK)))
+        for i in range(256 + times)
+    ]
+    mysql(seen, *(turn for pair in turns for turn in pair))
+
+
+def mysql_inflate(seen: Observed, times: int) -> None:
+    """Of a row of 1 MB the first 256 KiB are inflated, and the last piece is one byte longer."""
+    for extra in range(times + 1):
+        row = mysql_packet(2, b"\x0e" + b"x" * (262_144 - 5 - 5 + extra))
+        inside = zlib.compress(mysql_packet(1, b"\x01") + row)
+        packed = len(inside).to_bytes(3, "little") + b"\x01" + (262_144 + extra).to_bytes(3, "little") + inside
+        ask = b"\x05\0\0\0\0\0\0" + mysql_packet(0, b"\x0e")
+        mysql(seen, (TO_SERVER, ask.replace(b"\x0e", b"\x0a")), (TO_CLIENT, packed), flags=0x8221)
+
+
 REACHED: dict[str, Callable[[Observed, int], None]] = {
     each.__name__: each
     for each in (
@@ -146,6 +194,10 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         callers,
         grpc_methods,
         span_text,
+        mysql_schemas,
+        mysql_codes,
+        mysql_batches,
+        mysql_inflate,
     )
 }
 
@@ -184,6 +236,7 @@ COUNTED = {
     "l7/hpack.py": {"_LEARNED_MAX": "http2_hidden_names"},
     "l7/http2.py": {"BLOCK_MAX": "http2_header_block", "STREAMS_MAX": "http2_streams", "PROVED_MAX": "grpc_hidden_types"},
     "l7/matcher.py": {"HELD_MAX": "-- given up by pairs, each counted by its outcome"},
+    "l7/mysql.py": {"SHOWN_MAX": "-- what a span shows"},
     "l7/origin.py": {"AUTHORITY_MAX": "-- no name is longer"},
     "l7/preamble.py": {
         "PREAMBLE_MAX": "-- an error",

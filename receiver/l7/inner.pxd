@@ -24,4 +24,4 @@ cdef class Inflater:
     cdef readonly Py_ssize_t budget
     cdef dict limits
     cdef object make
-    cpdef int feed(self, Inner inner, Cursor c, bytes packed, Py_ssize_t size) except -1
+    cpdef int feed(self, Inner inner, Cursor c, bytes packed, Py_ssize_t size, bint cut=*) except -1

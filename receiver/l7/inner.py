@@ -130,8 +130,11 @@ class Inflater:
         self.limits.setdefault(name, 0)
         self.make = make
 
-    def feed(self, inner: Inner, c: Cursor, packed: bytes, size: cython.Py_ssize_t) -> cython.int:
-        """Feed a piece to `inner`, through `c`. `size`: how many bytes it is said to have, -1 where nobody says.
+    def feed(
+        self, inner: Inner, c: Cursor, packed: bytes, size: cython.Py_ssize_t, cut: cython.bint = False
+    ) -> cython.int:
+        """Feed a piece to `inner`, through `c`. `size`: how many bytes it is said to have, -1 where nobody says. `cut`: `packed` is
+        only its beginning, and what the rest would make never comes.
 
         Raises Malformed for what cannot be inflated, or ends early, or has another size.
         """
@@ -145,6 +148,8 @@ class Inflater:
             self.limits[self.name] += 1
             n = self.budget
             inner.missing = size - n if size > n else -1
+        elif cut:
+            inner.missing = size - n if size > n else -1 if size < 0 else 0
         elif not inflater.eof or (size >= 0 and size != n):
             raise Malformed(self.protocol, "compressed data cut short", 0)
         c.set(made, 0, n)

@@ -235,6 +235,13 @@ _REDIS = (
     SlotDef("status", "db.response.status_code"),
 )
 
+_SQL = (
+    SlotDef("operation", "db.operation.name"),
+    SlotDef("summary", "db.query.summary"),
+    SlotDef("namespace", "db.namespace"),
+    SlotDef("status", "db.response.status_code"),
+)
+
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
     _http("client"),
@@ -244,6 +251,10 @@ SHAPES: tuple[Shape, ...] = (
     _dns("client"),
     _database("redis", "server", _REDIS, 6379, peer=True),
     _database("redis", "client", _REDIS, 6379, peer=True),
+    _database("mysql", "server", _SQL, 3306, peer=True),
+    _database("mysql", "client", _SQL, 3306, peer=True),
+    _database("mariadb", "server", _SQL, 3306, peer=True),
+    _database("mariadb", "client", _SQL, 3306, peer=True),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -271,6 +282,9 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.query.text",
         "db.operation.batch.size",
         "db.stored_procedure.name",
+        "db.response.returned_rows",
+        "pcap_receiver.mysql.affected_rows",
+        "pcap_receiver.mysql.sqlstate",
     }
 )
 """Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""

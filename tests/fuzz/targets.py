@@ -19,7 +19,7 @@ import hpack
 from hpack.exceptions import HPACKError
 
 from receiver.config import KNOWN_METHODS
-from receiver.l7 import conversation
+from receiver.l7 import conversation, mysql
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
@@ -29,6 +29,7 @@ from receiver.l7.http1 import Http1Decoder
 from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
+from receiver.l7.shared import Shared
 from receiver.l7.tls import TlsDecoder
 from receiver.wire.names import Names
 from receiver.wire.records import Malformed, Protocol
@@ -87,6 +88,10 @@ WORDS = Vocabulary()
 
 def tls_rows() -> tuple[Protocol, ...]:
     return (Protocol("tls", "tls", TlsDecoder),)
+
+
+def mysql_rows() -> tuple[Protocol, ...]:
+    return mysql.rows(Shared())
 
 
 # --- connections ---
@@ -273,5 +278,6 @@ TARGETS = {
     "hpack": Target(header_blocks, recorded_blocks),
     "dns": Target(partial(connection, dns_rows), partial(recorded, "dns")),
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
+    "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "tls": Target(partial(connection, tls_rows), hellos),
 }

@@ -45,6 +45,8 @@ PACKAGES = {
     "unbound": "Debian package unbound",
     "kdig": "Debian package knot-dnsutils",
     "getent": "Debian package libc-bin",
+    "mariadbd": "Debian package mariadb-server-core",
+    "mariadb-install-db": "Debian package mariadb-server-core",
     "redis-server": "Debian package redis-server",
     "redis-cli": "Debian package redis-tools",
     "redis-benchmark": "Debian package redis-tools",

@@ -227,6 +227,8 @@ class Run:
 
     # What stands around each window in its buffer: it would be a message of its own, or break one.
     around = (b"\r\n\r\n0\r\n", b"\r\nGET /beyond HTTP/1.1\r\n\r\n")
+    # Who keeps what it tells.
+    keeps: type[Collector] = Collector
 
     def __init__(
         self,
@@ -239,7 +241,7 @@ class Run:
         datagrams: bool = False,
         trusted: Sequence[str] = (),
     ) -> None:
-        self.collector = Collector()
+        self.collector = self.keeps()
         self.pairing = Pairing(self.collector, pending_max)
         self.reading = Reading(self.pairing, Detector(protocols), detail, head_max, Trust(trusted))
         self.connection = Pair(from_start, vantage)
@@ -457,13 +459,17 @@ def damages(vector: Vector) -> Iterator[Damage]:
 
 
 def check_vector(
-    protocols: Sequence[Protocol], vector: Vector, resumes: Callable[[Seen], bool] = lambda seen: True
+    protocols: Sequence[Protocol],
+    vector: Vector,
+    resumes: Callable[[Seen], bool] = lambda seen: True,
+    runs: Callable[..., Run] = Run,
 ) -> None:
     """All of the above, in order of what they ask.
 
-    `resumes`: whether the decoder can find its way again where this roundtrip begins.
+    `resumes`: whether the decoder can find its way again where this roundtrip begins. `runs`: a kind of Run that tells less than
+    all, where a request is known by what was said long before it.
     """
-    start = partial(Run, protocols)
+    start = partial(runs, protocols)
     truth = feed_recorded(start, vector)
     check_expected(vector, truth)
     assert contents(feed_whole(start, vector)) == contents(truth)
@@ -474,7 +480,7 @@ def check_vector(
     check_trailing(start, vector, truth)
     check_truncations(start, vector, truth)
     check_gaps(start, vector, truth, resumes)
-    check_joined(lambda: Run(protocols, from_start=False), vector, truth)
+    check_joined(lambda: runs(protocols, from_start=False), vector, truth)
 
 
 def check_expected(vector: Vector, truth: Sequence[Seen]) -> None:

@@ -37,6 +37,11 @@ KNOWN: dict[str, list[Turn]] = {
     "http2": [(TO_SERVER, PREFACE), (TO_CLIENT, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")],
     "redis": [(TO_SERVER, PING), (TO_CLIENT, b"+PONG\r\n")],
     "dns": [(TO_SERVER, len(LOOKUP).to_bytes(2, "big") + LOOKUP)],
+    "mysql": [
+        (TO_SERVER, b"\x0b\x00\x00\x00\x03select 'a'"),
+        (TO_CLIENT, b"\x01\x00\x00\x01\x01\x17\x00\x00\x02\x03def\x00\x00\x00\x01a\x00\x0c\x2d\x00\x04\x00\x00\x00\xfd\x01\x00\x1f"
+         b"\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x02\x00\x00\x04\x01a\x05\x00\x00\x05\xfe\x00\x00\x02\x00"),
+    ],
     "tls": [(TO_SERVER, hello()), (TO_CLIENT, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(116))],
 }
 STRANGERS: dict[str, list[Turn]] = {
@@ -57,10 +62,6 @@ STRANGERS: dict[str, list[Turn]] = {
         (TO_SERVER, b"EHLO a.test\r\n"),
         (TO_CLIENT, b"250-mail.test\r\n250 STARTTLS\r\n"),
         (TO_SERVER, b"MAIL FROM:<a@a.test>\r\n"),
-    ],
-    "mysql": [
-        (TO_CLIENT, b"\x4a\x00\x00\x00\x0a8.0.36\x00" + bytes(60)),
-        (TO_SERVER, b"\x20\x00\x00\x01\x85\xa6\xff\x01" + bytes(28)),
     ],
     "postgresql": [(TO_SERVER, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (TO_CLIENT, b"N")],
     "kafka": [(TO_SERVER, b"\x00\x00\x00\x29\x00\x12\x00\x04\x00\x00\x00\x00\x00\x0aclient-one" + bytes(21))],
