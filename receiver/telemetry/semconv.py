@@ -236,6 +236,14 @@ _REDIS = (
     SlotDef("status", "db.response.status_code"),
 )
 
+_SQL = (
+    SlotDef("summary", "db.query.summary"),
+    SlotDef("operation", "db.operation.name"),
+    SlotDef("namespace", "db.namespace"),
+    SlotDef("status", "db.response.status_code"),
+)
+"""An operation is named where no statement says what is done: a login, a prepare."""
+
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
     _http("client"),
@@ -245,6 +253,8 @@ SHAPES: tuple[Shape, ...] = (
     _dns("client"),
     _database("redis", "server", _REDIS, 6379, peer=True),
     _database("redis", "client", _REDIS, 6379, peer=True),
+    _database("postgresql", "server", _SQL, 5432, peer=True),
+    _database("postgresql", "client", _SQL, 5432, peer=True),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -272,6 +282,7 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.query.text",
         "db.operation.batch.size",
         "db.stored_procedure.name",
+        "db.response.returned_rows",
     }
 )
 """Names that decoders put on a Message besides the slots; header names are added to these prefixes."""

@@ -25,6 +25,7 @@ from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.hpack import HeaderList, HpackDecoder
 from receiver.l7.http1 import KNOWN_METHODS, Http1Decoder, Http1Settings
 from receiver.l7.http2 import Http2Decoder, Http2Settings
+from receiver.l7.postgresql import PostgresqlDecoder, Tables
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.tls import TlsDecoder
@@ -81,6 +82,10 @@ def vocabulary() -> Vocabulary:
 
 
 WORDS = Vocabulary()
+
+
+def postgresql_rows() -> tuple[Protocol, ...]:
+    return (Protocol("postgresql", "postgresql", partial(PostgresqlDecoder, Tables()), client_only=True),)
 
 
 def tls_rows() -> tuple[Protocol, ...]:
@@ -271,5 +276,6 @@ TARGETS = {
     "hpack": Target(header_blocks, recorded_blocks),
     "dns": Target(partial(connection, dns_rows), partial(recorded, "dns")),
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
+    "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
     "tls": Target(partial(connection, tls_rows), hellos),
 }
