@@ -285,7 +285,7 @@ class PostgresqlDecoder(Prefixed):
                     return self.size(TO_CLIENT, c, at)
                 break
             n: cython.Py_ssize_t = 1 + c.u32(at + 1)
-            if part == 0 or n < 5 or n > LONG_MAX or (n > SERVER_SHORT_MAX and _SERVER[b] == 1):
+            if part == 0 or n < 5 or n > LONG_MAX or (n > SERVER_SHORT_MAX and _SERVER[b] == 1) or (b == 0x5A and n != 6):
                 if at == base:
                     return NOT_OURS
                 break
@@ -972,7 +972,7 @@ class PostgresqlDecoder(Prefixed):
                 return NO
             return self._proves_text(c, at + 1, end, True)
         stop: cython.Py_ssize_t = self._name(c, at) if at < c.end else -1
-        if stop < 0:
+        if stop < 0 or stop >= end:
             return PERHAPS if not whole else NO
         if b == 0x45:
             if end != stop + 5 or self._proves_text(c, at, stop + 1, True) == NO:
@@ -1072,7 +1072,7 @@ class PostgresqlDecoder(Prefixed):
             if not whole:
                 return PERHAPS
             stop = self._name(c, at) if size > 7 else -1
-            if stop <= at or c.u8(at) < 0x41:
+            if stop <= at or stop >= end - 1 or c.u8(at) < 0x41:
                 return NO
             return YES if c.find(0, stop + 1, end) == end - 1 else NO
         if b == 0x52:  # R
