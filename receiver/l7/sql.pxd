@@ -1,3 +1,5 @@
+from receiver.l7.sql_summary cimport SqlSummary
+from receiver.l7.sql_text cimport SqlText
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
@@ -11,6 +13,12 @@ cdef enum Dialect:
     POSTGRESQL = 2
 
 cdef Py_ssize_t SEEN_MAX
+cdef Py_ssize_t PLACES
+cdef unsigned long long _MIX
+cdef Py_ssize_t STATEMENTS_MAX
+cdef Py_ssize_t SUMMARIES_MAX
+cdef Py_ssize_t PREPARED_MAX
+cdef Py_ssize_t ALL_PREPARED_MAX
 
 @cython.final
 cdef class Statement:
@@ -21,6 +29,16 @@ cdef class Statement:
     cpdef int fill(self, Message out, bint detail) except -1
 
 cdef Statement NONE
+
+cdef unsigned long long _hash(bytearray text, Py_ssize_t size) except? 0
+cdef bint _same(bytearray text, bytes known, Py_ssize_t size) except -1
+cdef bytes _decoded(bytes value)
+
+@cython.final
+cdef class Statements(Interned):
+    cdef readonly Interned summaries
+    cdef SqlSummary reader
+    cpdef Statement of(self, bytearray text, Py_ssize_t size)
 
 @cython.final
 cdef class Room:
@@ -43,5 +61,8 @@ cdef class Sql:
     cdef public bint ansi_quotes
     cdef public bint backslash
     cdef readonly Py_ssize_t next
-    cdef readonly Interned known
+    cdef readonly Statements known
+    cdef SqlText reader
     cpdef Statement read(self, Cursor c, Py_ssize_t at, Py_ssize_t end, bint cut, Message out)
+    cdef int _tell(self, Cursor c, Message out) except -1
+    cdef bint _offer(self, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1
