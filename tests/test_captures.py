@@ -150,6 +150,63 @@ def test_what_is_not_decoded_yet_is_counted_as_not_read_to_the_byte(capture: Pat
     assert sum(engine.reading.undetected.values()) == len({stream for _, stream in rows})
 
 
+# --- PostgreSQL, as tshark reads it ---
+
+
+def postgresql_by_tshark(capture: Path) -> list[tuple[int, str, str | None]]:
+    """Client port, what was asked, and its tag or code: of queries and logins in order, where each was answered before the next."""
+    found: list[tuple[int, str, str | None]] = []
+    waits: dict[int, int] = {}
+    rows = tshark(
+        capture, "-Y", "pgsql", "-T", "fields", "-E", "separator=;", "-e", "tcp.srcport", "-e", "tcp.dstport", "-e", "pgsql.type",
+        "-e", "pgsql.tag", "-e", "pgsql.code",
+    )  # fmt: skip
+    for line in rows.splitlines():
+        source, target, types, tag, code = line.split(";")
+        for kind in types.split(","):
+            port = int(source)
+            if kind in ("Startup message", "Simple query"):
+                waits[port] = len(found)
+                found.append((port, "LOGIN" if kind == "Startup message" else "", None))
+            elif kind == "Cancel request":
+                found.append((port, "CANCEL", None))
+            elif kind in ("Command completion", "Error", "Ready for query") and int(target) in waits:
+                place = waits.pop(int(target))
+                found[place] = (int(target), found[place][1], code if kind == "Error" else tag.rstrip("0123456789 ") or "ready")
+    return found
+
+
+class Statements(Kept):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, int, str, str | None]] = []
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        request, response = roundtrip.request, roundtrip.response
+        assert roundtrip.endpoints and request
+        what: str | None = None
+        if response is not None and response.fault:
+            what = response.status or (request.summary or "").split()[0] if request.operation is None else response.status or "ready"
+        self.told.append((request.first_ns, roundtrip.endpoints.client_port, request.operation or "", what))
+        return super().roundtrip(roundtrip)
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="NOT RUN: tshark is missing (Debian package tshark)")
+@pytest.mark.parametrize("capture", captures("postgresql"), ids=lambda path: path.stem)
+def test_postgresql_statements_are_those_that_tshark_sees(capture: Path) -> None:
+    kept = Statements()
+    engine = make_engine(PATIENT, kept, detail=True, local=())
+    read(capture, engine)
+    assert engine.reading.errors == {}
+    theirs = postgresql_by_tshark(capture)
+    assert theirs
+    ours = [(port, operation, what) for _, port, operation, what in sorted(kept.told)]
+    # The summary is of the text: COMMIT of a transaction that failed has the tag ROLLBACK.
+    assert [(port, operation) for port, operation, _ in ours] == [(port, operation) for port, operation, _ in theirs]
+    for (_, _, mine), (_, _, its) in zip(ours, theirs, strict=True):
+        assert mine == its or (mine, its) == ("COMMIT", "ROLLBACK")
+
+
 # --- HTTP/2, which Zeek does not log: tshark's reading ---
 
 GRPC_STATUSES = {code.value[0]: code.name for code in grpc.StatusCode}

@@ -73,6 +73,44 @@ def redis_codes(seen: Observed, times: int) -> None:
     seen.talk((TO_SERVER, command(b"PING")), (TO_CLIENT, b"+PONG\r\n"), *(turn for pair in turns for turn in pair))
 
 
+def message(kind: bytes, *fields: bytes) -> bytes:
+    """PostgreSQL's."""
+    body = b"".join(fields)
+    return kind + struct.pack(">I", 4 + len(body)) + body
+
+
+STARTUP = struct.pack(">II", 16, 196608) + b"user\x00a\x00\x00"
+READY = message(b"Z", b"I")
+
+
+def postgresql_databases(seen: Observed, times: int) -> None:
+    for i in range(512 + times):
+        body = b"user\x00a%07d\x00\x00" % i
+        seen.talk((TO_SERVER, struct.pack(">II", 8 + len(body), 196608) + body))
+
+
+def postgresql_tags(seen: Observed, times: int) -> None:
+    """Of statements whose text says nothing, the server's words are kept."""
+    turns = [(TO_SERVER, STARTUP), (TO_CLIENT, READY)]
+    for i in range(256 + times):
+        tag = bytes((65 + i // 26, 65 + i % 26))
+        execute = message(b"B", b"\x00unknown\x00", bytes(6)) + message(b"E", bytes(5)) + message(b"S")
+        turns += [(TO_SERVER, execute), (TO_CLIENT, message(b"2") + message(b"C", tag, b"\x00") + READY)]
+    seen.talk(*turns)
+
+
+def postgresql_codes(seen: Observed, times: int) -> None:
+    turns = [(TO_SERVER, STARTUP), (TO_CLIENT, READY)]
+    for i in range(512 + times):
+        turns += [(TO_SERVER, message(b"Q", b"SELECT 1\x00")), (TO_CLIENT, message(b"E", b"CX%04d\x00\x00" % i) + READY)]
+    seen.talk(*turns)
+
+
+def postgresql_statements(seen: Observed, times: int) -> None:
+    text = b"SELECT 1;" * (256 + times)
+    seen.talk((TO_SERVER, STARTUP), (TO_CLIENT, READY), (TO_SERVER, message(b"Q", text, b"\x00")))
+
+
 def dns_questions(seen: Observed, times: int) -> None:
     seen.talk(*((TO_SERVER, dns(i, 0x0100)) for i in range(4096 + times)), datagrams=True)
 
@@ -185,6 +223,10 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
     for each in (
         redis_commands,
         redis_codes,
+        postgresql_databases,
+        postgresql_tags,
+        postgresql_codes,
+        postgresql_statements,
         dns_questions,
         dns_types,
         dns_response_codes,
@@ -243,6 +285,8 @@ COUNTED = {
         "DOUBTFUL_MAX": "-- it is no preamble",
         "V1_MAX": "-- an error",
     },
+    "l7/postgresql.py": {"STATEMENTS_MAX": "postgresql_statements"},
+    "l7/postgresql_names.py": {"NAME_MAX": "-- no name is longer", "TAG_MAX": "-- no tag is longer"},
     "l7/redis.py": {"LEVELS_MAX": "-- an error"},
     "l7/redis_names.py": {"NAME_MAX": "-- no name is longer", "CODE_MAX": "-- no code is longer"},
     "l7/trace_context.py": {"_STATE_READ_MAX": "-- W3C: dropped whole"},

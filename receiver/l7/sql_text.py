@@ -341,9 +341,7 @@ class SqlText:
                     pass
                 elif c == 0x27 or (c == 0x22 and not names):
                     # What stands in front of a string may be a part of it.
-                    if size == 1 and (fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql)):
-                        string = True
-                    elif mysql and fold == 0x7F:
+                    if (size == 1 and (fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql))) or (mysql and fold == 0x7F):
                         string = True
                     if string:
                         i = self._string(window, i + 1, end, c, escapes or (fold == 0x65 and not mysql))
@@ -378,10 +376,10 @@ class SqlText:
                                 and not (
                                     _is(buf, first, b"true") or _is(buf, first, b"null")
                                     if size == 4
-                                    else size == 5
-                                    and _is(buf, first, b"false")
-                                    or size == 7
-                                    and _is(buf, first, b"default")
+                                    else (size == 5
+                                    and _is(buf, first, b"false"))
+                                    or (size == 7
+                                    and _is(buf, first, b"default"))
                                 )
                             ):
                                 literal = True
@@ -429,9 +427,7 @@ class SqlText:
                     if last == T_DOT or literal:
                         pass
                     elif outer >= 0:
-                        if depth == outer and values and not (size == 3 and _is(buf, first, b"row")):
-                            outer = -1
-                        elif size == 6 and _is(buf, first, b"select"):
+                        if (depth == outer and values and not (size == 3 and _is(buf, first, b"row"))) or (size == 6 and _is(buf, first, b"select")):
                             outer = -1
                         elif last == T_OPEN or last == T_COMMA:
                             if size == 4:
@@ -738,9 +734,7 @@ class SqlText:
                 if size == 0:
                     return -1
                 i += size
-            elif c < 0x20 or c == 0x7F:
-                return -1
-            elif c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F:
+            elif c < 0x20 or c == 0x7F or (c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F):
                 return -1
             else:
                 i += 1

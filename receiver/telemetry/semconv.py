@@ -236,11 +236,12 @@ _REDIS = (
 )
 
 _SQL = (
-    SlotDef("operation", "db.operation.name"),
     SlotDef("summary", "db.query.summary"),
+    SlotDef("operation", "db.operation.name"),
     SlotDef("namespace", "db.namespace"),
     SlotDef("status", "db.response.status_code"),
 )
+"""An operation is named where no statement says what is done: a login, a prepare."""
 
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
@@ -255,6 +256,8 @@ SHAPES: tuple[Shape, ...] = (
     _database("mysql", "client", _SQL, 3306, peer=True),
     _database("mariadb", "server", _SQL, 3306, peer=True),
     _database("mariadb", "client", _SQL, 3306, peer=True),
+    _database("postgresql", "server", _SQL, 5432, peer=True),
+    _database("postgresql", "client", _SQL, 5432, peer=True),
     _named("tls", "server"),
     _named("tls", "client"),
 )

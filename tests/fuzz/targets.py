@@ -27,6 +27,7 @@ from receiver.l7.hpack import HeaderList, HpackDecoder
 from receiver.l7.http import HttpSettings
 from receiver.l7.http1 import Http1Decoder
 from receiver.l7.http2 import Http2Decoder, Http2Settings
+from receiver.l7.postgresql import PostgresqlDecoder, Tables
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.shared import Shared
@@ -84,6 +85,10 @@ def vocabulary() -> Vocabulary:
 
 
 WORDS = Vocabulary()
+
+
+def postgresql_rows() -> tuple[Protocol, ...]:
+    return (Protocol("postgresql", "postgresql", partial(PostgresqlDecoder, Tables()), client_only=True),)
 
 
 def tls_rows() -> tuple[Protocol, ...]:
@@ -279,5 +284,6 @@ TARGETS = {
     "dns": Target(partial(connection, dns_rows), partial(recorded, "dns")),
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
+    "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
     "tls": Target(partial(connection, tls_rows), hellos),
 }

@@ -27,6 +27,7 @@ HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 PING = b"*1\r\n$4\r\nPING\r\n"
 LOOKUP = b"\xab\xcd\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04shop\x04test\x00\x00\x01\x00\x01"
+STARTUP = b"\x00\x00\x00\x10\x00\x03\x00\x00user\x00a\x00\x00"
 ADDRESS = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07"
 LOOKUP_ANSWER = LOOKUP[:2] + b"\x81\x80" + LOOKUP[4:6] + b"\x00\x01" + LOOKUP[8:] + ADDRESS
 NTP = b"\x23\x00\x06\xec" + bytes(44)
@@ -43,6 +44,7 @@ KNOWN: dict[str, list[Turn]] = {
          b"\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x02\x00\x00\x04\x01a\x05\x00\x00\x05\xfe\x00\x00\x02\x00"),
     ],
     "tls": [(TO_SERVER, hello()), (TO_CLIENT, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(116))],
+    "postgresql": [(TO_SERVER, STARTUP), (TO_CLIENT, b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I")],
 }
 STRANGERS: dict[str, list[Turn]] = {
     "ssh": [
@@ -63,7 +65,6 @@ STRANGERS: dict[str, list[Turn]] = {
         (TO_CLIENT, b"250-mail.test\r\n250 STARTTLS\r\n"),
         (TO_SERVER, b"MAIL FROM:<a@a.test>\r\n"),
     ],
-    "postgresql": [(TO_SERVER, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (TO_CLIENT, b"N")],
     "kafka": [(TO_SERVER, b"\x00\x00\x00\x29\x00\x12\x00\x04\x00\x00\x00\x00\x00\x0aclient-one" + bytes(21))],
     "amqp": [
         (TO_SERVER, b"AMQP\x00\x00\x09\x01"),

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from receiver.pcap.source import FileSource
 
 from receiver.engine import Engine
 from receiver.l7.conversation import Conversation, Reading
@@ -25,8 +26,7 @@ from receiver.l7.mysql import rows
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.shared import Shared
 from receiver.pcap.flow import FlowTable
-from receiver.pcap.source import FileSource
-from receiver.pcap.stream import Limits
+from receiver.pcap.stream import Reassembly
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
@@ -211,7 +211,7 @@ def test_real_capture_as_zeek_says(capture: Path | None) -> None:
             return 0
 
     reading = Reading(Pairing(WithPorts(), timeout_ns=300_000_000_000), Detector(PROTOCOLS))
-    engine = Engine(FlowTable(Limits(), server_ports={3306}), reading)
+    engine = Engine(FlowTable(Reassembly(), server_ports={3306}), reading)
     source = FileSource((str(capture),), lambda link_type: "")
     source.open()
     source.run(engine.process_batch, lambda now: None, lambda: False)
