@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from receiver.pcap.source import FileSource
+from receiver.pcap.file import FileSource
 
 from receiver.engine import Engine
 from receiver.l7.conversation import Conversation, Reading
