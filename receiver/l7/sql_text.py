@@ -14,8 +14,8 @@ token means is not asked, but where it decides what the next byte is. So it take
 - What is set is a value also without quotes: PostgreSQL takes `SET app.key = word`.
 - Where the end of a string, a name or a comment does not come, nothing behind its beginning is told. So it is with bytes that no
   text has (control characters, invalid UTF-8 outside of strings), and where it cannot be known what a byte is: a backslash behind
-  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS, and the end of a comment in a string in a
-  comment that MySQL runs, or does not.
+  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS; the end of a comment in a string, a name or
+  another comment inside of one that MySQL runs, or does not; a string right behind a number.
 """
 
 from __future__ import annotations
@@ -306,8 +306,7 @@ class SqlText:
                         literal = True
                         string = True
                         i = j
-                        if i > end:
-                            stop = True
+                        stop = i > end or self.inside
                     else:
                         k = C_WORD if mysql else C_OTHER
             elif k == C_DOT:
@@ -476,6 +475,7 @@ class SqlText:
                     else:
                         break
                 string = False
+                stop = i < end and buf[i] == 0x27  # its E may have been that of E'', or a part of the number
                 if last == T_SIGN and sign_at >= 0:
                     n = sign_at
                     begin = n
@@ -678,6 +678,8 @@ class SqlText:
             c = buf[i]
             if c == 0x0A or (c == 0x0D and not mysql):
                 return i
+            if c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F:
+                return -1
             i += 1
         return end
 
