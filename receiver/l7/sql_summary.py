@@ -1,11 +1,11 @@
 """What a statement does, and to what: `SELECT orders customers`.
 
-Room: l7, beside `sql.py`. Source: OpenTelemetry semantic conventions, docs/db/database-spans.md, "Generating a summary of the query":
-operations and their targets in the order of the text, both as they are written there, with their quotes. It is made of a text without
-values (`sql_text.py`), where every double quote and backtick holds a name, so it asks for no dialect.
+Room: l7, beside `sql.py`. Source: OpenTelemetry semantic conventions, docs/db/database-spans.md, "Generating a summary of the
+query": operations and their targets in the order of the text, both as they are written there, with their quotes. It is made of a
+text without values (`sql_text.py`), where every double quote and backtick holds a name, so it asks for no dialect.
 
 One pass, with a state for each depth of parentheses: what a name would be there. Names of common table expressions are no targets,
-nor are functions in FROM. What is made up by programs (names of prepared statements, cursors, savepoints) or is a person's is left out.
+nor are functions in FROM. What programs make up (names of prepared statements, cursors, savepoints) or is a person's is left out.
 """
 
 from __future__ import annotations

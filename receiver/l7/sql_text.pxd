@@ -47,6 +47,7 @@ cdef Py_ssize_t ROOM
 
 cdef int _copy(bytearray out, Py_ssize_t to, bytes buf, Py_ssize_t at, Py_ssize_t size) except -1
 cdef bint _is(bytes buf, Py_ssize_t at, bytes word) except -1
+cdef bint _is_constant(bytes buf, Py_ssize_t at, Py_ssize_t size) except -1
 cdef Py_ssize_t _width(bytes buf, Py_ssize_t at, Py_ssize_t end) except -1
 cdef bint _whole(bytes buf, Py_ssize_t start, Py_ssize_t at) except -1
 cdef bint _again(bytearray text, Py_ssize_t one, Py_ssize_t other, Py_ssize_t size) except -1

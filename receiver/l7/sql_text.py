@@ -5,17 +5,17 @@ token means is not asked, but where it decides what the next byte is. So it take
 
     SELECT a FROM `t` WHERE b = 'x' AND c IN (1, 2, -3) -- why      ->      SELECT a FROM `t` WHERE b = ? AND c IN (?)
 
-- Every value is `?`: a string, a number, a bit or hexadecimal string, with what stands in front of it as a part of it (`N`, `_utf8`).
-  What begins with a digit is a number to its end, letters too: no part of it can be told from a value. Strings that follow one
-  another are one value; a sign in front of a number is a part of it where it can be no operator.
+- Every value is `?`: a string, a number, a bit or hexadecimal string, with what stands in front of it as a part of it (`N`,
+  `_utf8`). What begins with a digit is a number to its end, letters too: no part of it can be told from a value. Strings that
+  follow one another are one value; a sign in front of a number is a part of it where it can be no operator.
 - A comment is a space, and spaces are one. What MySQL runs of a comment (`/*! */`) is text.
 - Lists: in the parentheses of IN and VALUES and the brackets of ARRAY, what is as the element in front of it is left out, be it a
   value or a row of them. NULL, TRUE, FALSE and DEFAULT are values there, and words everywhere else.
 - What is set is a value also without quotes: PostgreSQL takes `SET app.key = word`.
 - Where the end of a string, a name or a comment does not come, nothing behind its beginning is told. So it is with bytes that no
   text has (control characters, invalid UTF-8 outside of strings), and where it cannot be known what a byte is: a backslash behind
-  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS, and the end of a comment in a string in a
-  comment that MySQL runs, or does not.
+  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS; the end of a comment in a string, a name or
+  another comment inside of one that MySQL runs, or does not; a string right behind a number.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _classes() -> bytes:
 
 _CLASSES = _classes()
 # 0 for what goes on: of a word, letters that are no ASCII aside, and of a string.
-_NO_WORD = bytes(int(kind > C_DOLLAR) for kind in _CLASSES)
-_IN_STRING = bytes(int(byte in b"'\"\\*") for byte in range(256))
+_NO_WORD = bytes(1 if kind > C_DOLLAR else 0 for kind in _CLASSES)
+_IN_STRING = bytes(1 if byte in b"'\"\\*" else 0 for byte in range(256))
 
 
 @cython.no_gc
@@ -126,8 +126,8 @@ class SqlText:
         names: cython.bint,
         escapes: cython.bint,
     ) -> cython.Py_ssize_t:
-        """The size of the statement at `at`. `mysql`: or MariaDB, else PostgreSQL. `names`: a double quote holds a name; `escapes`: a
-        backslash escapes, in plain strings.
+        """The size of the statement at `at`. `mysql`: or MariaDB, else PostgreSQL. `names`: a double quote holds a name; `escapes`:
+        a backslash escapes, in plain strings.
 
         `at` and `end` are places in the window: the caller has compared them, and nothing is read that is not between them.
         """
@@ -306,8 +306,7 @@ class SqlText:
                         literal = True
                         string = True
                         i = j
-                        if i > end:
-                            stop = True
+                        stop = i > end or self.inside
                     else:
                         k = C_WORD if mysql else C_OTHER
             elif k == C_DOT:
@@ -341,8 +340,10 @@ class SqlText:
                     pass
                 elif c == 0x27 or (c == 0x22 and not names):
                     # What stands in front of a string may be a part of it.
-                    if (size == 1 and (fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql))) or (mysql and fold == 0x7F):
-                        string = True
+                    if size == 1:
+                        string = fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql)
+                    elif mysql:
+                        string = fold == 0x7F
                     if string:
                         i = self._string(window, i + 1, end, c, escapes or (fold == 0x65 and not mysql))
                 elif c == 0x26 and size == 1 and fold == 0x75 and not mysql and i + 1 < end and buf[i + 1] == 0x27:
@@ -372,15 +373,9 @@ class SqlText:
                                 depth == 0
                                 and c != 0x28
                                 and (first == at or buf[first - 1] != 0x40)
-                                and not (fold == 0x6F and (_is(buf, first, b"on") if size == 2 else size == 3 and _is(buf, first, b"off")))
-                                and not (
-                                    _is(buf, first, b"true") or _is(buf, first, b"null")
-                                    if size == 4
-                                    else (size == 5
-                                    and _is(buf, first, b"false"))
-                                    or (size == 7
-                                    and _is(buf, first, b"default"))
-                                )
+                                and not _is_constant(buf, first, size)
+                                and not (size == 2 and _is(buf, first, b"on"))
+                                and not (size == 3 and _is(buf, first, b"off"))
                             ):
                                 literal = True
                         elif size == 2 and fold == 0x74 and _is(buf, first, b"to"):
@@ -427,15 +422,13 @@ class SqlText:
                     if last == T_DOT or literal:
                         pass
                     elif outer >= 0:
-                        if (depth == outer and values and not (size == 3 and _is(buf, first, b"row"))) or (size == 6 and _is(buf, first, b"select")):
+                        if values and depth == outer:
+                            if size != 3 or not _is(buf, first, b"row"):
+                                outer = -1
+                        elif size == 6 and _is(buf, first, b"select"):
                             outer = -1
                         elif last == T_OPEN or last == T_COMMA:
-                            if size == 4:
-                                literal = _is(buf, first, b"null") or _is(buf, first, b"true")
-                            elif size == 5:
-                                literal = _is(buf, first, b"false")
-                            elif size == 7:
-                                literal = _is(buf, first, b"default")
+                            literal = _is_constant(buf, first, size)
                     elif size == 2:
                         if fold == 0x69 and _is(buf, first, b"in"):
                             armed = A_IN
@@ -482,6 +475,7 @@ class SqlText:
                     else:
                         break
                 string = False
+                stop = i < end and buf[i] == 0x27  # its E may have been that of E'', or a part of the number
                 if last == T_SIGN and sign_at >= 0:
                     n = sign_at
                     begin = n
@@ -637,9 +631,7 @@ class SqlText:
             self.back_end = behind_end
         return n
 
-    def _comment(
-        self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, mysql: cython.bint
-    ) -> cython.Py_ssize_t:
+    def _comment(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, mysql: cython.bint) -> cython.Py_ssize_t:
         """Where the comment ends that begins at `at`; `at` where none does, -1 where its end is not there."""
         c: cython.int = buf[at]
         following: cython.int = buf[at + 1] if at + 1 < end else 0
@@ -686,6 +678,8 @@ class SqlText:
             c = buf[i]
             if c == 0x0A or (c == 0x0D and not mysql):
                 return i
+            if c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F:
+                return -1
             i += 1
         return end
 
@@ -741,9 +735,7 @@ class SqlText:
         return -1
 
 
-def _copy(
-    out: bytearray, to: cython.Py_ssize_t, buf: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t
-) -> cython.int:
+def _copy(out: bytearray, to: cython.Py_ssize_t, buf: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
     """`buf[at : at + size]` to `out[to:]`."""
     if to < 0 or at < 0 or size < 0 or to + size > len(out) or at + size > len(buf):
         raise IndexError("outside the buffer")
@@ -756,11 +748,20 @@ def _copy(
 
 def _is(buf: bytes, at: cython.Py_ssize_t, word: bytes) -> cython.bint:
     """Whether the word at `at`, which is as long, is `word` in any case."""
-    i: cython.Py_ssize_t
-    for i in range(len(word)):
-        if (buf[at + i] | 0x20) != word[i]:
-            return False
-    return True
+    n: cython.Py_ssize_t = len(word)
+    i: cython.Py_ssize_t = 0
+    while i < n and (buf[at + i] | 0x20) == word[i]:
+        i += 1
+    return i == n
+
+
+def _is_constant(buf: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
+    """Whether the word at `at` is a value: NULL, TRUE, FALSE, DEFAULT."""
+    if size == 4:
+        return _is(buf, at, b"null") or _is(buf, at, b"true")
+    if size == 5:
+        return _is(buf, at, b"false")
+    return size == 7 and _is(buf, at, b"default")
 
 
 def _width(buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -806,11 +807,10 @@ def _whole(buf: bytes, start: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cytho
 
 def _again(text: bytearray, one: cython.Py_ssize_t, other: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
     """Whether the same stands at both places, `size` bytes."""
-    i: cython.Py_ssize_t
-    for i in range(size):
-        if text[one + i] != text[other + i]:
-            return False
-    return True
+    i: cython.Py_ssize_t = 0
+    while i < size and text[one + i] == text[other + i]:
+        i += 1
+    return i == size
 
 
 def _dollar(buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:

@@ -49,7 +49,12 @@ class Maker:
         inner = self.inner()
         if self.chance.random() < 0.3:
             return self.number()
-        forms: list[Callable[[], str]] = [lambda: f"'{inner}'", lambda: f"'it''s {inner}'", lambda: f"'{inner}'''", lambda: f"N'{inner}'"]
+        forms: list[Callable[[], str]] = [
+            lambda: f"'{inner}'",
+            lambda: f"'it''s {inner}'",
+            lambda: f"'{inner}'''",
+            lambda: f"N'{inner}'",
+        ]
         if self.mysql:
             forms += [
                 lambda: f'"{inner}"',
@@ -159,7 +164,8 @@ class Maker:
 
     def with_query(self) -> str:
         self.ctes += 1
-        return f"WITH cte{self.ctes} AS ({self.select(1)}) SELECT * FROM cte{self.ctes} JOIN {self.table()} ON a.id = b.id{self.where(0)}"
+        name = f"cte{self.ctes}"
+        return f"WITH {name} AS ({self.select(1)}) SELECT * FROM {name} JOIN {self.table()} ON a.id = b.id{self.where(0)}"
 
     def insert(self) -> str:
         self.lists = True
@@ -200,8 +206,8 @@ class Maker:
 
     def statement(self) -> Made:
         forms = (
-            (self.select, 40), (self.with_query, 10), (self.insert, 15), (self.insert_select, 8), (self.update, 12), (self.delete, 8),
-            (self.create, 2), (self.create_as, 2), (self.view, 2), (self.drop, 1), (self.truncate, 1),
+            (self.select, 40), (self.with_query, 10), (self.insert, 15), (self.insert_select, 8), (self.update, 12),
+            (self.delete, 8), (self.create, 2), (self.create_as, 2), (self.view, 2), (self.drop, 1), (self.truncate, 1),
         )  # fmt: skip
         form = self.chance.choices([form for form, _ in forms], [weight for _, weight in forms])[0]
         self.lists = False
@@ -212,6 +218,18 @@ def made() -> list[Made]:
     chance = random.Random(SEED)
     makers = [Maker(chance, dialect) for dialect in ("mysql", "postgres")]
     return [makers[i % 2].statement() for i in range(COUNT)]
+
+
+def outside_names(text: str, quotes: str) -> str:
+    """A text without what stands in these quotes."""
+    found, at = [], 0
+    while at < len(text):
+        if text[at] in quotes:
+            at = text.index(text[at], at + 1)
+        else:
+            found.append(text[at])
+        at += 1
+    return "".join(found)
 
 
 def written(one: Made, chance: random.Random) -> str:

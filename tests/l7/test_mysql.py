@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from receiver.pcap.file import FileSource
 
 from receiver.engine import Engine
 from receiver.l7.conversation import Conversation, Reading
@@ -25,6 +24,7 @@ from receiver.l7.matcher import Pairing
 from receiver.l7.mysql import rows
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.shared import Shared
+from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.stream import Reassembly
 from receiver.telemetry.metrics import Metrics

@@ -15,6 +15,7 @@ from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Message
 from tests.l7.harness import COMPILED
+from tests.l7.sql_statements import outside_names
 
 MYSQL, MARIADB, POSTGRESQL = 0, 1, 2
 BOTH = (MYSQL, POSTGRESQL)
@@ -60,47 +61,87 @@ TEXTS = [
     (POSTGRESQL, "SELECT * FROM t WHERE id IN (1, 2, 3, 4)", "SELECT * FROM t WHERE id IN (?)"),
     # Strings.
     (POSTGRESQL, "SELECT 'a''b', 'a\\', E'a\\'b', e'\\\\', U&'\\0061', N'a', B'01', X'1F'", "SELECT ?, ?, ?, ?, ?, ?, ?, ?"),
-    (MYSQL, "SELECT 'a''b', 'a\\'b', \"c\"\"d\", \"e\\\"\", N'a', b'01', x'1F', _utf8mb4'a', _latin1\"b\"", "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"),
+    (
+        MYSQL,
+        "SELECT 'a''b', 'a\\'b', \"c\"\"d\", \"e\\\"\", N'a', b'01', x'1F', _utf8mb4'a', _latin1\"b\"",
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?",
+    ),
     (POSTGRESQL, "SELECT $$a 'b' $1$$, $x$ $$ $y$ $x$, $x1_ü$a$x1_ü$", "SELECT ?, ?, ?"),
     (POSTGRESQL, "SELECT 'a'\n'b'", "SELECT ?"),
     (POSTGRESQL, "SELECT date'2020-01-01', interval '1 day', timestamp  '2020-01-01'", "SELECT date ?, interval ?, timestamp ?"),
     # Numbers.
     (POSTGRESQL, "SELECT 1, 1.5, .5, 5., 1e10, 1.5E-3, 0x1F, 0o17, 0b101, 1_000", "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"),
-    (MYSQL, "SELECT a FROM t WHERE b=-1 AND c = + 5 AND d>-.5 AND e - 1 < 2", "SELECT a FROM t WHERE b=? AND c = ? AND d>? AND e - ? < ?"),
+    (
+        MYSQL,
+        "SELECT a FROM t WHERE b=-1 AND c = + 5 AND d>-.5 AND e - 1 < 2",
+        "SELECT a FROM t WHERE b=? AND c = ? AND d>? AND e - ? < ?",
+    ),
     (POSTGRESQL, "SELECT a[1:2], t.x1, a1 FROM t LIMIT 5 OFFSET 10", "SELECT a[?:?], t.x1, a1 FROM t LIMIT ? OFFSET ?"),
     (POSTGRESQL, "SELECT 1secret, 12:30, 5::int8", "SELECT ?, ?:?, ?::int8"),
     # Names, parameters, operators.
     (MYSQL, "SELECT `a``b 'c'`, @v, @@session.x, @'q' FROM `t`", "SELECT `a``b 'c'`, @v, @@session.x, @? FROM `t`"),
-    (POSTGRESQL, "SELECT \"a\"\"b 'c'\", $1, $23::text[] FROM \"T\"", "SELECT \"a\"\"b 'c'\", $1, $23::text[] FROM \"T\""),
-    (POSTGRESQL, "SELECT d->>'k', d #> '{a,b}', d @> '{}'::jsonb, d ?| array['a','b']", "SELECT d->>?, d #> ?, d @> ?::jsonb, d ?| array[?]"),
-    (POSTGRESQL, "SELECT f(a := 1, b => 'x'), :name, U&\"d\\0061t\"", "SELECT f(a := ?, b => ?), :name, U&\"d\\0061t\""),
+    (POSTGRESQL, 'SELECT "a""b \'c\'", $1, $23::text[] FROM "T"', 'SELECT "a""b \'c\'", $1, $23::text[] FROM "T"'),
+    (
+        POSTGRESQL,
+        "SELECT d->>'k', d #> '{a,b}', d @> '{}'::jsonb, d ?| array['a','b']",
+        "SELECT d->>?, d #> ?, d @> ?::jsonb, d ?| array[?]",
+    ),
+    (POSTGRESQL, "SELECT f(a := 1, b => 'x'), :name, U&\"d\\0061t\"", 'SELECT f(a := ?, b => ?), :name, U&"d\\0061t"'),
     (MYSQL, "SELECT a FROM t WHERE b = ? AND c = :c AND d := 5", "SELECT a FROM t WHERE b = ? AND c = :c AND d := ?"),
     (POSTGRESQL, "SELECT a ` b, 'c' ` d", "SELECT a ` b, ? ` d"),
     # Words that are no values, outside of lists.
-    (POSTGRESQL, "UPDATE t SET a = NULL, b = TRUE, c = DEFAULT WHERE d IS NOT NULL", "UPDATE t SET a = NULL, b = TRUE, c = DEFAULT WHERE d IS NOT NULL"),
+    (
+        POSTGRESQL,
+        "UPDATE t SET a = NULL, b = TRUE, c = DEFAULT WHERE d IS NOT NULL",
+        "UPDATE t SET a = NULL, b = TRUE, c = DEFAULT WHERE d IS NOT NULL",
+    ),
     # Comments and spaces.
     (POSTGRESQL, "/* a 'b' */ SELECT /* c /* d */ 'e' */ 1 -- f 'g\n FROM\tt--h", "SELECT ? FROM t"),
     (MYSQL, "# a 'b\nSELECT/**/1 -- c 'd\n FROM t# e 'f\rg\n WHERE a=5--1 /* x */", "SELECT ? FROM t WHERE a=?--?"),
-    (MYSQL, "SELECT /*+ MAX_EXECUTION_TIME(1000) */ /*!40001 SQL_NO_CACHE */ a FROM t /*M!100100 FOR UPDATE */", "SELECT SQL_NO_CACHE a FROM t FOR UPDATE"),
+    (
+        MYSQL,
+        "SELECT /*+ MAX_EXECUTION_TIME(1000) */ /*!40001 SQL_NO_CACHE */ a FROM t /*M!100100 FOR UPDATE */",
+        "SELECT SQL_NO_CACHE a FROM t FOR UPDATE",
+    ),
     (MYSQL, "/*!50003 SELECT 'a' */ /*!*/", "SELECT ?"),
     (POSTGRESQL, "SELECT /*! 'a' */ b # 5", "SELECT b # ?"),
     # Lists.
-    (POSTGRESQL, "SELECT a FROM t WHERE (a, b) IN ((1, 2), (3, 'x')) OR c NOT IN('a')", "SELECT a FROM t WHERE (a, b) IN ((?)) OR c NOT IN (?)"),
+    (
+        POSTGRESQL,
+        "SELECT a FROM t WHERE (a, b) IN ((1, 2), (3, 'x')) OR c NOT IN('a')",
+        "SELECT a FROM t WHERE (a, b) IN ((?)) OR c NOT IN (?)",
+    ),
     (POSTGRESQL, "INSERT INTO t VALUES (1, $2, NULL, true), ($3, -4, 'x', DEFAULT)", "INSERT INTO t VALUES (?)"),
-    (POSTGRESQL, "INSERT INTO t (a) VALUES(1, now(), 2), (3, now(), 4) , (5, now(), 6) RETURNING a", "INSERT INTO t (a) VALUES (?, now(), ?) RETURNING a"),
-    (MYSQL, "INSERT INTO t VALUE (1,2) ON DUPLICATE KEY UPDATE a=VALUES(a), b = 2", "INSERT INTO t VALUE (?) ON DUPLICATE KEY UPDATE a=VALUES (a), b = ?"),
+    (
+        POSTGRESQL,
+        "INSERT INTO t (a) VALUES(1, now(), 2), (3, now(), 4) , (5, now(), 6) RETURNING a",
+        "INSERT INTO t (a) VALUES (?, now(), ?) RETURNING a",
+    ),
+    (
+        MYSQL,
+        "INSERT INTO t VALUE (1,2) ON DUPLICATE KEY UPDATE a=VALUES(a), b = 2",
+        "INSERT INTO t VALUE (?) ON DUPLICATE KEY UPDATE a=VALUES (a), b = ?",
+    ),
     (MYSQL, "VALUES ROW(1,-2), ROW(5,7) ORDER BY 1", "VALUES ROW(?) ORDER BY ?"),
     (POSTGRESQL, "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (a, b)", "SELECT * FROM (VALUES (?)) AS v (a, b)"),
-    (POSTGRESQL, "SELECT a FROM t WHERE b = ANY(ARRAY[1, 2, 3]) AND c IN (SELECT 1, 1 FROM u)", "SELECT a FROM t WHERE b = ANY(ARRAY[?]) AND c IN (SELECT ?, ? FROM u)"),
-    (POSTGRESQL, "SELECT a FROM t WHERE b IN (1::int, 2::int) AND f(1, 2) AND c IN ()", "SELECT a FROM t WHERE b IN (?::int) AND f(?, ?) AND c IN ()"),
+    (
+        POSTGRESQL,
+        "SELECT a FROM t WHERE b = ANY(ARRAY[1, 2, 3]) AND c IN (SELECT 1, 1 FROM u)",
+        "SELECT a FROM t WHERE b = ANY(ARRAY[?]) AND c IN (SELECT ?, ? FROM u)",
+    ),
+    (
+        POSTGRESQL,
+        "SELECT a FROM t WHERE b IN (1::int, 2::int) AND f(1, 2) AND c IN ()",
+        "SELECT a FROM t WHERE b IN (?::int) AND f(?, ?) AND c IN ()",
+    ),
     (POSTGRESQL, "SELECT position('a' in b), value, 5, 5 FROM t", "SELECT position(? in b), value, ?, ? FROM t"),
     # What is set.
     (POSTGRESQL, "SET app.secret = hunter2", "SET app.secret = ?"),
-    (POSTGRESQL, "SET LOCAL app.secret TO \"hunter2\", hunter3", "SET LOCAL app.secret TO ?, ?"),
+    (POSTGRESQL, 'SET LOCAL app.secret TO "hunter2", hunter3', "SET LOCAL app.secret TO ?, ?"),
     (POSTGRESQL, "ALTER ROLE bob SET app.secret TO hunter2", "ALTER ROLE bob SET app.secret TO ?"),
     (POSTGRESQL, "SET a TO DEFAULT", "SET a TO DEFAULT"),
     (MYSQL, "SET autocommit=ON, @x = PASSWORD('a'), sql_mode=ANSI", "SET autocommit=ON, @x = PASSWORD(?), sql_mode=?"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("dialect", "text", "told"), TEXTS)
@@ -125,9 +166,15 @@ def test_backslash_escapes_where_the_connection_says_so() -> None:
 SUMMARIES = [
     # The examples of the conventions. A string is a value: its name is not told where they tell it.
     ("SELECT *\nFROM   wuser_table\nWHERE  username = ?", "SELECT wuser_table"),
-    ("INSERT INTO shipping_details (order_id, address) SELECT order_id, address FROM orders WHERE order_id = ?", "INSERT shipping_details SELECT orders"),
+    (
+        "INSERT INTO shipping_details (order_id, address) SELECT order_id, address FROM orders WHERE order_id = ?",
+        "INSERT shipping_details SELECT orders",
+    ),
     ("SELECT * FROM songs, artists WHERE songs.artist_id == artists.id", "SELECT songs artists"),
-    ("SELECT order_date FROM (SELECT * FROM orders o JOIN customers c ON o.customer_id = c.customer_id)", "SELECT SELECT orders customers"),
+    (
+        "SELECT order_date FROM (SELECT * FROM orders o JOIN customers c ON o.customer_id = c.customer_id)",
+        "SELECT SELECT orders customers",
+    ),
     ("SELECT * FROM \"song list\", 'artists'", 'SELECT "song list"'),
     ("{call some_stored_procedure}", "call some_stored_procedure"),
     # Queries.
@@ -136,7 +183,10 @@ SUMMARIES = [
     ("SELECT a FROM t UNION SELECT b FROM u", "SELECT t SELECT u"),
     ("SELECT (SELECT max(x) FROM u), EXTRACT(YEAR FROM d), substring(a FROM 1 FOR 2) FROM t", "SELECT SELECT u t"),
     ("SELECT a FROM t WHERE b IS DISTINCT FROM c AND EXISTS (SELECT 1 FROM v)", "SELECT t SELECT v"),
-    ("SELECT a FROM ONLY s.t AS x LEFT JOIN u USING (id) CROSS JOIN LATERAL (SELECT 1) l, generate_series(1, 9) g, w", "SELECT s.t u SELECT w"),
+    (
+        "SELECT a FROM ONLY s.t AS x LEFT JOIN u USING (id) CROSS JOIN LATERAL (SELECT 1) l, generate_series(1, 9) g, w",
+        "SELECT s.t u SELECT w",
+    ),
     ("SELECT a FROM t, u ON a.x = u.x, v WHERE a IN (1, 2) ORDER BY b, c LIMIT 1, 2", "SELECT t u v"),
     ("SELECT a FROM (t JOIN u ON t.a = u.a) JOIN v ON 1 = 1 FOR UPDATE OF t, u", "SELECT t u v"),
     ("SELECT a INTO b FROM c", "SELECT b c"),
@@ -154,7 +204,10 @@ SUMMARIES = [
     ("UPDATE LOW_PRIORITY a, b JOIN c ON a.x = c.x SET a.y = 1, b.y = 2", "UPDATE a b c"),
     ("DELETE FROM a USING b WHERE a.x = b.x", "DELETE a b"),
     ("DELETE x, y FROM a AS x JOIN b AS y ON x.a = y.a", "DELETE a b"),
-    ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT (a) VALUES (1)", "MERGE t s"),
+    (
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT (a) VALUES (1)",
+        "MERGE t s",
+    ),
     ("TRUNCATE TABLE ONLY a, b RESTART IDENTITY", "TRUNCATE a b"),
     ("COPY t (a, b) FROM STDIN WITH (FORMAT csv)", "COPY t"),
     ("COPY (SELECT * FROM t) TO STDOUT", "COPY SELECT t"),
@@ -204,7 +257,7 @@ SUMMARIES = [
     ("DECLARE c_17 CURSOR FOR SELECT * FROM t", "DECLARE SELECT t"),
     ("FETCH 100 FROM c_17", "FETCH"),
     ("DO $$ BEGIN PERFORM 1; END $$", "DO"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "summary"), SUMMARIES)
@@ -213,12 +266,19 @@ def test_summary_has_operations_and_targets(text: str, summary: str) -> None:
 
 
 def test_operation_is_the_verb_in_capitals() -> None:
-    found = [read(text).operation for text in ("select 1", "with a as (select 1) delete from t", "create table t (a int)", "call p()")]
+    found = [
+        read(text).operation for text in ("select 1", "with a as (select 1) delete from t", "create table t (a int)", "call p()")
+    ]
     assert found == ["SELECT", "DELETE", "CREATE", "CALL"]
 
 
 def test_procedure_is_what_is_called() -> None:
-    assert [read(text, MYSQL).procedure for text in ("CALL `s`.p(1)", "{call q(?)}", "SELECT f(1)", "EXECUTE stmt")] == ["`s`.p", "q", "", ""]
+    assert [read(text, MYSQL).procedure for text in ("CALL `s`.p(1)", "{call q(?)}", "SELECT f(1)", "EXECUTE stmt")] == [
+        "`s`.p",
+        "q",
+        "",
+        "",
+    ]
 
 
 def test_summary_ends_with_a_whole_target() -> None:
@@ -227,13 +287,15 @@ def test_summary_ends_with_a_whole_target() -> None:
     assert len(summary) <= SUMMARY_MAX < len(summary) + 10
     assert summary.split()[1:] == names[: len(summary.split()) - 1]
     assert read(f'SELECT * FROM "{"x" * 300}"').summary == "SELECT"
-    assert read(f'SELECT * FROM {"é" * 200}').summary == "SELECT"
+    assert read(f"SELECT * FROM {'é' * 200}").summary == "SELECT"
 
 
 # --- what is not understood, and what does not end ---
 
 
-@pytest.mark.parametrize("text", ["", " \n", ";", " ; ;", "/* a */", "-- a", "hunter2 'x'", "'x'", "1 2 3", "\x00SELECT", "?", "(((", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", " \n", ";", " ; ;", "/* a */", "-- a", "hunter2 'x'", "'x'", "1 2 3", "\x00SELECT", "?", "(((", "\xff"]
+)
 @pytest.mark.parametrize("dialect", BOTH)
 def test_what_is_no_statement_is_nothing(text: str, dialect: int) -> None:
     statement = read(text.encode("latin-1"), dialect)
@@ -262,8 +324,13 @@ def test_what_is_no_statement_is_nothing(text: str, dialect: int) -> None:
         (POSTGRESQL, b'SELECT a, "\xffb", hunter2', "SELECT a,"),
         # A comment that MySQL runs, or does not: then its quote is none.
         (MYSQL, b"SELECT 1 /*!99999 don't */ , 'hunter2'", "SELECT ? don ?"),
+        (MYSQL, b"SELECT 1 /*!99999 # */ 'a\n hunter2'", "SELECT ?"),
+        (MYSQL, b"SELECT 1, /*!99999 $$ */ 'x $$ hunter2'", "SELECT ?, ?"),
+        (MYSQL, b"SELECT 1, /*!99999 `x */ 'x` hunter2'", "SELECT ?,"),
+        # Once PostgreSQL read this as 1 and E'', now it is an error.
+        (POSTGRESQL, b"SELECT 1E'a\\' hunter2'", "SELECT ?"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_end_hides_the_rest(dialect: int, text: bytes, told: str) -> None:
     assert read(text, dialect).text == told
 
@@ -336,24 +403,39 @@ def test_password_is_told_nowhere_wherever_the_text_is_cut(dialect: int, text: s
             "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END; SELECT 2; END; SELECT 3",
             ["CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN a THEN ? END; SELECT ?; END", "SELECT ?"],
         ),
-        (POSTGRESQL, "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", ["CREATE RULE r AS ON INSERT TO t DO (SELECT ?; SELECT ?)", "SELECT ?"]),
+        (
+            POSTGRESQL,
+            "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+            ["CREATE RULE r AS ON INSERT TO t DO (SELECT ?; SELECT ?)", "SELECT ?"],
+        ),
         (
             MYSQL,
-            "CREATE PROCEDURE p() BEGIN IF a THEN SELECT 1; END IF; WHILE a DO SELECT 2; END WHILE; CASE b WHEN 1 THEN SELECT 3; END CASE; END; SELECT 4",
-            ["CREATE PROCEDURE p() BEGIN IF a THEN SELECT ?; END IF; WHILE a DO SELECT ?; END WHILE; CASE b WHEN ? THEN SELECT ?; END CASE; END", "SELECT ?"],
+            "CREATE PROCEDURE p() BEGIN IF a THEN SELECT 1; END IF; WHILE a DO SET b = 2; END WHILE; CASE b WHEN 1 THEN DO 3;"
+            " END CASE; END;SELECT 4",
+            [
+                "CREATE PROCEDURE p() BEGIN IF a THEN SELECT ?; END IF; WHILE a DO SET b = ?; END WHILE; CASE b WHEN ? THEN DO ?;"
+                " END CASE; END",
+                "SELECT ?",
+            ],
         ),
         (MARIADB, "BEGIN NOT ATOMIC SELECT 1; SELECT 2; END; SELECT 3", ["BEGIN NOT ATOMIC SELECT ?; SELECT ?; END", "SELECT ?"]),
         (MYSQL, "CREATE TABLE event (begin int); SELECT 1", ["CREATE TABLE event (begin int)", "SELECT ?"]),
         (POSTGRESQL, "END; SELECT 1", ["END", "SELECT ?"]),
     ],
-)  # fmt: skip
+)
 def test_statements_end_at_their_semicolon(dialect: int, text: str, texts: list[str]) -> None:
     assert each(text, dialect) == texts
 
 
 def test_next_is_behind_the_semicolon_or_the_end() -> None:
     sql = Sql(POSTGRESQL)
-    for text, place in ((b"SELECT 1; SELECT 2", 9), (b"SELECT 1; \n", 11), (b"SELECT 1", 8), (b"SELECT 'a; SELECT 2", 19), (b"SELECT 1; 'a", 9)):
+    for text, place in (
+        (b"SELECT 1; SELECT 2", 9),
+        (b"SELECT 1; \n", 11),
+        (b"SELECT 1", 8),
+        (b"SELECT 'a; SELECT 2", 19),
+        (b"SELECT 1; 'a", 9),
+    ):
         sql.read(Cursor(text), 0, len(text), False, None)
         assert sql.next == place
 
@@ -594,22 +676,67 @@ def test_attack_is_bounded(attack: int, dialect: int) -> None:
     wire = ATTACKS[attack]
     sql = Sql(dialect, None, TraceContext())
     sql.read(Cursor(wire), 0, len(wire), False, Message())
-    check(sql.read(Cursor(wire), 0, len(wire), True, Message()))
+    check(sql.read(Cursor(wire), 0, len(wire), True, Message()), dialect)
 
 
-def check(statement: Statement) -> None:
+def check(statement: Statement, dialect: int) -> None:
+    assert "'" not in outside_names(statement.text, '"' if dialect == POSTGRESQL else '"`')
     assert len(statement.text.encode()) <= TEXT_MAX
     assert len(statement.summary.encode()) <= SUMMARY_MAX
-    assert statement.text.isprintable() or any(ord(letter) > 127 for letter in statement.text)
-    assert not any(quote in statement.text.replace("`", '"').split('"')[::2] for quote in "'")
+    assert all(letter >= " " for letter in statement.text)
     assert bool(statement.operation) == bool(statement.summary)
 
 
 PIECES = st.sampled_from(
-    [b"SELECT ", b"'", b'"', b"`", b"\\", b"/*", b"*/", b"--", b"#", b"\n", b"$$", b"$a$", b"(", b")", b",", b"IN", b" VALUES ", b"1", b"-",
-     b" FROM ", b"t", b";", b"E", b"U&", b"\xc3\xa9", b"\xff", b"\x00", b"/*!", b" ", b".", b"SET ", b"=", b"CREATE FUNCTION ", b"BEGIN ",
-     b"END ", b"IF ", b"NULL", b"ROW", b"ARRAY[", b"]", b"traceparent='", b"WITH a AS ", b"UPDATE ", b"?", b"@", b":"]
-)  # fmt: skip
+    [
+        b"SELECT ",
+        b"'",
+        b'"',
+        b"`",
+        b"\\",
+        b"/*",
+        b"*/",
+        b"--",
+        b"#",
+        b"\n",
+        b"$$",
+        b"$a$",
+        b"(",
+        b")",
+        b",",
+        b"IN",
+        b" VALUES ",
+        b"1",
+        b"-",
+        b" FROM ",
+        b"t",
+        b";",
+        b"E",
+        b"U&",
+        b"\xc3\xa9",
+        b"\xff",
+        b"\x00",
+        b"/*!",
+        b" ",
+        b".",
+        b"SET ",
+        b"=",
+        b"CREATE FUNCTION ",
+        b"BEGIN ",
+        b"END ",
+        b"IF ",
+        b"NULL",
+        b"ROW",
+        b"ARRAY[",
+        b"]",
+        b"traceparent='",
+        b"WITH a AS ",
+        b"UPDATE ",
+        b"?",
+        b"@",
+        b":",
+    ]
+)
 ANY = st.binary(max_size=200) | st.lists(PIECES, max_size=60).map(b"".join)
 
 
@@ -619,16 +746,23 @@ def test_any_bytes_are_read_to_their_end(wire: bytes, dialect: int, cut: bool, n
     sql, c, at = Sql(dialect, None, TraceContext()), Cursor(wire), 0
     sql.ansi_quotes, sql.backslash = names, escapes
     while at < len(wire):
-        check(sql.read(c, at, len(wire), cut, Message()))
+        check(sql.read(c, at, len(wire), cut, Message()), dialect)
         assert at < sql.next <= len(wire)
         at = sql.next
 
 
 @settings(max_examples=500 if COMPILED else 100, deadline=None)
-@given(st.lists(PIECES, max_size=30).map(b"".join), st.sampled_from(BOTH), st.integers(0, 400), st.sampled_from(("'{}'", "$q${}$q$", "{}")))
+@given(
+    st.lists(PIECES, max_size=30).map(b"".join),
+    st.sampled_from(BOTH),
+    st.integers(0, 400),
+    st.sampled_from(("'{}'", "$q${}$q$", "{}")),
+)
 def test_value_leaves_no_trace_wherever_it_stands(around: bytes, dialect: int, place: int, form: str) -> None:
     """Behind any text that ends well: the value is told only if it is no value there."""
-    before = b"SELECT " + around.replace(b"'", b"").replace(b'"', b"").replace(b"`", b"").replace(b"$", b"").replace(b"/*!", b"/* */")
+    before = b"SELECT " + around.replace(b"'", b"").replace(b'"', b"").replace(b"`", b"").replace(b"$", b"").replace(
+        b"/*!", b"/* */"
+    )
     if dialect == MYSQL:
         form = form.replace("$q$", '"')
     before = before.replace(b"/*", b" ").replace(b"--", b"- ").replace(b"#", b" ").replace(b"U&", b"").replace(b";", b",")

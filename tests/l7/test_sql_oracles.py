@@ -24,9 +24,16 @@ OPERATIONS = {"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "TRUNCAT
 STEP = 1 if COMPILED else 5
 
 VALUES = {
-    TokenType.STRING, TokenType.NUMBER, TokenType.HEX_STRING, TokenType.BIT_STRING, TokenType.BYTE_STRING, TokenType.NATIONAL_STRING,
-    TokenType.RAW_STRING, TokenType.HEREDOC_STRING, TokenType.UNICODE_STRING,
-}  # fmt: skip
+    TokenType.STRING,
+    TokenType.NUMBER,
+    TokenType.HEX_STRING,
+    TokenType.BIT_STRING,
+    TokenType.BYTE_STRING,
+    TokenType.NATIONAL_STRING,
+    TokenType.RAW_STRING,
+    TokenType.HEREDOC_STRING,
+    TokenType.UNICODE_STRING,
+}
 
 
 def read(text: str, dialect: str) -> Statement:
@@ -111,7 +118,9 @@ def test_sqlglot_finds_the_same_tables_and_operations() -> None:
             continue  # it may have been cut
         hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
         theirs = [
-            ".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name and table.name not in hidden
+            ".".join(part.name for part in table.parts)
+            for table in tree.find_all(exp.Table)
+            if table.name and table.name not in hidden
         ]
         assert Counter(ours) == Counter(theirs), (one, statement.summary)
         assert Counter(statement.summary.split())["SELECT"] == len(list(tree.find_all(exp.Select))), (one, statement.summary)
