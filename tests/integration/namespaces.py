@@ -29,7 +29,7 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run(*argv: str, timeout_s: float = 60, check: bool = True, text_in: str = "") -> subprocess.CompletedProcess[str]:
+def run(*argv: str, timeout_s: float = 300, check: bool = True, text_in: str = "") -> subprocess.CompletedProcess[str]:
     """Run a program to its end; what it wrote is in the error when it fails."""
     done = subprocess.run(argv, timeout=timeout_s, check=False, capture_output=True, text=True, input=text_in)
     if check and done.returncode:
@@ -50,7 +50,7 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(
-        self, *argv: str, timeout_s: float = 60, check: bool = True, text_in: str = ""
+        self, *argv: str, timeout_s: float = 300, check: bool = True, text_in: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return run(*self.command(argv), timeout_s=timeout_s, check=check, text_in=text_in)
 
