@@ -279,6 +279,13 @@ def used_exporters(config: Config) -> dict[str, ExporterSettings]:
     return {**config.exporters_of("traces"), **config.exporters_of("metrics")}
 
 
+def flush_timeout(config: Config) -> float:
+    """For so many seconds spans wait in a batch that does not become full."""
+    tracing = config.exporters_of("traces").values()
+    waits = [float(item.sending_queue.batch.flush_timeout) for item in tracing if isinstance(item, OtlpGrpcExporter)]
+    return min(waits, default=1.0)
+
+
 def make_exporter(name: str, settings: ExporterSettings, resource: Resource, own: OwnSockets) -> Exporter:
     """Raises ConfigError for settings that cannot be, and for files of `tls` that are not there or not what they should be."""
     at = f"exporters.{name}"

@@ -21,6 +21,7 @@ from typing import cast
 from receiver import logs, memory, privileges
 from receiver.build import (
     exporter_endpoints,
+    flush_timeout,
     known_names,
     local_addresses,
     make_engine,
@@ -33,7 +34,7 @@ from receiver.build import (
     start_exporter,
     used_exporters,
 )
-from receiver.config import Config, ConfigError, DebugExporter, OtlpGrpcExporter
+from receiver.config import Config, ConfigError, DebugExporter
 from receiver.export.exporter import Exporter, SpanExporter
 from receiver.export.own import OwnSockets
 from receiver.health import PageServer, health_page, metrics_page
@@ -118,13 +119,10 @@ class Service:
         self._page_made = threading.Event()
         self._page = ""
         self.resource = observed_resource(config.service.resource)
-        self._traces: list[SpanExporter] = []
-        self._metrics: list[tuple[Exporter, float]] = []
         self._own = OwnSockets()
         self.exporters = {
             name: make_exporter(name, item, self.resource, self._own) for name, item in used_exporters(config).items()
         }
-        self._assign()
         self.telemetry = make_telemetry(config)
         spans = self.telemetry.spans
         sink = self.telemetry if onlooker is None else _Both(self.telemetry, onlooker)
@@ -149,12 +147,15 @@ class Service:
 
     # -- setting up ------------------------------------------------------------------------------------------------
 
-    def _assign(self) -> None:
-        tracing = self.config.exporters_of("traces")
-        self._traces = [cast(SpanExporter, self.exporters[name]) for name in tracing]
-        waits = [float(item.sending_queue.batch.flush_timeout) for item in tracing.values() if isinstance(item, OtlpGrpcExporter)]
-        self._flush_s = min(waits, default=1.0)
-        self._metrics = [
+    @property
+    def span_exporters(self) -> list[SpanExporter]:
+        """Who is given spans."""
+        return [cast(SpanExporter, self.exporters[name]) for name in self.config.exporters_of("traces")]
+
+    @property
+    def metric_exporters(self) -> list[tuple[Exporter, float]]:
+        """Who is given metrics, and every how many seconds."""
+        return [
             (self.exporters[name], float(getattr(item, "interval", 60.0)))
             for name, item in self.config.exporters_of("metrics").items()
         ]
@@ -219,10 +220,15 @@ class Service:
         if not self._files:
             threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
         try:
-            self._source.run(self.engine.process_batch, self._tick, self._should_stop)
+            self._source.run(self.engine.process_batch, self.tick, self._should_stop)
         except CaptureError as error:
             log.error("%s", error)
             status = exit_status(error)
+        self.finish()
+        return status
+
+    def finish(self) -> None:
+        """No packets come any more: tell what is left, and give the exporters the time that they may have to send it."""
         self._ended.set()
         self._keep_names(at_end=True)
         self.engine.finish()
@@ -231,7 +237,6 @@ class Service:
         self._export_metrics(force=True)
         self._shut_down()
         self._say_totals()
-        return status
 
     def stop(self) -> None:
         """End soon; safe in a signal handler."""
@@ -246,12 +251,13 @@ class Service:
     def _should_stop(self) -> bool:
         return self._stop
 
-    def _tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> None:
+        """What is due between two batches of packets; `now_ns` is the time by the packets' clock. The source calls it."""
         now_s = time.monotonic()
         self._turned_s = now_s
         if not self._files:
             self.engine.turn(now_ns - LAG_NS)
-        if now_s - self._flushed_s >= self._flush_s:
+        if now_s - self._flushed_s >= flush_timeout(self.config):
             self._flush_spans()
         if not self._files:
             self._export_metrics(force=False)
@@ -264,7 +270,7 @@ class Service:
             self._page_made.set()
         if self._reload:
             self._reload = False
-            self._do_reload()
+            self._take_over()
 
     def _keep_names(self, *, at_end: bool) -> None:
         """Write down what addresses are called, on a thread of its own while packets come."""
@@ -291,7 +297,7 @@ class Service:
         blob, count = spans.lend()
         with blob:
             self.accounts.spans.taken += count
-            for exporter in self._traces:
+            for exporter in self.span_exporters:
                 if self._files:
                     self._wait_for_room(exporter)
                 try:
@@ -316,9 +322,9 @@ class Service:
 
     def snapshot(self, *, now_ns: int | None = None) -> Snapshot:
         """All metrics of this moment."""
-        return self._snapshot_later(now_ns)()
+        return self.snapshot_later(now_ns)()
 
-    def _snapshot_later(self, now_ns: int | None = None) -> Callable[[], Snapshot]:
+    def snapshot_later(self, now_ns: int | None = None) -> Callable[[], Snapshot]:
         """The same, to be made by any thread: what was counted until now is copied, which is all that packets have to wait for."""
         if now_ns is None:
             now_ns = (self.engine.latest_ns() if self._files else 0) or time.time_ns()
@@ -345,7 +351,7 @@ class Service:
             self._telling.join()
         now_s = time.monotonic()
         due = []
-        for exporter, interval_s in self._metrics:
+        for exporter, interval_s in self.metric_exporters:
             if exporter.name not in self._due_s:
                 self._due_s[exporter.name] = now_s + interval_s
             if force or now_s >= self._due_s[exporter.name]:
@@ -353,7 +359,7 @@ class Service:
                 self._due_s[exporter.name] = max(self._due_s[exporter.name] + interval_s, now_s)
         if not due:
             return
-        later = self._snapshot_later()
+        later = self.snapshot_later()
         if force:
             self._tell(later, due)
             return
@@ -417,7 +423,7 @@ class Service:
                 ended.append(line + (f", {stats.kept} kept for the next start" if stats.kept else ""))
         log.info("%s: %s", "done" if self._files and not self._stop else "stopped", "; ".join(ended))
 
-    def _do_reload(self) -> None:
+    def _take_over(self) -> None:
         """A good file replaces what changed, open flows stay; a bad one changes nothing and says so."""
         try:
             new = prepare(self.config, self._began, self.resource, self.exporters, self._own)
@@ -435,7 +441,6 @@ class Service:
         self.resource = new.resource
         self.exporters = new.exporters
         self.accounts.exporters = new.exporters
-        self._assign()
         self.telemetry.sampler = make_sampler(new.config)
         if new.config.receivers.pcap.http != http:
             self.telemetry.metrics.set_routes(make_routes(new.config))

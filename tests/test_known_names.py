@@ -13,7 +13,8 @@ import dns.message
 import dns.rrset
 import pytest
 
-from receiver.config import Config, Layer4, OtlpGrpcExporter, PcapReceiver, Pipeline, Receivers, SendingQueue
+from receiver.build import known_names
+from receiver.config import Config, Duration, Layer4, OtlpGrpcExporter, PcapReceiver, Pipeline, Receivers, SendingQueue
 from receiver.config import Service as ServiceSettings
 from receiver.known_names import FRESH_S, KEPT_S, READ_MAX, TITLE, KnownNames
 from receiver.service import Service
@@ -178,7 +179,9 @@ def make_service(storage: Path, **pcap: Any) -> Service:
         Config(
             receivers=Receivers(pcap=PcapReceiver(interfaces=("lo",), local_addresses=("10.0.0.1",), **pcap)),
             exporters={"otlp_grpc": exporter},
-            service=ServiceSettings(pipelines={"metrics": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}),
+            service=ServiceSettings(
+                pipelines={"metrics": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}, shutdown_timeout=Duration(0.1)
+            ),
         )
     )
 
@@ -213,13 +216,14 @@ def test_a_server_has_one_name_before_and_after_a_restart(ttl_s: int, tmp_path: 
         call(line)
         wire.ns += 20 * SECOND  # the answer is long forgotten
     assert labels(first) == {"orders.shop.test"}
-    first._keep_names(at_end=True)
+    first.finish()
 
     second = make_service(tmp_path)
-    assert second._known_names is not None and second.engine.table.names is not None
+    known = known_names(second.config)
+    assert known is not None and second.engine.table.names is not None
     wire = Wire(second.engine)
     wire.ns = first.engine.now_ns + 5 * SECOND
-    second._known_names.restore(second.engine.table.names, wire.ns)
+    known.restore(second.engine.table.names, wire.ns)
     line.wire = wire
     call(line)
     call(Line(wire, ports=(40001, 8080), isn=(5, 6)).opened())
@@ -252,4 +256,4 @@ def test_no_storage_keeps_no_names() -> None:
         exporters={"otlp_grpc": OtlpGrpcExporter()},
         service=ServiceSettings(pipelines={"metrics": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}),
     )
-    assert Service(config)._known_names is None
+    assert known_names(config) is None

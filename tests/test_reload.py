@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
@@ -28,6 +29,7 @@ from receiver.config import (
     Tls,
 )
 from receiver.config import Service as ServiceSettings
+from receiver.export.own import OwnSockets
 from receiver.logs import LineFormatter
 from receiver.service import Service
 from receiver.settings import again, loader
@@ -138,8 +140,8 @@ EFFECTS: dict[str, Callable[[Service], object]] = {
     "receivers.pcap.http.routes": lambda service: service.telemetry.metrics.routes.template(b"/some/17"),
     "receivers.pcap.sampling.default": lambda service: service.telemetry.sampler.ratio,
     "receivers.pcap.traces.respect_sampled": lambda service: service.telemetry.sampler.should_export(bytes(16), True, 0, b""),
-    "service.pipelines.traces": lambda service: [exporter.name for exporter in service._traces],
-    "service.pipelines.metrics": lambda service: [exporter.name for exporter, _ in service._metrics],
+    "service.pipelines.traces": lambda service: [exporter.name for exporter in service.span_exporters],
+    "service.pipelines.metrics": lambda service: [exporter.name for exporter, _ in service.metric_exporters],
     "service.resource": lambda service: service.resource,
     "service.shutdown_timeout": lambda service: service.config.service.shutdown_timeout,
     "service.telemetry.logs.encoding": lambda service: formats_json(),
@@ -153,7 +155,7 @@ def service() -> Iterator[Service]:
     handlers, level = root.handlers[:], root.level
     service = Service(BASE)
     yield service
-    service._shut_down()
+    service.finish()
     root.handlers[:], root.level = handlers, level
 
 
@@ -165,7 +167,8 @@ def read_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
         monkeypatch.setattr(loader, "reload", lambda _: loader.Loaded(new))
         caplog.clear()
         with caplog.at_level(logging.INFO, logger=module.__name__):
-            service._do_reload()
+            service.reload()
+            service.tick(0)
         return [record.getMessage() for record in caplog.records if record.name == module.__name__]
 
     return read
@@ -251,7 +254,7 @@ def test_what_was_not_counted_from_the_start_refuses_the_file(
     second = Service(without)
     (line,) = read_again(second, BASE)
     assert line.startswith("not reloaded: service.pipelines.traces: needs a restart")
-    second._shut_down()
+    second.finish()
 
 
 def test_without_a_pipeline_no_spans_are_made_and_with_one_again(
@@ -283,10 +286,10 @@ def test_an_exporter_gives_its_spool_to_the_one_that_replaces_it(
     read_again(service, spooled)
     changed = with_value(spooled, ["exporters", "otlp_grpc", "timeout"], Duration(7))
     assert read_again(service, changed) == ["configuration reloaded: exporters.otlp_grpc.timeout"]
-    for thread in [thread for thread in module.threading.enumerate() if thread.name == "exporter-ending"]:
+    for thread in [thread for thread in threading.enumerate() if thread.name == "exporter-ending"]:
         thread.join(10)
     heir = service.exporters["otlp_grpc"]
     assert all(stats.spool_errors == 0 for _, _, stats in heir.signals())
-    assert heir._spans._worker is not None  # type: ignore[attr-defined]  # it has begun, and holds the directory
+    # It has begun, and holds the directory: nobody else is there.
     with pytest.raises(OSError, match="in use"):
-        make_exporter("otlp_grpc", changed.exporters["otlp_grpc"], service.resource, service._own).start()
+        make_exporter("otlp_grpc", changed.exporters["otlp_grpc"], service.resource, OwnSockets()).start()

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from receiver import service as module
 from receiver.build import exporter_endpoints
 from receiver.config import (
     Batch,
     Config,
+    DebugExporter,
     Duration,
     OtlpGrpcExporter,
     PcapReceiver,
@@ -23,18 +23,36 @@ from receiver.config import (
 )
 from receiver.config import Service as ServiceSettings
 from receiver.export.debug import read_spans
+from receiver.export.exporter import Exporter, Signals
 from receiver.export.own import OwnSockets
 from receiver.service import Service
 from receiver.telemetry.snapshot import HistogramPoint, Snapshot
 from tests.bench.generate import LINK_ETHERNET, Workload, batches, packets
 
 
-class Recorder:
-    """An exporter of spans that keeps what it got."""
+class Fake:
+    """An exporter that sends nothing, in the place of a real one."""
 
-    name = "recorder"
+    def __init__(self, name: str = "fake") -> None:
+        self.name = name
+
+    def start(self) -> None: ...
+
+    def stop(self, deadline_s: float) -> None: ...
+
+    def shutdown(self, deadline_s: float) -> None: ...
+
+    def signals(self) -> Signals:
+        return []
+
+    def export_metrics(self, snapshot: Snapshot) -> None: ...
+
+
+class Recorder(Fake):
+    """It keeps what it got."""
 
     def __init__(self) -> None:
+        super().__init__("recorder")
         self.batches: list[int] = []
         self.sizes: list[int] = []
 
@@ -44,72 +62,76 @@ class Recorder:
         self.sizes.append(len(blob))
 
 
-class Broken:
-    name = "broken"
-
+class Broken(Fake):
     def export_spans(self, blob: bytes | memoryview, count: int) -> None:
         raise RuntimeError("no idea")
 
 
-def make_service(batch: Batch) -> Service:
-    exporter = OtlpGrpcExporter(sending_queue=SendingQueue(batch=batch))
+def make_service(batch: Batch, *fakes: Exporter, carried: str = "traces") -> Service:
+    """Of a live capture that is not opened; `fakes` are in the place of its exporters."""
+    settings = {
+        "otlp_grpc": OtlpGrpcExporter(sending_queue=SendingQueue(batch=batch), interval=Duration(0)),
+        "prometheus_remote_write": PrometheusRemoteWriteExporter(endpoint="http://127.0.0.1:9/w", interval=Duration(0)),
+        "debug": DebugExporter(),
+    }
+    names = ("otlp_grpc", "debug" if carried == "traces" else "prometheus_remote_write")[: max(1, len(fakes))]
     config = Config(
         receivers=Receivers(pcap=PcapReceiver(interfaces=("lo",), local_addresses=("10.2.0.1",))),
-        exporters={"otlp_grpc": exporter},
-        service=ServiceSettings(pipelines={"traces": Pipeline(receivers=("pcap",), exporters=("otlp_grpc",))}),
+        exporters={name: settings[name] for name in names},
+        service=ServiceSettings(pipelines={carried: Pipeline(receivers=("pcap",), exporters=names)}),
     )
-    return Service(config)
+    service = Service(config)
+    service.exporters.update(zip(names, fakes, strict=False))
+    return service
 
 
 @pytest.mark.parametrize("wait_s", [1.0, 5.0])
 def test_spans_wait_as_long_as_a_batch_may_and_anew_after_a_full_one(wait_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
-    service = make_service(Batch(flush_timeout=Duration(wait_s)))
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     recorder = Recorder()
-    service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
-    workload = Workload(connections=1, roundtrips_each=3)
+    service = make_service(Batch(flush_timeout=Duration(wait_s)), recorder)
+    workload = Workload(connections=1, roundtrips_each=5000)
     frames = list(packets(workload))
 
     def see(some: slice) -> None:
         for joined, records in batches(frames[some]):
             service.engine.process_batch(joined, records, LINK_ETHERNET)
 
-    service._tick(frames[0][0])
+    service.tick(frames[0][0])
     see(slice(0, 5))
     now_s += wait_s - 0.1
-    service._tick(frames[5][0])
+    service.tick(frames[5][0])
     assert recorder.batches == []
-    service._flush_spans()  # as is done with a full batch
     see(slice(5, None))
+    full = sum(recorder.batches)
+    assert 0 < full < workload.roundtrips
     now_s += wait_s - 0.1
-    service._tick(frames[-1][0])
-    assert recorder.batches == [1]
+    service.tick(frames[-1][0])
+    assert sum(recorder.batches) == full
     now_s += 0.2
-    service._tick(frames[-1][0])
-    assert recorder.batches == [1, 2]
+    service.tick(frames[-1][0])
+    assert sum(recorder.batches) == workload.roundtrips
 
 
 def test_full_batch_leaves_between_two_packets_of_one_batch() -> None:
     """Packets come by the hundred, and each may be a pipeline: all of them are more than a batch should hold."""
-    service = make_service(Batch())
     recorder = Recorder()
-    service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
+    service = make_service(Batch(), recorder)
     workload = Workload(connections=4, roundtrips_each=2000)
     ((joined, records),) = batches(packets(workload), 20_000)
     service.engine.process_batch(joined, records, LINK_ETHERNET)
     assert len(recorder.sizes) > 2
     assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)  # 1 MiB less 32 KiB; and no larger buffer was needed
-    service._flush_spans()
+    service.finish()
     assert sum(recorder.batches) == workload.roundtrips
 
 
 def test_full_batches_leave_while_requests_are_given_up() -> None:
     """When nobody answers any more, and when the capture ends, all that wait are told of at once."""
     for end in ("tick", "finish"):
-        service = make_service(Batch())
         recorder = Recorder()
-        service._traces = [recorder]  # type: ignore[list-item]  # has what is called here, no more
+        service = make_service(Batch(), recorder)
         workload = Workload(connections=6000, roundtrips_each=1)
         asked = [packet for packet in packets(workload) if b"HTTP/1.1 200" not in packet[1] and not packet[1][47] & 1]
         for joined, records in batches(asked):
@@ -121,18 +143,17 @@ def test_full_batches_leave_while_requests_are_given_up() -> None:
             service.engine.finish()
         assert len(recorder.sizes) > 1
         assert all(1_015_808 <= size < 1_048_576 for size in recorder.sizes)
-        service._flush_spans()
+        service.finish()
         assert sum(recorder.batches) == workload.roundtrips
 
 
 def test_exporter_that_fails_is_nobody_elses_fault() -> None:
-    service = make_service(Batch())
     recorder = Recorder()
-    service._traces = [Broken(), recorder]  # type: ignore[list-item]  # has what is called here, no more
+    service = make_service(Batch(), Broken(), recorder)
     workload = Workload(connections=1, roundtrips_each=5000)
     for joined, records in batches(packets(workload)):
         service.engine.process_batch(joined, records, LINK_ETHERNET)
-    service._flush_spans()
+    service.finish()
     assert sum(recorder.batches) == workload.roundtrips
     assert service.engine.reading.errors == {}
     assert service.telemetry.errors == {"export_spans": len(recorder.batches)}
@@ -199,11 +220,11 @@ def test_what_is_recorded_is_not_taken_for_ours() -> None:
 # --- metrics, made beside the capture ---
 
 
-class Told:
-    """An exporter of metrics that can be held up."""
+class Told(Fake):
+    """It can be held up."""
 
-    def __init__(self, name: str = "told") -> None:
-        self.name = name
+    def __init__(self) -> None:
+        super().__init__("told")
         self.go_on = threading.Event()
         self.go_on.set()
         self.threads: list[str] = []
@@ -240,38 +261,36 @@ def see(service: Service, roundtrips: int, seed: int) -> None:
 def test_snapshot_is_of_the_moment_when_it_was_due_whoever_makes_it() -> None:
     service = make_service(Batch())
     see(service, 3, 1)
-    later = service._snapshot_later()
+    later = service.snapshot_later()
     see(service, 4, 2)
     assert [counted(later()), counted(service.snapshot())] == [3, 7]
 
 
 def test_metrics_are_made_beside_the_capture() -> None:
-    service = make_service(Batch())
-    told, unable = Told(), Unable("unable")
-    service._metrics = [(unable, 0.0), (told, 0.0)]  # type: ignore[list-item]  # has what is called here, no more
-    service._export_metrics(force=False)  # when the next one is due is counted from here on
+    told = Told()
+    service = make_service(Batch(), Unable(), told, carried="metrics")
+    service.tick(0)  # when the next one is due is counted from here on
     wait_for(lambda: len(told.snapshots) == 1)
     assert told.threads == ["metrics"]
     assert service.telemetry.errors == {"export_metrics": 1}
-    service._export_metrics(force=True)  # the last one, when no packets come any more
+    service.finish()
     assert told.threads == ["metrics", threading.current_thread().name]
 
 
 def test_next_snapshot_waits_for_the_one_before() -> None:
-    service = make_service(Batch())
     told = Told()
-    service._metrics = [(told, 0.0)]  # type: ignore[list-item]  # has what is called here, no more
+    service = make_service(Batch(), told, carried="metrics")
     told.go_on.clear()
     see(service, 3, 1)
-    service._export_metrics(force=False)
+    service.tick(0)
     wait_for(lambda: len(told.threads) == 1)
     for _ in range(5):
-        service._export_metrics(force=False)
+        service.tick(0)
     assert len(told.threads) == 1
     told.go_on.set()
     wait_for(lambda: len(told.snapshots) == 1)
     see(service, 4, 2)
-    wait_for(lambda: service._telling is not None and not service._telling.is_alive())
-    service._export_metrics(force=False)
-    service._export_metrics(force=True)  # waits as well
+    wait_for(lambda: not any(thread.name == "metrics" for thread in threading.enumerate()))
+    service.tick(0)
+    service.finish()  # waits as well
     assert [counted(snapshot) for snapshot in told.snapshots] == [3, 7, 7]

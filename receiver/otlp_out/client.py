@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 
 from receiver.config import TARGET_SCHEMES, Tls, endpoint_hosts, split_endpoint
 from receiver.config import OtlpGrpcExporter as Config
 from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.own import USER_TIMEOUT_MS, OwnSockets
-from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue, QueueStats
+from receiver.export.queue import INTERNAL, TOO_LARGE, ExportQueue
 from receiver.otlp_out.answer import read_partial_success, read_retry_delay
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
 from receiver.otlp_out.relay import Relay
@@ -58,11 +57,6 @@ _CONNECTION: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),  # or a new channel shares the connection of the old one
     ("grpc.enable_http_proxy", 0),  # the configuration says which
 )
-
-
-class OtlpStats(msgspec.Struct, frozen=True):
-    spans: QueueStats
-    metric_points: QueueStats
 
 
 class _Connection:
@@ -167,9 +161,6 @@ class OtlpExporter:
             self._metrics.offer(payload, points)
         if dropped:
             self._metrics.refuse(dropped, TOO_LARGE)
-
-    def stats(self) -> OtlpStats:
-        return OtlpStats(spans=self._spans.stats(), metric_points=self._metrics.stats())
 
     def signals(self) -> Signals:
         return [("traces", "spans", self._spans.stats()), ("metrics", "metric_points", self._metrics.stats())]

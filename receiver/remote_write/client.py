@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 import snappy
 from urllib3.util import Timeout
@@ -21,7 +20,7 @@ from receiver.config import PrometheusRemoteWriteExporter as Config
 from receiver.export.exporter import Signals
 from receiver.export.outcome import Failed, Outcome, Retry, Sent, clean, secrets_of
 from receiver.export.own import OwnSockets
-from receiver.export.queue import ExportQueue, QueueStats
+from receiver.export.queue import ExportQueue
 from receiver.remote_write.connection import OwnAdapter
 from receiver.remote_write.encode import WriteRequests
 from receiver.remote_write.trouble import explain
@@ -37,12 +36,8 @@ _SNAPPY_PIECE = 65536  # what its compressors take for a block; references do no
 _MAX_ANSWER = 4096  # bytes of an error's body that are read for the log
 
 
-class RemoteWriteStats(msgspec.Struct, frozen=True):
-    metric_points: QueueStats
-
-
 class RemoteWriteExporter:
-    """One named exporter. A store that is down raises nothing and blocks nobody: see `stats`."""
+    """One named exporter. A store that is down raises nothing and blocks nobody: see `signals`."""
 
     def __init__(self, name: str, config: Config, version: str, own: OwnSockets | None = None) -> None:
         """`name` as in the configuration (`prometheus_remote_write/vm`). Opens nothing. `own` is told which sockets are ours.
@@ -79,9 +74,6 @@ class RemoteWriteExporter:
         self._offer(made)
         for reason, points in dropped.items():
             self._queue.refuse(points, reason)
-
-    def stats(self) -> RemoteWriteStats:
-        return RemoteWriteStats(metric_points=self._queue.stats())
 
     def signals(self) -> Signals:
         return [("metrics", "metric_points", self._queue.stats())]

@@ -7,7 +7,7 @@ Room: telemetry; on the packet path, linear in the text. Whatever comes in, what
     https://REDACTED:REDACTED@host/a;jsessionid=REDACTED?token=REDACTED&page=REDACTED
 
 The semantic conventions ask for the userinfo and the values of seven parameters (docs/http/http-spans.md, `url.full`,
-`url.query`); here every value goes unless the configuration keeps them, because a secret's name cannot be known.
+`url.query`); here every value goes, because a secret's name cannot be known.
 """
 
 import cython
@@ -19,24 +19,10 @@ _REDACTED = b"REDACTED"
 _USERINFO = b"REDACTED:REDACTED@"
 _DIGITS = b"0123456789ABCDEF"
 
-# Redacted also where values are kept; the names are case-sensitive.
-_ALWAYS = frozenset(
-    (
-        b"X-Amz-Signature",
-        b"X-Amz-Credential",
-        b"X-Amz-Security-Token",
-        b"X-Goog-Signature",
-        b"AWSAccessKeyId",
-        b"Signature",
-        b"sig",
-    )
-)
-
 # 1: printable; 2: printable, and nothing that could begin or end what is redacted outside a query.
 _CLASS = bytes((0x20 < c < 0x7F) + 2 * (0x20 < c < 0x7F and c not in b"@;?#") for c in range(256))
 
 _SLASH = 0x2F
-_QUESTION = 0x3F
 _HASH = 0x23
 _AT = 0x40
 _AND = 0x26
@@ -50,58 +36,36 @@ BARE_KEY_MAX = 16  # of a name with nothing after its '='
 
 
 class Redactor:
-    """Rewrites URLs, paths and queries; `redactions` counts the values replaced, `truncations` the texts cut."""
+    """Rewrites paths and queries; `redactions` counts the values replaced, `truncations` the texts cut."""
 
-    def __init__(self, keep_values: cython.bint = False, limit: cython.Py_ssize_t = 2048) -> None:
-        """`keep_values`: only userinfo and the values of the seven parameters are replaced. `limit`: bytes of a result.
-
-        Raises ValueError for a limit below 64.
-        """
+    def __init__(self, limit: cython.Py_ssize_t = 2048) -> None:
+        """`limit`: bytes of a result. Raises ValueError for one below 64."""
         if limit < 64:
             raise ValueError("the limit must be at least 64 bytes")
-        self._keep_values = keep_values
         self.limit = limit
         self.redactions = 0
         self.truncations = 0
         self._out = Writer(limit + 64)
         self._c = Cursor()
 
-    def url(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
-        """`buf[start:end]`, an absolute URL or a request target in any of its forms, for `url.full`."""
-        if start < 0 or end > len(buf) or start > end:
-            raise IndexError("text outside the buffer")
-        at: cython.Py_ssize_t = self._plain(buf, start, end)
-        if at == end and end - start <= self.limit:
-            return self._c.take(start, end)
-        if at < end and buf[at] == _QUESTION:
-            self._put(buf, start, at)
-        else:
-            while at < end and buf[at] != _QUESTION and buf[at] != _HASH:
-                at += 1
-            self._path(buf, start, at, True)
-        if at < end and buf[at] == _QUESTION:
-            query: cython.Py_ssize_t = at + 1
-            while at < end and buf[at] != _HASH:
-                at += 1
-            self._out.byte(_QUESTION)
-            self._query(buf, query, at)
-        if at < end:
-            # A fragment is never sent by a client that keeps to the rules; what is there instead may be anything.
-            self._out.byte(_HASH)
-            if at + 1 < end:
-                self._out.put(_REDACTED)
-                self.redactions += 1
-        return self._take()
-
     def path(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
-        """`buf[start:end]`, the part of a target before '?', for `url.path`."""
+        """`buf[start:end]`, the part of a target in any of its forms before '?', for `url.path`."""
         if start < 0 or end > len(buf) or start > end:
             raise IndexError("text outside the buffer")
         if self._plain(buf, start, end) == end and end - start <= self.limit:
             if end - start == len(buf):
                 return buf
             return self._c.take(start, end)
-        self._path(buf, start, end, True)
+        at: cython.Py_ssize_t = start
+        while at < end and buf[at] != _HASH:
+            at += 1
+        self._path(buf, start, at)
+        if at < end:
+            # A fragment is never sent by a client that keeps to the rules; what is there instead may be anything.
+            self._out.byte(_HASH)
+            if at + 1 < end:
+                self._out.put(_REDACTED)
+                self.redactions += 1
         return self._take()
 
     def query(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
@@ -147,12 +111,11 @@ class Redactor:
                 at += 1
         return 0
 
-    def _path(
-        self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, authority: cython.bint
-    ) -> cython.int:
-        """Text without a query, piece by piece between slashes; `authority`: it may begin with one (CONNECT)."""
+    def _path(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """Text without a query, piece by piece between slashes."""
         at: cython.Py_ssize_t = start
         first: cython.Py_ssize_t
+        authority: cython.bint = True  # it may begin with one: CONNECT
         while at <= end and self._out.size <= self.limit:
             first = at
             while at < end and buf[at] != _SLASH:
@@ -205,14 +168,14 @@ class Redactor:
         return at < end
 
     def _query(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-        """Items between '&'. Where values are kept, ';' separates as well: a signature must not hide behind one."""
+        """Items between '&'."""
         at: cython.Py_ssize_t = start
         first: cython.Py_ssize_t
         while at < end:
             if self._out.size > self.limit:
                 return 0
             first = at
-            while at < end and buf[at] != _AND and not (self._keep_values and buf[at] == _SEMICOLON):
+            while at < end and buf[at] != _AND:
                 at += 1
             self._item(buf, first, at)
             if at < end:
@@ -227,51 +190,18 @@ class Redactor:
         equals: cython.Py_ssize_t = start
         while equals < end and buf[equals] != _EQUALS:
             equals += 1
-        if self._keep_values:
-            if equals == end or not self._is_always(buf, start, equals):
-                self._put(buf, start, equals)
-                if equals < end:
-                    self._out.byte(_EQUALS)
-                    self._path(buf, equals + 1, end, False)  # it may be a URL, whose userinfo is not kept
-                return 0
-        else:
-            padding: cython.Py_ssize_t = equals
-            while padding < end and buf[padding] == _EQUALS:
-                padding += 1
-            size: cython.Py_ssize_t = equals - start
-            # 'dG9rZW4=' and 'dG9rZW4==' are values without a name.
-            if equals == end or size > KEY_MAX or (padding == end and (size > BARE_KEY_MAX or end - equals > 1)):
-                self._out.put(_REDACTED)
-                self.redactions += 1
-                return 0
+        padding: cython.Py_ssize_t = equals
+        while padding < end and buf[padding] == _EQUALS:
+            padding += 1
+        size: cython.Py_ssize_t = equals - start
+        # 'dG9rZW4=' and 'dG9rZW4==' are values without a name.
+        if equals == end or size > KEY_MAX or (padding == end and (size > BARE_KEY_MAX or end - equals > 1)):
+            self._out.put(_REDACTED)
+            self.redactions += 1
+            return 0
         self._put(buf, start, equals)
         self._out.byte(_EQUALS)
         if equals + 1 < end:
             self._out.put(_REDACTED)
             self.redactions += 1
         return 0
-
-    def _is_always(self, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Whether the name is one of the seven, also when it is percent-encoded."""
-        if end - start > 3 * 20:  # 'X-Amz-Security-Token', every byte encoded
-            return False
-        name = bytearray()
-        at: cython.Py_ssize_t = start
-        c: cython.int
-        while at < end:
-            c = buf[at]
-            if c == 0x25 and at + 2 < end and _digit(buf[at + 1]) >= 0 and _digit(buf[at + 2]) >= 0:
-                c = _digit(buf[at + 1]) << 4 | _digit(buf[at + 2])
-                at += 2
-            name.append(c)
-            at += 1
-        return bytes(name) in _ALWAYS
-
-
-def _digit(c: cython.int) -> cython.int:
-    if 0x30 <= c <= 0x39:
-        return c - 0x30
-    c |= 0x20
-    if 0x61 <= c <= 0x66:
-        return c - 0x57
-    return -1

@@ -17,6 +17,7 @@ from receiver.config import Duration, OtlpGrpcExporter, PrometheusRemoteWriteExp
 from receiver.otlp_out.client import OtlpExporter
 from receiver.remote_write.client import RemoteWriteExporter
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from tests.export.counted import points_of, spans_of
 from tests.integration.servers import program
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -172,8 +173,8 @@ def test_collector_gets_spans_and_metrics(tmp_path):
         exporter.export_spans(spans(0, 100), 100)
         exporter.export_metrics(snapshot(now, 7))
         exporter.shutdown(10)
-        assert exporter.stats().spans.sent == 100
-        assert exporter.stats().metric_points.sent == 2
+        assert spans_of(exporter).sent == 100
+        assert points_of(exporter).sent == 2
         assert len(until(lambda: len(names := span_names(tmp_path)) == 100 and names)) == 100
         (line,) = until(lambda: lines(tmp_path / "metrics.jsonl"))
     (resource,) = line["resourceMetrics"]
@@ -203,7 +204,7 @@ def test_largest_request_is_taken_by_a_collector(tmp_path):
         exporter = otlp(port)
         exporter.export_spans(spans(0, 300_000), 300_000)  # about 10 MB
         exporter.shutdown(30)
-        stats = exporter.stats().spans
+        stats = spans_of(exporter)
         assert (stats.sent, stats.send_failed, stats.enqueue_failed) == (300_000, {}, {})
         assert stats.requests_sent >= 3
 
@@ -214,7 +215,7 @@ def test_gzip_is_taken_by_a_collector(tmp_path):
         exporter = otlp(port, compression="gzip")
         exporter.export_spans(spans(0, 1000), 1000)
         exporter.shutdown(10)
-        assert exporter.stats().spans.sent == 1000
+        assert spans_of(exporter).sent == 1000
 
 
 def test_collector_killed_under_load_and_brought_back(tmp_path):
@@ -223,18 +224,18 @@ def test_collector_killed_under_load_and_brought_back(tmp_path):
     with collector(tmp_path, port):
         for n in range(20):
             exporter.export_spans(spans(n * 10, 10), 10)
-        until(lambda: exporter.stats().spans.sent == 200)
+        until(lambda: spans_of(exporter).sent == 200)
         until(lambda: len(span_names(tmp_path)) == 200)
     (tmp_path / "traces.jsonl").rename(tmp_path / "first.jsonl")
     for n in range(20, 40):
         exporter.export_spans(spans(n * 10, 10), 10)
         exporter.export_metrics(snapshot(1_790_000_000 + n, n))
-    assert exporter.stats().spans.queued == 200
+    assert spans_of(exporter).queued == 200
     with collector(tmp_path, port):
-        until(lambda: exporter.stats().spans.queued == 0)
+        until(lambda: spans_of(exporter).queued == 0)
         exporter.shutdown(10)
-        assert exporter.stats().spans.sent == exporter.stats().spans.offered == 400
-        assert exporter.stats().metric_points.sent == exporter.stats().metric_points.offered == 40
+        assert spans_of(exporter).sent == spans_of(exporter).offered == 400
+        assert points_of(exporter).sent == points_of(exporter).offered == 40
         names = until(lambda: len(names := span_names(tmp_path)) >= 200 and names)
     assert names == [f"s{i}" for i in range(201, 401)]
 
@@ -245,10 +246,10 @@ def test_spool_carries_spans_over_a_restart(tmp_path):
     first = otlp(port, sending_queue=queue)
     first.export_spans(spans(0, 10), 10)
     first.shutdown(1)
-    assert first.stats().spans.kept == 10
+    assert spans_of(first).kept == 10
     with collector(tmp_path, port):
         second = otlp(port, sending_queue=queue)
-        until(lambda: second.stats().spans.sent == 10)
+        until(lambda: spans_of(second).sent == 10)
         assert until(lambda: span_names(tmp_path)) == [f"s{i}" for i in range(1, 11)]
         second.shutdown(5)
 
@@ -267,7 +268,7 @@ def test_victoria_metrics_stores_counters_histograms_and_stale_markers(tmp_path)
         exporter.export_metrics(snapshot(now - 20, 7, puts=1))
         exporter.export_metrics(snapshot(now - 10, 9))
         exporter.shutdown(10)
-        assert exporter.stats().metric_points.sent == 5
+        assert points_of(exporter).sent == 5
         found = until(lambda: len(series := exported(url, "real_requests_total")) == 2 and series)
         one, two = sorted(found, key=lambda series: series["metric"]["http_request_method"])
         assert one["metric"] == {
@@ -298,7 +299,7 @@ def test_victoria_metrics_reads_vmrange(tmp_path):
     with victoria_metrics(tmp_path) as url:
         exporter = remote_write(url, histograms="vmrange")
         exporter.export_metrics(snapshot(now - 2, 7))
-        wait = until(lambda: exporter.stats().metric_points.sent == 2)
+        wait = until(lambda: points_of(exporter).sent == 2)
         assert wait
         found = until(lambda: exported(url, "real_duration_seconds_bucket"))
         assert {s["metric"]["vmrange"]: s["values"] for s in found} == {
@@ -318,7 +319,7 @@ def test_victoria_metrics_takes_ten_thousand_series(tmp_path):
     with victoria_metrics(tmp_path) as url:
         exporter = remote_write(url)
         exporter.export_metrics(Snapshot(now * 10**9, RESOURCE, (Metric("many", "", "", "sum", points),)))
-        until(lambda: exporter.stats().metric_points.sent == 10_000)
+        until(lambda: points_of(exporter).sent == 10_000)
         assert until(lambda: len(series := exported(url, "many_total")) == 10_000 and series)
         exporter.shutdown(5)
 
@@ -327,8 +328,8 @@ def test_remote_write_2_to_victoria_metrics_is_not_taken_for_success(tmp_path):
     with victoria_metrics(tmp_path) as url:
         exporter = remote_write(url, protobuf_message=V2)
         exporter.export_metrics(snapshot(int(time.time()), 7))
-        until(lambda: exporter.stats().metric_points.queued == 0)
-        assert exporter.stats().metric_points.send_failed == {"not_written": 2}
+        until(lambda: points_of(exporter).queued == 0)
+        assert points_of(exporter).send_failed == {"not_written": 2}
         exporter.shutdown(5)
 
 
@@ -344,8 +345,8 @@ def test_prometheus_stores_counters_and_classic_histograms(tmp_path, message):
         exporter = remote_write(url, protobuf_message=message)
         exporter.export_metrics(snapshot(now - 10, 7, puts=1))
         exporter.export_metrics(snapshot(now - 5, 9))
-        until(lambda: exporter.stats().metric_points.queued == 0)
-        assert exporter.stats().metric_points.sent == 5
+        until(lambda: points_of(exporter).queued == 0)
+        assert points_of(exporter).sent == 5
         ((labels, result),) = ask(url, "real_requests_total", now)
         assert (labels["http_request_method"], labels["job"], result["value"][1]) == ("GET", "shop", "9")
         assert len(ask(url, "real_requests_total", now - 6)) == 2
@@ -361,8 +362,8 @@ def test_prometheus_stores_native_histograms(tmp_path):
     with prometheus(tmp_path) as url:
         exporter = remote_write(url, protobuf_message=V2, histograms="native")
         exporter.export_metrics(snapshot(now - 5, 7))
-        until(lambda: exporter.stats().metric_points.queued == 0)
-        assert exporter.stats().metric_points.sent == 2
+        until(lambda: points_of(exporter).queued == 0)
+        assert points_of(exporter).sent == 2
         ((_, result),) = ask(url, "real_duration_seconds", now)
         native = result["histogram"][1]
         assert (native["count"], native["sum"]) == ("6", "4.5")

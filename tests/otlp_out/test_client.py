@@ -30,6 +30,7 @@ from receiver.export.own import OwnSockets, packed
 from receiver.otlp_out.client import METRICS_METHOD, TRACES_METHOD, OtlpExporter
 from receiver.telemetry.snapshot import Metric, NumberPoint, Resource, Snapshot
 from receiver.wire.protobuf import message
+from tests.export.counted import points_of, spans_of
 from tests.export.deaf import DeafWay
 
 RESOURCE = Resource((("service.name", "shop"),), "pcap-receiver", "1.2.3", "https://opentelemetry.io/schemas/1.44.0")
@@ -149,8 +150,8 @@ def test_spans_and_metrics_arrive():
         out.shutdown(10)
         assert collector.spans == ["a", "b"]
         assert collector.points == 3
-        assert out.stats().spans.sent == 2
-        assert out.stats().metric_points.sent == 3
+        assert spans_of(out).sent == 2
+        assert points_of(out).sent == 3
         (metadata,) = collector.metadata
         assert metadata["x-tenant"] == "blue"
         assert metadata["user-agent"].startswith("pcap-receiver/1.2.3 OTel-OTLP-Exporter-Python/1.2.3 grpc-python/")
@@ -178,10 +179,10 @@ def test_retryable_status_is_tried_again(status):
     collector.answer = fail_twice
     with serve(collector) as port, exporter(port) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
         assert collector.spans == ["a"]
         assert collector.calls == 3
-        assert out.stats().spans.retries == 2
+        assert spans_of(out).retries == 2
 
 
 @pytest.mark.parametrize(
@@ -204,9 +205,9 @@ def test_other_status_is_final_and_counted(status):
     collector.answer = lambda signal, request, context: context.abort(grpc.StatusCode[status], "never")
     with serve(collector) as port, exporter(port) as out:
         out.export_spans(blob("a", "b"), 2)
-        wait_for(lambda: out.stats().spans.queued == 0)
+        wait_for(lambda: spans_of(out).queued == 0)
         assert collector.calls == 1
-        assert out.stats().spans.send_failed == {status: 2}
+        assert spans_of(out).send_failed == {status: 2}
 
 
 def test_resource_exhausted_with_retry_info_waits_as_told():
@@ -222,7 +223,7 @@ def test_resource_exhausted_with_retry_info_waits_as_told():
     collector.answer = answer
     with serve(collector) as port, exporter(port) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
         assert seen[1] - seen[0] >= 0.3
 
 
@@ -237,7 +238,7 @@ def test_details_that_are_garbage_do_not_break_the_retry():
     collector.answer = answer
     with serve(collector) as port, exporter(port) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
 
 
 def test_partial_success_is_counted_and_not_tried_again(caplog):
@@ -252,9 +253,9 @@ def test_partial_success_is_counted_and_not_tried_again(caplog):
     with serve(collector) as port, exporter(port) as out:
         out.export_spans(blob("a", "b", "c"), 3)
         out.export_metrics(snapshot(4))
-        wait_for(lambda: out.stats().spans.queued == 0 and out.stats().metric_points.queued == 0)
-        assert (out.stats().spans.sent, out.stats().spans.rejected) == (1, 2)
-        assert (out.stats().metric_points.sent, out.stats().metric_points.rejected) == (3, 1)
+        wait_for(lambda: spans_of(out).queued == 0 and points_of(out).queued == 0)
+        assert (spans_of(out).sent, spans_of(out).rejected) == (1, 2)
+        assert (points_of(out).sent, points_of(out).rejected) == (3, 1)
         assert collector.calls == 1
         assert "2 items rejected: too old" in caplog.text
 
@@ -267,7 +268,7 @@ def test_warning_without_rejects_is_logged_and_all_are_sent(caplog):
     with serve(collector) as port, exporter(port) as out:
         for _ in range(3):
             out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 3)
+        wait_for(lambda: spans_of(out).sent == 3)
         assert caplog.text.count("please use newer names") == 1
 
 
@@ -282,8 +283,8 @@ def test_server_that_does_not_answer_is_a_deadline():
     collector.answer = answer
     with serve(collector) as port, exporter(port, timeout=Duration(0.2)) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
-        assert out.stats().spans.retries >= 1
+        wait_for(lambda: spans_of(out).sent == 1)
+        assert spans_of(out).retries >= 1
         release.set()
 
 
@@ -304,17 +305,17 @@ def test_server_killed_under_load_and_brought_back_is_accounted_for_exactly():
     with exporter(port, sending_queue=queue) as out:
         with serve(collector, port):
             offer(out, 0)
-            wait_for(lambda: out.stats().spans.sent >= 25)
+            wait_for(lambda: spans_of(out).sent >= 25)
         for n in range(4):
             offer(out, 50 + 50 * n)
-            assert conserved(out.stats().spans)
-        assert out.stats().spans.queued > 0
-        assert out.stats().spans.enqueue_failed.get("queue_full", 0) > 0
+            assert conserved(spans_of(out))
+        assert spans_of(out).queued > 0
+        assert spans_of(out).enqueue_failed.get("queue_full", 0) > 0
         with serve(collector, port):
-            wait_for(lambda: out.stats().spans.queued == 0 and out.stats().metric_points.queued == 0)
+            wait_for(lambda: spans_of(out).queued == 0 and points_of(out).queued == 0)
             offer(out, 250)
             out.shutdown(10)
-        spans, points = out.stats().spans, out.stats().metric_points
+        spans, points = spans_of(out), points_of(out)
     assert conserved(spans)
     assert conserved(points)
     assert (spans.offered, points.offered) == (300, 600)
@@ -331,10 +332,10 @@ def test_nobody_listening_is_logged_once_and_blocks_nobody(caplog):
     with exporter(free_port(), headers={"authorization": "Bearer hunter2"}) as out:
         for _ in range(20):
             out.export_spans(blob("secret-span"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 3)
-        assert out.stats().spans.queued == 20
+        wait_for(lambda: spans_of(out).retries >= 3)
+        assert spans_of(out).queued == 20
         out.shutdown(0.1)
-        assert out.stats().spans.send_failed == {"shutdown": 20}
+        assert spans_of(out).send_failed == {"shutdown": 20}
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("receiver.")]
     assert sum("UNAVAILABLE" in line for line in ours) == 1
     assert "hunter2" not in caplog.text
@@ -348,7 +349,7 @@ def test_header_value_echoed_by_the_server_is_not_logged(caplog):
     )
     with serve(collector) as port, exporter(port, headers={"authorization": "Bearer hunter2"}) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.queued == 0)
+        wait_for(lambda: spans_of(out).queued == 0)
     assert "bad token: [REDACTED]" in caplog.text
     assert "hunter2" not in caplog.text
 
@@ -359,7 +360,7 @@ def test_requests_stay_below_what_a_collector_takes():
     with serve(collector) as port, exporter(port) as out:  # the server's limit is gRPC's own: 4 MiB
         out.export_spans(blob(*names), 200)
         out.shutdown(20)
-        assert out.stats().spans.sent == 200
+        assert spans_of(out).sent == 200
     assert collector.spans == names
     assert collector.calls == 3
 
@@ -370,8 +371,8 @@ def test_span_over_the_limit_is_counted_and_the_others_go():
     with serve(collector) as port, exporter(port, sending_queue=small) as out:
         out.export_spans(blob("a", "x" * 70_000, "b"), 3)
         out.shutdown(10)
-        assert out.stats().spans.enqueue_failed == {"too_large": 1}
-        assert conserved(out.stats().spans)
+        assert spans_of(out).enqueue_failed == {"too_large": 1}
+        assert conserved(spans_of(out))
     assert collector.spans == ["a", "b"]
 
 
@@ -379,7 +380,7 @@ def test_blob_that_is_broken_is_counted_as_ours(caplog):
     small = SendingQueue(batch=Batch(max_size=Size(65_536)))
     with exporter(free_port(), sending_queue=small) as out:
         out.export_spans(b"\x12\xff\xff\xff\x0f" + bytes(70_000), 4)
-        assert out.stats().spans.enqueue_failed == {"internal": 4}
+        assert spans_of(out).enqueue_failed == {"internal": 4}
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +403,7 @@ def test_tls_with_own_authority_and_client_certificate(certificate):
     tls = Tls(ca_file=pem, cert_file=pem, key_file=str(certificate / "key.pem"), server_name_override="collector.test")
     with serve(collector, credentials=credentials) as port, exporter(port, tls=tls) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
     assert collector.spans == ["a"]
 
 
@@ -415,7 +416,7 @@ def test_unknown_authority_is_refused(certificate):
         exporter(port, tls=tls) as out,
     ):
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 1)
+        wait_for(lambda: spans_of(out).retries >= 1)
         assert collector.spans == []
 
 
@@ -433,15 +434,15 @@ def test_connection_that_goes_silent_is_given_up_and_nothing_is_lost():
         way = DeafWay(port)
         with way.serve() as way_port, exporter(way_port, timeout=Duration(0.3)) as out:
             out.export_spans(blob("before"), 1)
-            wait_for(lambda: out.stats().spans.sent == 1)
+            wait_for(lambda: spans_of(out).sent == 1)
             way.silence()
             for n in range(10):
                 out.export_spans(blob(str(n)), 1)
                 out.export_metrics(snapshot())
-            wait_for(lambda: out.stats().spans.queued == 0 and out.stats().metric_points.queued == 0)
-            assert out.stats().spans.sent == 11
-            assert out.stats().metric_points.sent == 30
-            assert out.stats().spans.send_failed == {} == out.stats().metric_points.send_failed
+            wait_for(lambda: spans_of(out).queued == 0 and points_of(out).queued == 0)
+            assert spans_of(out).sent == 11
+            assert points_of(out).sent == 30
+            assert spans_of(out).send_failed == {} == points_of(out).send_failed
         assert collector.spans == ["before", *map(str, range(10))]
         assert collector.points == 30
         assert way.connections >= 2
@@ -455,8 +456,8 @@ def test_slow_answers_between_good_ones_keep_the_connection():
         with way.serve() as way_port, exporter(way_port, timeout=Duration(0.3)) as out:
             for n in range(3):
                 out.export_spans(blob(str(n)), 1)
-                wait_for(lambda n=n: out.stats().spans.sent == n + 1)
-            assert out.stats().spans.retries >= 2
+                wait_for(lambda n=n: spans_of(out).sent == n + 1)
+            assert spans_of(out).retries >= 2
             assert way.connections == 1
 
 
@@ -482,7 +483,7 @@ def test_connection_that_cannot_be_made_is_one_line_that_says_what_to_set(certif
             port = free_port()
         with exporter(port, tls=tls) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.retries >= 5)
+            wait_for(lambda: spans_of(out).retries >= 5)
     lines = [r.getMessage() for r in caplog.records if "UNAVAILABLE" in r.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith(f"otlp_grpc/x traces: UNAVAILABLE (127.0.0.1:{port} {said}")
@@ -494,7 +495,7 @@ def test_what_listens_there_is_no_collector(caplog):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with exporter(server.server_port) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 2)
+        wait_for(lambda: spans_of(out).retries >= 2)
     server.shutdown()
     server.server_close()
     assert "answers, but does not speak gRPC: is that its port for OTLP over gRPC?" in caplog.text
@@ -516,8 +517,8 @@ def test_handshake_that_takes_longer_than_a_second_succeeds():
         threading.Thread(target=slow, daemon=True).start()
         with exporter(listener.getsockname()[1], timeout=Duration(8)) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.sent == 1)
-            assert out.stats().spans.retries == 0
+            wait_for(lambda: spans_of(out).sent == 1)
+            assert spans_of(out).retries == 0
         listener.close()
     assert collector.spans == ["a"]
 
@@ -533,7 +534,7 @@ def test_targets_of_grpc_are_taken_as_they_are(form, tmp_path):
     server.start()
     with exporter(0, endpoint=endpoint) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
     server.stop(0).wait()
     assert collector.spans == ["a"]
 
@@ -546,7 +547,7 @@ def test_grpc_itself_writes_nothing():
         "fast = RetryOnFailure(initial_interval=Duration(0.05), max_interval=Duration(0.1))\n"
         "config = OtlpGrpcExporter(endpoint=sys.argv[1], retry_on_failure=fast)\n"
         "out = OtlpExporter('otlp_grpc', config, Resource((), '', '', ''), '1')\n"
-        "out.start(); out.export_spans(bytes((0x12, 0)), 1); time.sleep(1.5); assert out.stats().spans.retries > 1\n"
+        "out.start(); out.export_spans(bytes((0x12, 0)), 1); time.sleep(1.5); assert spans_of(out).retries > 1\n"
     )
     with serve(Collector()) as port:
         command = [sys.executable, "-c", code, f"127.0.0.1:{port}"]
@@ -564,8 +565,8 @@ def test_name_with_addresses_of_both_families_of_which_one_answers(monkeypatch):
     collector = Collector()
     with serve(collector) as port, exporter(0, endpoint=f"both.test:{port}") as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
-        assert out.stats().spans.retries == 0
+        wait_for(lambda: spans_of(out).sent == 1)
+        assert spans_of(out).retries == 0
 
 
 def test_name_that_moves_is_followed_at_once_and_known_beforehand(monkeypatch):
@@ -580,14 +581,14 @@ def test_name_that_moves_is_followed_at_once_and_known_beforehand(monkeypatch):
     out.start()
     with serve(collector, port):
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
     addresses[0] = "127.0.0.2"
     server = grpc.server(futures.ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers([collector])
     server.add_insecure_port(f"127.0.0.2:{port}")
     server.start()
     out.export_spans(blob("b"), 1)
-    wait_for(lambda: out.stats().spans.sent == 2)
+    wait_for(lambda: spans_of(out).sent == 2)
     assert collector.spans == ["a", "b"]
     for address in ("127.0.0.1", "127.0.0.2"):
         assert own.is_own(packed("127.0.0.1"), 40000, packed(address), port, True, time.time_ns())
@@ -599,8 +600,8 @@ def test_name_that_cannot_be_resolved_is_said_and_asked_for_again(caplog, monkey
     collector = Collector()
     with serve(collector) as port, exporter(0, endpoint=f"collector.invalid:{port}") as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 2)
+        wait_for(lambda: spans_of(out).retries >= 2)
         resolve = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more))
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
     assert f"UNAVAILABLE (collector.invalid:{port} its name cannot be resolved): will retry" in caplog.text

@@ -15,6 +15,7 @@ from receiver.config import Duration, OtlpGrpcExporter, Tls
 from receiver.export.own import OwnSockets, packed
 from receiver.otlp_out.client import OtlpExporter
 from receiver.otlp_out.relay import MAX_HEAD_BYTES
+from tests.export.counted import points_of, spans_of
 from tests.export.http_proxy import HttpProxy
 from tests.otlp_out.test_client import (  # noqa: F401 - certificate is a fixture
     FAST,
@@ -41,8 +42,8 @@ def test_everything_goes_through_the_proxy_and_arrives_once():
             out.export_spans(blob(str(n), "x" * 100_000), 2)
             out.export_metrics(snapshot())
         out.shutdown(20)
-        assert out.stats().spans.sent == 40
-        assert out.stats().metric_points.sent == 60
+        assert spans_of(out).sent == 40
+        assert points_of(out).sent == 60
     assert [name for name in collector.spans if len(name) < 9] == [str(n) for n in range(20)]
     assert collector.points == 60
     assert [head.split("\r\n")[:2] for head in proxy.heads] == [[f"CONNECT localhost:{port} HTTP/1.1", f"Host: localhost:{port}"]]
@@ -55,7 +56,7 @@ def test_sockets_to_the_proxy_are_ours():
         out = OtlpExporter("otlp_grpc/x", config, RESOURCE, "1.2.3", own)
         out.start()
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
         (peer,) = proxy.peers
         here = packed("127.0.0.1")
         assert own.is_own(here, peer, here, proxy_port, True, time.time_ns())
@@ -73,7 +74,7 @@ def test_tls_is_between_us_and_the_collector(certificate):  # noqa: F811 - the f
         exporter(0, tls=tls, **through(proxy_port, port)) as out,
     ):
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.sent == 1)
+        wait_for(lambda: spans_of(out).sent == 1)
     assert collector.spans == ["a"]
 
 
@@ -86,7 +87,7 @@ def test_name_of_the_certificate_is_that_of_the_endpoint(certificate, caplog):  
         exporter(0, tls=tls, **through(proxy_port, port)) as out,
     ):
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 2)
+        wait_for(lambda: spans_of(out).retries >= 2)
     assert f"localhost:{port} its certificate is for another name: set tls.server_name_override" in caplog.text
 
 
@@ -103,7 +104,7 @@ def test_proxy_behind_tls(certificate, monkeypatch):  # noqa: F811 - the fixture
         settings = {"endpoint": f"localhost:{port}", "proxy_url": f"https://collector.test:{proxy_port}"}
         with exporter(0, **settings) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.sent == 1)
+            wait_for(lambda: spans_of(out).sent == 1)
     assert collector.spans == ["a"]
 
 
@@ -113,10 +114,10 @@ def test_proxy_with_credentials_which_are_never_said(caplog):
     with serve(collector) as port, proxy.serve() as proxy_port:
         with exporter(0, **through(proxy_port, port, "us%20er:hunt%40er2@")) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.sent == 1)
+            wait_for(lambda: spans_of(out).sent == 1)
         with exporter(0, **through(proxy_port, port, "us%20er:hunter3@")) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.retries >= 2)
+            wait_for(lambda: spans_of(out).retries >= 2)
     assert collector.spans == ["a"]
     answer = "with 407 Proxy Authentication Required"
     assert f"the proxy 127.0.0.1:{proxy_port} answers CONNECT localhost:{port} {answer}" in caplog.text
@@ -135,7 +136,7 @@ def test_proxy_that_refuses(answer, said, caplog):
     proxy = HttpProxy(answer=answer)
     with proxy.serve() as proxy_port, exporter(0, **through(proxy_port, 4317)) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 2)
+        wait_for(lambda: spans_of(out).retries >= 2)
     assert said in caplog.text
 
 
@@ -143,7 +144,7 @@ def test_proxy_that_is_not_there(caplog):
     proxy_port = free_port()
     with exporter(0, **through(proxy_port, 4317)) as out:
         out.export_spans(blob("a"), 1)
-        wait_for(lambda: out.stats().spans.retries >= 2)
+        wait_for(lambda: spans_of(out).retries >= 2)
     assert f"the proxy 127.0.0.1:{proxy_port} refuses the connection" in caplog.text
 
 
@@ -154,10 +155,10 @@ def test_proxy_that_comes_back():
             pass
         with exporter(0, **through(proxy_port, port), timeout=Duration(5)) as out:
             out.export_spans(blob("a"), 1)
-            wait_for(lambda: out.stats().spans.retries >= 1)
+            wait_for(lambda: spans_of(out).retries >= 1)
             listener = socket.create_server(("127.0.0.1", proxy_port))
             threading.Thread(target=proxy._accept, args=(listener, None), daemon=True).start()
-            wait_for(lambda: out.stats().spans.sent == 1)
+            wait_for(lambda: spans_of(out).sent == 1)
             listener.close()
     assert collector.spans == ["a"]
 

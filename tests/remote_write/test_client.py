@@ -19,6 +19,7 @@ from receiver.config import Duration, PrometheusRemoteWriteExporter, RetryOnFail
 from receiver.export.own import OwnSockets, packed
 from receiver.remote_write.client import RemoteWriteExporter, compress, read_retry_after
 from receiver.telemetry.snapshot import HistogramPoint, Metric, NumberPoint, Resource, Snapshot
+from tests.export.counted import points_of
 from tests.export.deaf import DeafWay
 from tests.export.http_proxy import HttpProxy
 
@@ -114,7 +115,7 @@ def wait_for(condition, timeout_s=60.0):
 
 
 def settled(out):
-    return out.stats().metric_points.queued == 0
+    return points_of(out).queued == 0
 
 
 def conserved(stats):
@@ -132,7 +133,7 @@ def test_request_of_version_1(store):
     with store.serve() as port, exporter(port, headers={"X-Scope-OrgID": "blue"}) as out:
         out.export_metrics(snapshot(7))
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.sent == 1
+        assert points_of(out).sent == 1
     ((headers, _), *_) = store.requests
     assert headers["Content-Type"] == "application/x-protobuf"
     assert headers["Content-Encoding"] == "snappy"
@@ -149,7 +150,7 @@ def test_shutdown_ends_every_series(store):
         assert len(store.requests) == 2
         samples = [ts.samples[0] for ts in store.requests[1][1].timeseries]
         assert [sample.SerializeToString()[1:9].hex() for sample in samples] == ["020000000000f07f"] * 2
-        assert out.stats().metric_points.offered == out.stats().metric_points.sent == 1
+        assert points_of(out).offered == points_of(out).sent == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599, 429])
@@ -158,7 +159,7 @@ def test_status_that_is_tried_again(store, status):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(snapshot())
         wait_for(lambda: settled(out))
-        assert (out.stats().metric_points.sent, out.stats().metric_points.retries) == (1, 2)
+        assert (points_of(out).sent, points_of(out).retries) == (1, 2)
     assert store.values("requests_total") == [1.0]
 
 
@@ -168,7 +169,7 @@ def test_status_that_is_final(store, status):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(snapshot(points=3))
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.send_failed == {str(status): 3}
+        assert points_of(out).send_failed == {str(status): 3}
         assert len(store.times) == 1
 
 
@@ -228,7 +229,7 @@ def test_connection_that_breaks_off_is_tried_again(store):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(snapshot())
         wait_for(lambda: settled(out))
-        assert (out.stats().metric_points.sent, out.stats().metric_points.retries) == (1, 3)
+        assert (points_of(out).sent, points_of(out).retries) == (1, 3)
 
 
 def test_error_whose_body_breaks_off_is_still_its_status(store):
@@ -241,7 +242,7 @@ def test_error_whose_body_breaks_off_is_still_its_status(store):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(snapshot())
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.send_failed == {"400": 1}
+        assert points_of(out).send_failed == {"400": 1}
 
 
 def test_server_that_does_not_answer_is_a_timeout(store):
@@ -250,7 +251,7 @@ def test_server_that_does_not_answer_is_a_timeout(store):
     with store.serve() as port, exporter(port, timeout=Duration(0.2)) as out:
         out.export_metrics(snapshot())
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.sent == 1
+        assert points_of(out).sent == 1
         release.set()
 
 
@@ -260,7 +261,7 @@ def test_kept_connection_that_the_server_closed_loses_nothing(store):
             with store.serve(port):
                 out.export_metrics(snapshot(n, time_s=1_790_000_000 + n))
                 wait_for(lambda: settled(out))
-        assert out.stats().metric_points.sent == 3
+        assert points_of(out).sent == 3
     assert store.values("requests_total") == [0.0, 1.0, 2.0]
 
 
@@ -281,16 +282,16 @@ def test_store_killed_and_brought_back_is_accounted_for_exactly(store):
     with exporter(port, sending_queue=queue) as out:
         with store.serve(port):
             offer(out, 20)
-            wait_for(lambda: out.stats().metric_points.sent >= 100)
+            wait_for(lambda: points_of(out).sent >= 100)
         for _ in range(10):
             offer(out, 20)
-            assert conserved(out.stats().metric_points)
-        assert out.stats().metric_points.enqueue_failed["queue_full"] > 0
+            assert conserved(points_of(out))
+        assert points_of(out).enqueue_failed["queue_full"] > 0
         with store.serve(port):
             wait_for(lambda: settled(out))
             offer(out, 20)
             out.shutdown(10)
-        stats = out.stats().metric_points
+        stats = points_of(out)
     assert conserved(stats)
     assert stats.offered == 10 * offered == 2400
     assert stats.send_failed == {}
@@ -310,9 +311,9 @@ def test_store_that_is_down_is_logged_once_without_secrets(caplog):
     ) as out:
         for _ in range(5):
             out.export_metrics(snapshot())
-        wait_for(lambda: out.stats().metric_points.retries >= 3)
+        wait_for(lambda: points_of(out).retries >= 3)
         out.shutdown(0.1)
-        assert out.stats().metric_points.send_failed == {"shutdown": 5}
+        assert points_of(out).send_failed == {"shutdown": 5}
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("receiver.")]
     trouble = f"connection_error (127.0.0.1:{port} refuses the connection: nobody listens there)"
     assert ours[0] == f"prometheus_remote_write/x metrics: {trouble}: will retry"
@@ -334,7 +335,7 @@ def test_points_that_cannot_be_sent_are_counted(store):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(Snapshot(10**18, RESOURCE, (metric,)))
         wait_for(lambda: settled(out))
-        stats = out.stats().metric_points
+        stats = points_of(out)
         assert (stats.offered, stats.sent, stats.enqueue_failed) == (2, 1, {"label_limit": 1})
         assert conserved(stats)
 
@@ -344,7 +345,7 @@ def test_histogram_that_counted_nothing_needs_no_request(store):
     with store.serve() as port, exporter(port, histograms="vmrange", target_info=False) as out:
         out.export_metrics(Snapshot(10**18, RESOURCE, (metric,)))
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.sent == 1
+        assert points_of(out).sent == 1
     assert store.requests == []
 
 
@@ -358,7 +359,7 @@ def test_v2_success_without_written_headers_is_a_failure(read_v2):
         out.export_metrics(snapshot(points=2))
         out.export_metrics(snapshot(points=3))
         wait_for(lambda: settled(out))
-        stats = out.stats().metric_points
+        stats = points_of(out)
         assert (stats.send_failed, stats.sent) == ({"not_written": 2}, 3)
         assert conserved(stats)
     headers, _ = store.requests[0]
@@ -383,8 +384,8 @@ def test_connection_that_goes_silent_is_left_and_nothing_is_lost(store):
             for n in range(2, 12):
                 out.export_metrics(snapshot(n))
             wait_for(lambda: settled(out))
-            assert out.stats().metric_points.sent == 11
-            assert out.stats().metric_points.send_failed == {}
+            assert points_of(out).sent == 11
+            assert points_of(out).send_failed == {}
         assert way.connections >= 2
     assert store.values("requests_total") == [float(n) for n in range(1, 12)]
 
@@ -396,11 +397,11 @@ def test_through_a_proxy_with_credentials_which_are_never_said(store, caplog):
         with exporter(port, proxy_url=f"http://user:hunt%40er2@127.0.0.1:{proxy_port}") as out:
             out.export_metrics(snapshot(7))
             wait_for(lambda: settled(out))
-            assert out.stats().metric_points.sent == 1
+            assert points_of(out).sent == 1
         with exporter(port, proxy_url=f"http://user:hunter3@127.0.0.1:{proxy_port}") as out:
             out.export_metrics(snapshot(8))
             wait_for(lambda: settled(out))
-            assert out.stats().metric_points.send_failed == {"407": 1}
+            assert points_of(out).send_failed == {"407": 1}
     assert proxy.heads[0].startswith(f"POST http://127.0.0.1:{port}/api/v1/write HTTP/1.1")
     assert store.values("requests_total") == [7.0]
     assert f"the proxy 127.0.0.1:{proxy_port} wants credentials: http://USER:PASSWORD@127.0.0.1:{proxy_port}" in caplog.text
@@ -413,7 +414,7 @@ def test_environment_is_not_asked(store, monkeypatch):
     with store.serve() as port, exporter(port) as out:
         out.export_metrics(snapshot(7))
         wait_for(lambda: settled(out))
-        assert out.stats().metric_points.sent == 1
+        assert points_of(out).sent == 1
 
 
 def test_sockets_are_known_as_ours_without_a_look(store):
@@ -468,7 +469,7 @@ def test_what_cannot_be_reached_is_one_line_that_says_what_to_set(certificate, c
     settings = Tls(**{key: str(certificate / value) for key, value in tls.items()})
     with exporter(port, endpoint=endpoint.format(port=port), tls=settings) as out:
         out.export_metrics(snapshot())
-        wait_for(lambda: out.stats().metric_points.retries >= 3)
+        wait_for(lambda: points_of(out).retries >= 3)
     server.shutdown()
     server.server_close()
     lines = [r.getMessage() for r in caplog.records if "will retry" in r.getMessage()]
@@ -491,7 +492,7 @@ def test_connection_is_kept_from_one_export_to_the_next(store):
             for n in range(5):
                 out.export_metrics(snapshot(n))
                 wait_for(lambda: settled(out))
-            assert out.stats().metric_points.sent == 5
+            assert points_of(out).sent == 5
             assert way.connections == 1
 
 
