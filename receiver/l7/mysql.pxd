@@ -49,11 +49,16 @@ cdef int PROGRESS
 cdef long long LATEST
 cdef int COM_INIT_DB
 cdef int COM_QUERY
+cdef int COM_FIELD_LIST
+cdef int COM_DROP_DB
 cdef int COM_CHANGE_USER
+cdef int COM_BINLOG_DUMP
+cdef int COM_REGISTER_SLAVE
 cdef int COM_STMT_PREPARE
 cdef int COM_STMT_EXECUTE
 cdef int COM_STMT_SEND_LONG_DATA
 cdef int COM_STMT_CLOSE
+cdef int COM_BINLOG_DUMP_GTID
 cdef int COM_STMT_BULK_EXECUTE
 cdef Py_ssize_t LOOK_MAX
 cdef int STATEMENTS_MAX

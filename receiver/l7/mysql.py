@@ -94,11 +94,16 @@ PROGRESS = 0xFFFF
 LATEST = 0xFFFFFFFF
 COM_INIT_DB = 0x02
 COM_QUERY = 0x03
+COM_FIELD_LIST = 0x04
+COM_DROP_DB = 0x06
 COM_CHANGE_USER = 0x11
+COM_BINLOG_DUMP = 0x12
+COM_REGISTER_SLAVE = 0x15
 COM_STMT_PREPARE = 0x16
 COM_STMT_EXECUTE = 0x17
 COM_STMT_SEND_LONG_DATA = 0x18
 COM_STMT_CLOSE = 0x19
+COM_BINLOG_DUMP_GTID = 0x1E
 COM_STMT_BULK_EXECUTE = 0xFA
 # Of a text that begins with no known word so much is looked at.
 LOOK_MAX = 64
@@ -362,7 +367,9 @@ class MysqlDecoder(Prefixed):
         if sequence != 0:
             if self.logging_in:
                 return NOTHING  # what a plugin says
-            if self.phase == COMMANDS or length < 4:
+            if self.phase == LOGIN and sequence > 1:
+                return NOTHING  # of a login whose beginning was not seen
+            if self.phase == COMMANDS or sequence > 1 or length < 4:
                 raise Malformed("mysql", "packet out of sequence", 3)
             self.asked_sequence = sequence
             return self._login(c, length, out)
@@ -430,10 +437,12 @@ class MysqlDecoder(Prefixed):
         """The client's first packet."""
         at: cython.Py_ssize_t = c.pos + HEAD
         flags: cython.longlong = c.u32le(at)
-        if flags & CLIENT_PROTOCOL_41 == 0 or length < 32:
+        if flags & CLIENT_PROTOCOL_41 == 0:
             key = ("mysql", "protocol before 4.1")
             self.errors[key] = self.errors.get(key, 0) + 1
             return self._leave_alone()
+        if self._proves_login(c, at, length) == NO:
+            raise Malformed("mysql", "not a login", HEAD)
         self.phase = LOGIN
         if flags & CLIENT_SSL and length == 32:
             self._leave_alone()
@@ -823,6 +832,8 @@ class MysqlDecoder(Prefixed):
             self.piece = BEGINS
             return self._error(c, at, size)
         asked: Message | None = self.asked.next()
+        if asked is None and sequence > 1 and self.asked.head is not None and self.asked.head.note == KIND_LOGIN:
+            asked = self.asked.head  # whatever is in doubt, nothing else is answered so
         if asked is None or asked.note < 0:
             return self._stray(c, at, size, sequence, first)
         if sequence != (self.asked_sequence + 1) & 0xFF and sequence != 1 and asked.note != KIND_LOGIN and first != 0xFF:
@@ -1120,7 +1131,7 @@ class MysqlDecoder(Prefixed):
         if c.end - at < 28:
             return PERHAPS
         flags: cython.longlong = c.u32le(at)
-        if flags & CLIENT_PROTOCOL_41 == 0 or c.u32le(at + 4) > 0x40000000:
+        if flags & CLIENT_PROTOCOL_41 == 0:
             return NO
         return YES if c.take(at + 9, at + 28) == bytes(19) else NO
 
@@ -1144,10 +1155,16 @@ class MysqlDecoder(Prefixed):
             return PERHAPS if seen < 10 else YES if c.u8(at + 5) <= 15 and c.u32le(at + 6) == 1 else NO
         if number == COM_STMT_BULK_EXECUTE or number == COM_STMT_SEND_LONG_DATA:
             return PERHAPS if length >= 7 else NO
-        if number == COM_INIT_DB:
-            if length < 2 or length > SCHEMA_SEEN:
+        if number == COM_INIT_DB or (number >= COM_FIELD_LIST and number <= COM_DROP_DB):
+            if length < 2 or length > 2 * SCHEMA_SEEN:
                 return NO
-            return PERHAPS if _is_shown(c.take(at + 1, at + (length if length < seen else seen))) else NO
+            stop: cython.Py_ssize_t = at + (length if length < seen else seen)
+            if number == COM_FIELD_LIST:
+                end: cython.Py_ssize_t = c.find(0, at + 1, stop)  # behind the table stands a pattern
+                stop = end if end >= 0 else stop
+            return PERHAPS if _is_shown(c.take(at + 1, stop)) else NO
+        if number == COM_BINLOG_DUMP or number == COM_REGISTER_SLAVE or number == COM_BINLOG_DUMP_GTID:
+            return PERHAPS if length >= 11 and length <= LOGIN_SEEN else NO
         if number == COM_CHANGE_USER:
             return PERHAPS if length >= 4 and length <= LOGIN_SEEN and self.phase == COMMANDS else NO
         return NO

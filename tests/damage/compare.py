@@ -58,7 +58,9 @@ BY_KEY = ("http2", "grpc", "dns")
 # As in matcher.py, where it is a C constant.
 HELD_MAX = 64
 TIMEOUT_US = 30_000_000
-LESS_KNOWN = (("http2", "grpc"), ("http", "http2"), ("http", "grpc"))
+LESS_KNOWN = (("http2", "grpc"), ("http", "http2"), ("http", "grpc"), ("mysql", "mariadb"))
+# What a statement is may have been said long before it, and the schema in use.
+DATABASES = ("redis", "mysql", "mariadb")
 PAIRED = ("ok", "error", "unknown")
 
 
@@ -359,6 +361,8 @@ def agrees(part: Said, whole: Said, protocol: str) -> bool:
             continue
         if name == "operation" and protocol in ("http2", "grpc") and (value == "POST" or true == "_OTHER"):
             continue  # the method of HTTP, where a call did not say what it is
+        if name == "operation" and value == "STMT_EXECUTE" and protocol in DATABASES:
+            continue  # what was executed was prepared in a hole
         return False
     return neutral(part) <= neutral(whole)
 
@@ -376,8 +380,9 @@ def is_less(row: Row, true: Row) -> bool:
         return not (row.paired and row.protocol == "http2" and true.protocol == "grpc")
     if row.protocol in ("http2", "grpc") or true.protocol in ("http2", "grpc"):
         return False
-    if row.protocol == "redis":
-        return row.request.operation != true.request.operation or (row.response is None) != (true.response is None)
+    if row.protocol in DATABASES:
+        same = row.request.operation in (true.request.operation, "STMT_EXECUTE")
+        return not same or (row.response is None) != (true.response is None)
     return row.request != true.request or row.response != true.response
 
 
