@@ -186,7 +186,8 @@ class Statements(Kept):
         assert roundtrip.endpoints and request
         what: str | None = None
         if response is not None and response.fault:
-            what = response.status or (request.summary or "").split()[0] if request.operation is None else response.status or "ready"
+            done = (request.summary or "").split()[0] if request.operation is None else "ready"
+            what = response.status or done
         self.told.append((request.first_ns, roundtrip.endpoints.client_port, request.operation or "", what))
         return super().roundtrip(roundtrip)
 

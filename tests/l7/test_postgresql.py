@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.detect import Detector
+from receiver.l7.matcher import Pairing
 from receiver.l7.postgresql import PostgresqlDecoder, Tables
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.sql import Sql
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
+    CLIENT_SIDE,
     START_NS,
     TO_CLIENT,
     TO_SERVER,
     Damage,
+    Event,
     Run,
     Seen,
     Vector,
@@ -649,3 +659,69 @@ def test_others_are_refused(name: str, late: bool) -> None:
     for direction, payload in LOOK_ALIKES[name]:
         run.feed(direction, payload)
     assert run.reading.detected == {}
+
+
+# --- what is emitted ---
+
+POSTGRESQL = next(protocol for protocol in PROTOCOLS if protocol.name == "postgresql")
+
+
+def emitted(events: Sequence[Event], vantage: int) -> tuple[bytes, list[Any]]:
+    """Every byte of spans, and the series."""
+    spans = Spans(Redactor())
+    metrics = Metrics(PROTOCOLS, emitted=("postgresql/server",))
+    telemetry = Telemetry(metrics, spans, Sampler(), Identities())
+    run = Run((POSTGRESQL,), vantage=vantage)
+    conversation = Conversation(Reading(Pairing(telemetry), Detector((POSTGRESQL,))), run.connection, True)
+    for event in events:
+        if event.payload is None:
+            conversation.close(event.direction, event.ts_ns)
+        else:
+            conversation.feed(event.direction, event.payload, 0, len(event.payload), event.ts_ns)
+    conversation.end(5, event.ts_ns)
+    return bytes(spans.lend()[0]), metrics.durations()
+
+
+@pytest.mark.parametrize("vantage", [0, 1])
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_secrets_are_in_nothing_that_is_emitted(vector: Vector, vantage: int) -> None:
+    if vector.name.startswith(("psycopg-simple", "psycopg-extended", "psycopg-copy", "login-password", "psql", "asyncpg")):
+        assert SECRET.encode() in b"".join(event.payload or b"" for event in vector.events)
+    data, durations = emitted(vector.events, vantage)
+    assert data and SECRET.encode() not in data
+    assert SECRET not in repr(durations)
+
+
+@pytest.mark.parametrize("vantage", [0, 1])
+def test_secrets_in_statements_of_every_kind_are_in_nothing_that_is_emitted(vantage: int) -> None:
+    texts = [
+        f"CREATE ROLE a PASSWORD '{SECRET}'",
+        f"ALTER ROLE a WITH ENCRYPTED PASSWORD E'\\x41{SECRET}'",
+        f"SELECT $a${SECRET}$a$, U&'{SECRET}', B'1{SECRET}', '{SECRET}''{SECRET}' -- {SECRET}",
+        f"SELECT /* {SECRET} /* */ {SECRET} */ 1 FROM a WHERE b IN ('{SECRET}', '{SECRET}')",
+        f"INSERT INTO a VALUES ('{SECRET}', $${SECRET}$$); COPY a FROM STDIN; SET x = '{SECRET}'",
+        f"SELECT '{SECRET}",
+        f"SELECT '{'x' * 5000}{SECRET}'",
+        f"'{SECRET}' {SECRET}",
+    ]
+    turns = list(LOGIN)
+    for text in texts:
+        turns += [(TO_SERVER, query(text)), (TO_CLIENT, failed("42601") + ready())]
+        turns += [(TO_SERVER, parse(text, "s") + bind("s", "", SECRET.encode()) + execute() + close("S", "s") + SYNC)]
+        turns += [(TO_CLIENT, PARSED + BOUND + row(SECRET.encode()) + done("SELECT 1") + CLOSED + ready())]
+    data, durations = emitted(exchange(*turns), vantage)
+    assert data and SECRET.encode() not in data
+    assert SECRET not in repr(durations)
+
+
+def test_metric_of_the_clients_side() -> None:
+    vector = next(one for one in VECTORS if one.name == "psycopg-pipeline")
+    (metric,) = emitted(vector.events, CLIENT_SIDE)[1]
+    assert (metric.name, metric.unit) == ("db.client.operation.duration", "s")
+    points = [dict(point.attributes) for point in metric.points]
+    wrong = [point for point in points if "error.type" in point]
+    codes = {(point["error.type"], point.get("db.response.status_code")) for point in wrong}
+    assert codes == {("22012", "22012"), ("aborted", None)}
+    assert {point["db.namespace"] for point in points} == {"postgres"}
+    assert {point["db.system.name"] for point in points} == {"postgresql"}
+    assert sum(point.count for point in metric.points) == len(vector.expected)
