@@ -15,11 +15,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from receiver.build import make_engine
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.l7 import registry
-from receiver.pcap.file import FileSource
+from receiver.pcap.source import FileSource
+from receiver.service import make_engine
 from receiver.settings.loader import load
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
@@ -186,8 +186,8 @@ class Statements(Kept):
         assert roundtrip.endpoints and request
         what: str | None = None
         if response is not None and response.fault:
-            asked = (request.summary or "").split()[0] if request.operation is None else "ready"
-            what = response.status or asked
+            done = (request.summary or "").split()[0] if request.operation is None else "ready"
+            what = response.status or done
         self.told.append((request.first_ns, roundtrip.endpoints.client_port, request.operation or "", what))
         return super().roundtrip(roundtrip)
 

@@ -1,4 +1,4 @@
-from receiver.l7.decoder cimport MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, SEVERAL, SKIP_LOST, SKIP_TO_CLOSE, YES
+from receiver.l7.decoder cimport MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, SEVERAL, SKIP_UNKNOWN, SKIP_TO_CLOSE, YES
 from receiver.l7.postgresql_names cimport Names
 from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.sql cimport NONE, POSTGRESQL, Prepared, Room, Sql, Statement
@@ -29,6 +29,7 @@ cdef int KIND_BITS
 cdef int KIND_MASK
 cdef Py_ssize_t VERSION_3
 cdef Py_ssize_t VERSION_3_LAST
+cdef Py_ssize_t MINOR_MAX
 cdef Py_ssize_t CANCEL_REQUEST
 cdef Py_ssize_t SSL_REQUEST
 cdef Py_ssize_t GSS_REQUEST

@@ -40,7 +40,7 @@ if not cython.compiled:
         NOTHING,
         PERHAPS,
         SEVERAL,
-        SKIP_LOST,
+        SKIP_UNKNOWN,
         SKIP_TO_CLOSE,
         YES,
     )
@@ -71,6 +71,7 @@ KIND_MASK = 255
 # Versions and codes of a client's first message.
 VERSION_3 = 196608
 VERSION_3_LAST = 262143
+MINOR_MAX = 15
 CANCEL_REQUEST = 80877102
 SSL_REQUEST = 80877103
 GSS_REQUEST = 80877104
@@ -187,7 +188,7 @@ class PostgresqlDecoder(Prefixed):
         b: cython.int = c.u8(at)
         seen: cython.Py_ssize_t = c.end - at
         n: cython.Py_ssize_t
-        if b == 0 and direction == TO_SERVER:
+        if b == 0 and direction == TO_SERVER and not self.started:
             if seen < 4:
                 return MORE if seen < 2 or c.u8(at + 1) == 0 else NOT_OURS
             n = c.u32(at)
@@ -720,11 +721,11 @@ class PostgresqlDecoder(Prefixed):
         return 0
 
     def _give_up(self) -> cython.int:
-        """Nobody knows which of the requests that wait are answered by what comes."""
+        """Nobody knows which requests are answered by what comes, nor which were by what came since the hole."""
         self.lost(TO_CLIENT, 0)
         self.failed = True  # until the batch is over
-        self.skip = SKIP_LOST
-        return NOTHING
+        self.skip = SKIP_UNKNOWN
+        return MESSAGE
 
     def _complete(self, c: Cursor, at: cython.Py_ssize_t, request: Message, out: Message) -> cython.int:
         #  C [u32 length] words (SP number)* NUL
@@ -787,7 +788,11 @@ class PostgresqlDecoder(Prefixed):
     def _forget(self, request: Message) -> cython.int:
         """The statement that it was to prepare is not what has that name."""
         name: bytes | None = request.kept
-        if name is not None and self.prepared is not None:
+        if name is None:
+            return 0
+        if len(name) == 0:
+            self.unnamed = None
+        elif self.prepared is not None:
             self.prepared.drop(name)
         return 0
 
@@ -857,13 +862,12 @@ class PostgresqlDecoder(Prefixed):
         if waits is not None and waits.note == UNNOTED:
             self._give_up()
             self.failed = False
-            return NOTHING
+            return MESSAGE
         waits = self.asked.head
-        if waits is not None and (current == self.torn or waits.state != CERTAIN or self.asked.doubted):
-            if failed or left > 0 or waits.note >> KIND_BITS == self.torn:
-                self._give_up()
-                self.failed = False
-                return NOTHING
+        if waits is not None and waits.note >> KIND_BITS == self.torn and (left > 0 or waits.state != CERTAIN):
+            self._give_up()
+            self.failed = False
+            return MESSAGE
         if self.owed > 0:
             self.owed -= 1
         elif self.torn == self.batch and (waits is None or left > 0):
@@ -909,6 +913,11 @@ class PostgresqlDecoder(Prefixed):
             self.torn = self.batch
             self.negotiating = not self.started
             return 0
+        # Whether what waits was prepared is not known; the matcher gives it up.
+        request: Message | None = self._in_front()
+        while request is not None:
+            self._forget(request)
+            request = request.next
         self.current = -1
         self.sure = False
         self.failed = False
@@ -951,9 +960,12 @@ class PostgresqlDecoder(Prefixed):
                 return YES if size == 8 else NO
             if code == CANCEL_REQUEST:
                 return YES if CANCEL_MIN <= size <= CANCEL_MAX else NO
-            if code < VERSION_3 or code > VERSION_3_LAST or size < 9:
+            # Minor versions to come are few; libpq says 9999 to see whether a server negotiates.
+            if code < VERSION_3 or (code > VERSION_3 + MINOR_MAX and code != VERSION_3 + 9999) or size < 9:
                 return NO
-            return YES if not whole or c.u8(end - 1) == 0 else NO
+            if not whole:
+                return PERHAPS
+            return YES if c.u8(end - 1) == 0 and (size == 9 or c.u8(at + 8) >= 0x5F) else NO
         at += 5
         if b == 0x51:
             return self._proves_text(c, at, end, True)

@@ -183,6 +183,36 @@ class RedisBenchmark:
 
 
 @dataclass(frozen=True)
+class Pgbench:
+    """pgbench, a statement a transaction, `requests` of them on 8 connections, as fast as it and the server go."""
+
+    requests: int
+    mode: str = "simple"
+    statement: str = "SELECT 1"
+
+    @property
+    def label(self) -> str:
+        return f"pgbench -M {self.mode}, {'rows of 1 MB' if 'repeat' in self.statement else self.statement}, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        script = lab.directory / "pgbench.sql"
+        script.write_text(self.statement + ";\n")
+        each = max(1, self.requests // 8)
+        argv = ["pgbench", "-n", "-M", self.mode, "-f", str(script), "-c", "8", "-t", str(each), "-h", APP_ADDRESS, "-U", "lab"]
+        start_ns = time.monotonic_ns()
+        said = lab.run("client", [*argv, "postgres"])
+        elapsed_ns = time.monotonic_ns() - start_ns
+        if f"actually processed: {8 * each}/{8 * each}" not in said:
+            raise RuntimeError(f"pgbench: {said.strip()[-400:]}")
+        # It logs in once more than it has connections, and prepares the statement on each.
+        done = 8 * each + 9 + (8 if self.mode == "prepared" else 0)
+        return Done(done, done, 0, 0, elapsed_ns, start_ns)
+
+
+@dataclass(frozen=True)
 class DnsQueries:
     """Queries over UDP, each from a new port, as resolvers send them; `rate` a second, 0: as fast as the answers come."""
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ PACKAGES = {
     "redis-server": "redis-server",
     "redis-benchmark": "redis-tools",
     "dnsmasq": "dnsmasq-base",
+    "pgbench": "postgresql-15",
+    "psql": "postgresql-client-15",
 }
 
 
@@ -87,6 +90,26 @@ def redis(lab: Lab) -> Iterator[int]:
     argv = ["redis-server", "--port", "6379", "--bind", APP_ADDRESS, "--protected-mode", "no", "--save", "", "--appendonly", "no"]
     with running(lab, [*argv, "--dir", str(lab.directory)], 6379) as port:
         yield port
+
+
+@contextlib.contextmanager
+def postgresql(lab: Lab) -> Iterator[int]:
+    """As nobody, for it refuses root."""
+    need("pgbench", "psql")
+    programs = Path(shutil.which("pgbench") or "").resolve().parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if installed:
+        programs = installed[-1].parent
+    as_nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        shutil.chown(folder, "nobody", "nogroup")
+        initdb = [*as_nobody, str(programs / "initdb"), "-D", f"{folder}/data", "-U", "lab", "-A", "trust", "--no-sync"]
+        subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, capture_output=True, cwd=folder)
+        with Path(folder, "data", "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 0.0.0.0/0 trust\n")
+        argv = [*as_nobody, str(programs / "postgres"), "-D", f"{folder}/data", "-p", "5432", "-k", folder, "-c", "fsync=off"]
+        with running(lab, [*argv, "-c", f"listen_addresses={APP_ADDRESS}"], 5432) as port:
+            yield port
 
 
 @contextlib.contextmanager

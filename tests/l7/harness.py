@@ -588,7 +588,9 @@ def identities(seen: Iterable[Seen]) -> list[tuple[Any, ...]]:
 
 
 def without_sizes(said: Said) -> tuple[Any, ...]:
-    attributes = tuple(pair for pair in said.attributes if not pair[0].endswith(".size"))
+    # A statement that was prepared before is known by its text only where that was seen.
+    unsure = (".size",) if said.operation is not None else (".size", "db.query.text", "db.stored_procedure.name")
+    attributes = tuple(pair for pair in said.attributes if not pair[0].endswith(unsure))
     return said.operation, said.target, said.version, said.status, said.server_address, attributes
 
 

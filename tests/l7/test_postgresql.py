@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.detect import Detector
+from receiver.l7.matcher import Pairing
 from receiver.l7.postgresql import PostgresqlDecoder, Tables
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.sql import Sql
+from receiver.telemetry.metrics import Metrics
+from receiver.telemetry.pipeline import Telemetry
+from receiver.telemetry.redact import Redactor
+from receiver.telemetry.sampling import Sampler
+from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
+    CLIENT_SIDE,
     START_NS,
     TO_CLIENT,
     TO_SERVER,
     Damage,
+    Event,
     Run,
     Seen,
     Vector,
@@ -176,7 +186,7 @@ def test_summary_of_a_vector_begins_as_the_clients_tags_do(vector: Vector) -> No
     wanted = [(one["tag"].split() or [None])[0] for one in vector.expected if "tag" in one]
     words = {"END": "COMMIT"}  # what pgbench's scripts call it
     summaries = [first_word(one) for one, expected in zip(seen, vector.expected, strict=True) if "tag" in expected]
-    assert [words.get(word or "", word) for word in summaries] == wanted
+    assert [words.get(word.upper(), word.upper()) if word else None for word in summaries] == wanted
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
@@ -214,10 +224,10 @@ def numbered(extended: bool) -> Vector:
         requests, answers = b"", b""
         for i in range(at, at + batch):
             if extended:
-                requests += parse(f"SELECT {i}") + bind() + describe() + execute() + SYNC
+                requests += parse(f"SELECT a{i}") + bind() + describe() + execute() + SYNC
                 answers += PARSED + BOUND
             else:
-                requests += query(f"SELECT {i}")
+                requests += query(f"SELECT a{i}")
             rows = columns("n") + row(b"x" * i) * i
             answers += (failed(f"A{i:04d}") if i % 3 else rows + done(f"SELECT {i}")) + ready()
         turns += [(TO_SERVER, requests[i : i + 90]) for i in range(0, len(requests), 90)]
@@ -240,12 +250,15 @@ def test_hole_never_pairs_strangers_and_reading_goes_on(extended: bool) -> None:
     truth = feed_recorded(partial(Run, ALONE), vector)
     assert len(truth) == 26
     known = {(one.times[0], one.outcome, one["status"], one["db.response.returned_rows"]) for one in truth}
+    texts = {(one.times[0], one["db.query.text"]) for one in truth}
     last = truth[-1]
     for damage in holes(vector):
         seen = feed_with_gap(partial(Run, ALONE), vector, damage)
         for one in seen:
             if one.paired:
                 assert (one.times[0], one.outcome, one["status"], one["db.response.returned_rows"]) in known, (damage, one)
+            if one["db.query.text"] is not None:
+                assert (one.times[0], one["db.query.text"]) in texts, (damage, one)
         if vector.events[damage.index].ts_ns < last.times[0]:
             assert any(one.times[0] == last.times[0] and one["status"] == last["status"] for one in seen), damage
 
@@ -451,7 +464,7 @@ def test_what_comes_without_being_asked_for_is_no_answer() -> None:
 @pytest.mark.parametrize("code", ["00000", "01000"])
 def test_classes_that_are_no_errors(code: str) -> None:
     seen = talk((TO_SERVER, query("SELECT 1")), (TO_CLIENT, failed(code) + ready()))
-    assert told(seen) == [(None, "ok", code, None)]
+    assert told(seen) == [("SELECT", "ok", code, None)]
 
 
 @pytest.mark.parametrize("code", ["4200", "42p01", "42P012", "", "\u00e4\u00e4\u00e4"])
@@ -646,3 +659,69 @@ def test_others_are_refused(name: str, late: bool) -> None:
     for direction, payload in LOOK_ALIKES[name]:
         run.feed(direction, payload)
     assert run.reading.detected == {}
+
+
+# --- what is emitted ---
+
+POSTGRESQL = next(protocol for protocol in PROTOCOLS if protocol.name == "postgresql")
+
+
+def emitted(events: Sequence[Event], vantage: int) -> tuple[bytes, list[Any]]:
+    """Every byte of spans, and the series."""
+    spans = Spans(Redactor())
+    metrics = Metrics(PROTOCOLS, emitted=("postgresql/server",))
+    telemetry = Telemetry(metrics, spans, Sampler(), Identities())
+    run = Run((POSTGRESQL,), vantage=vantage)
+    conversation = Conversation(Reading(Pairing(telemetry), Detector((POSTGRESQL,))), run.connection, True)
+    for event in events:
+        if event.payload is None:
+            conversation.close(event.direction, event.ts_ns)
+        else:
+            conversation.feed(event.direction, event.payload, 0, len(event.payload), event.ts_ns)
+    conversation.end(5, event.ts_ns)
+    return bytes(spans.lend()[0]), metrics.durations()
+
+
+@pytest.mark.parametrize("vantage", [0, 1])
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_secrets_are_in_nothing_that_is_emitted(vector: Vector, vantage: int) -> None:
+    if vector.name.startswith(("psycopg-simple", "psycopg-extended", "psycopg-copy", "login-password", "psql", "asyncpg")):
+        assert SECRET.encode() in b"".join(event.payload or b"" for event in vector.events)
+    data, durations = emitted(vector.events, vantage)
+    assert data and SECRET.encode() not in data
+    assert SECRET not in repr(durations)
+
+
+@pytest.mark.parametrize("vantage", [0, 1])
+def test_secrets_in_statements_of_every_kind_are_in_nothing_that_is_emitted(vantage: int) -> None:
+    texts = [
+        f"CREATE ROLE a PASSWORD '{SECRET}'",
+        f"ALTER ROLE a WITH ENCRYPTED PASSWORD E'\\x41{SECRET}'",
+        f"SELECT $a${SECRET}$a$, U&'{SECRET}', B'1{SECRET}', '{SECRET}''{SECRET}' -- {SECRET}",
+        f"SELECT /* {SECRET} /* */ {SECRET} */ 1 FROM a WHERE b IN ('{SECRET}', '{SECRET}')",
+        f"INSERT INTO a VALUES ('{SECRET}', $${SECRET}$$); COPY a FROM STDIN; SET x = '{SECRET}'",
+        f"SELECT '{SECRET}",
+        f"SELECT '{'x' * 5000}{SECRET}'",
+        f"'{SECRET}' {SECRET}",
+    ]
+    turns = list(LOGIN)
+    for text in texts:
+        turns += [(TO_SERVER, query(text)), (TO_CLIENT, failed("42601") + ready())]
+        turns += [(TO_SERVER, parse(text, "s") + bind("s", "", SECRET.encode()) + execute() + close("S", "s") + SYNC)]
+        turns += [(TO_CLIENT, PARSED + BOUND + row(SECRET.encode()) + done("SELECT 1") + CLOSED + ready())]
+    data, durations = emitted(exchange(*turns), vantage)
+    assert data and SECRET.encode() not in data
+    assert SECRET not in repr(durations)
+
+
+def test_metric_of_the_clients_side() -> None:
+    vector = next(one for one in VECTORS if one.name == "psycopg-pipeline")
+    (metric,) = emitted(vector.events, CLIENT_SIDE)[1]
+    assert (metric.name, metric.unit) == ("db.client.operation.duration", "s")
+    points = [dict(point.attributes) for point in metric.points]
+    wrong = [point for point in points if "error.type" in point]
+    codes = {(point["error.type"], point.get("db.response.status_code")) for point in wrong}
+    assert codes == {("22012", "22012"), ("aborted", None)}
+    assert {point["db.namespace"] for point in points} == {"postgres"}
+    assert {point["db.system.name"] for point in points} == {"postgresql"}
+    assert sum(point.count for point in metric.points) == len(vector.expected)

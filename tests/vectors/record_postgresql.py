@@ -131,7 +131,7 @@ def psycopg_several() -> None:
             one.run("SELECT 2; SELECT 1/0; SELECT 3", skipped=1)
             # What was done before the error psycopg does not tell, for it was undone.
             one.expected.insert(-2, ok("SELECT", 1))
-            one.run("SELECT 1; SELEC 2", skipped=1)
+            one.run("SELECT 1; SELECT * FROM", skipped=1)
             one.run(f"LISTEN news; NOTIFY news, '{SECRET}'")
             one.run("SELECT id INTO other FROM shop")
         write("psycopg-several", about(psycopg_name()), relay.only(), one.expected)

@@ -1,0 +1,261 @@
+"""PostgreSQL between real programs in namespaces: what is read off the wire is what the clients say they did, and the server's log.
+
+Needs root, PostgreSQL (Debian package postgresql-15: server, psql and pgbench), tcpdump, psycopg 3 and asyncpg.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.l7.registry import protocols
+from receiver.wire.records import Roundtrip
+from tests.integration.conservation import read_capture
+from tests.integration.namespaces import APPLICATION, Namespace
+from tests.integration.servers import Program, Site, need, wait_for
+from tests.l7.harness import Collector
+
+VECTORS = Path(__file__).resolve().parent.parent / "vectors"
+PORT = 5432
+AS_NOBODY = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+
+# Runs inside the namespace; prints the local port and the account of each connection.
+WORKLOAD = r"""
+import asyncio, contextlib, json, sys, threading
+sys.path.insert(0, sys.argv[1])
+import asyncpg, psycopg
+from postgresql_account import Psycopg, aborted, failed, named, ok, result
+where = dict(host="127.0.0.1", port=5432, user="lab", dbname="postgres", sslmode="disable", gssencmode="disable")
+told = []
+def pipeline(libpq, bad):
+    # By libpq itself: psycopg breaks a pipeline off when it notices the error.
+    libpq.enter_pipeline_mode()
+    for i in range(200):
+        libpq.send_query_params(b"SELECT 1/$1::int, generate_series(1, $2::int)", [b"0" if i == bad else b"1", b"%d" % (i % 5)])
+    libpq.pipeline_sync()
+    expected = []
+    while True:
+        answer = libpq.get_result()
+        if answer is None:
+            continue
+        status = psycopg.pq.ExecStatus(answer.status)
+        if status == psycopg.pq.ExecStatus.PIPELINE_SYNC:
+            break
+        if status == psycopg.pq.ExecStatus.PIPELINE_ABORTED:
+            expected.append(aborted())
+        elif status == psycopg.pq.ExecStatus.FATAL_ERROR:
+            expected.append(failed(answer.error_field(psycopg.pq.DiagnosticField.SQLSTATE).decode()))
+        else:
+            expected.append(ok("SELECT", answer.ntuples))
+    libpq.exit_pipeline_mode()
+    assert len(expected) == 200
+    return expected
+def work(simple, table):
+    with psycopg.connect(**where, autocommit=True) as connection:
+        port = int(connection.execute("SELECT inet_client_port()").fetchone()[0])
+        one = Psycopg(connection, simple)
+        one.expected.append(ok("SELECT", 1))
+        one.run(f"CREATE TABLE {table} (id int PRIMARY KEY, name text)")
+        for i in range(200):
+            one.run(f"INSERT INTO {table} VALUES (%s, %s)", (i, "it's" * i), prepare=False)
+            one.run(f"SELECT * FROM {table} WHERE id < %s", (i,), prepare=False)
+        one.run("SELECT generate_series(1, 20000), repeat('x', 100)")
+        for wrong in (f"INSERT INTO {table} VALUES (1, 'x')", "SELECT 1/0", "SELECT * FROM nowhere", "SELEC"):
+            one.run(wrong)
+        with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+            for i in range(1000, 3000):
+                copy.write_row((i, "row"))
+        one.expected.append(ok("COPY"))
+        with connection.cursor().copy(f"COPY {table} TO STDOUT") as copy:
+            assert len(list(copy.rows())) == 2200
+        one.expected.append(ok("COPY"))
+        if not simple:
+            for bad in (None, 0, 7, 199) * 3:
+                one.expected += pipeline(connection.pgconn, bad)
+        one.run("SELECT 1; SELECT 2")
+        told.append([port, one.expected])
+async def asynchronous():
+    who = dict(user="lab", database="postgres")
+    connection = await asyncpg.connect(host="127.0.0.1", port=5432, ssl=False, statement_cache_size=0, **who)
+    port = connection._transport.get_extra_info("sockname")[1]
+    expected = [named("LOGIN")]
+    statement = await connection.prepare("SELECT generate_series(1, $1::int)")
+    expected.append(named("PREPARE"))
+    for i in range(300):
+        assert len(await statement.fetch(i)) == i
+        expected.append(ok("SELECT", i))
+    async with connection.transaction():
+        expected.append(ok("BEGIN"))
+        async for _ in statement.cursor(95, prefetch=10):
+            pass
+        fetched = [dict(ok("SELECT", 10)) for _ in range(9)]
+        expected += [*fetched, ok("SELECT", 5)]
+    expected.append(ok("COMMIT"))
+    await connection.close()
+    told.append([port, expected])
+threads = [threading.Thread(target=work, args=one) for one in ((True, "a"), (False, "b"))]
+for one in threads: one.start()
+for one in threads: one.join()
+asyncio.run(asynchronous())
+assert len(told) == 3
+print(json.dumps(told))
+"""
+
+
+def programs() -> Path:
+    """The folder of PostgreSQL's programs; skips the test where it is not there, or a client is not."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("NOT RUN: PostgreSQL is missing (Debian package postgresql-15)")
+    for module in ("psycopg", "asyncpg"):
+        pytest.importorskip(module, reason=f"NOT RUN: {module} is missing (pip install psycopg[binary] asyncpg)")
+    return found[-1].parent
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that the server, which refuses root, can reach."""
+    made = Path(tempfile.mkdtemp(prefix="pr-postgresql-"))
+    shutil.chown(made, "nobody", "nogroup")
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def server(folder: Path, address: str) -> list[str]:
+    """The command that starts it, with a database made; it logs each statement that it has done."""
+    initdb = [*AS_NOBODY, os.fspath(programs() / "initdb"), "-D", f"{folder}/data", "-U", "lab", "-A", "trust", "--no-sync"]
+    subprocess.run([*initdb, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd=folder)
+    with (folder / "data" / "pg_hba.conf").open("a") as rules:
+        rules.write("host all all 0.0.0.0/0 trust\n")
+    settings = [f"listen_addresses={address}", "fsync=off", "max_connections=50"]
+    argv = [*AS_NOBODY, os.fspath(programs() / "postgres"), "-D", f"{folder}/data", "-p", str(PORT), "-k", os.fspath(folder)]
+    return argv + [word for each in settings for word in ("-c", each)]
+
+
+def start(namespace: Namespace, folder: Path, *argv: str) -> subprocess.Popen[bytes]:
+    with (folder / f"{Path(argv[0]).name}.log").open("wb") as output:
+        return subprocess.Popen(namespace.command(argv), stdout=output, stderr=output, cwd=folder)
+
+
+def is_up(namespace: Namespace, folder: Path) -> bool:
+    return namespace.run(os.fspath(programs() / "pg_isready"), "-h", os.fspath(folder), check=False).returncode == 0
+
+
+class ByPort(Collector):
+    """Keeps the roundtrips of each connection apart, in the order in which they began: an account is kept in that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_port: dict[int, list[dict[str, Any]]] = {}
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        super().roundtrip(roundtrip)
+        assert roundtrip.endpoints is not None
+        one = self.seen[-1]
+        word = (one["summary"] or "").split()[0].upper() if one["summary"] else None
+        names = ("operation", "status", "error_type", "db.response.returned_rows")
+        told = {"word": word, "outcome": one.outcome, **{name: one[name] for name in names}}
+        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(told)
+        return 0
+
+
+def agrees(told: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Whether what is read says what the client did: its tag's first word, and all else that the account has."""
+    if "tag" in expected and told["word"] != (expected["tag"].split() or [None])[0]:
+        # Two fetches of three have no tag, and are named by their statement.
+        return False
+    return all(told[name] == value for name, value in expected.items() if name != "tag")
+
+
+def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Path, tmp_path: Path) -> None:
+    need("tcpdump", "setpriv")
+    argv = server(folder, "127.0.0.1")
+    logs = ["logging_collector=on", "log_destination=jsonlog", f"log_directory={folder}/log", "log_filename=all"]
+    logs.append("log_min_duration_statement=0")
+    argv += [word for each in logs for word in ("-c", each)]
+    capture = tmp_path / "postgresql.pcap"
+    namespace = Namespace(f"pr-postgresql-{os.getpid()}")
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        started.append(start(namespace, folder, *argv))
+        wait_for(lambda: is_up(namespace, folder), "postgres")
+        # libpq looks through its socket; what is captured begins behind that.
+        started.append(
+            start(namespace, tmp_path, "tcpdump", "-i", "lo", "-B", "65536", "-U", "-w", os.fspath(capture), "port", str(PORT))
+        )
+        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
+        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), timeout_s=120)
+        told: list[tuple[int, list[dict[str, Any]]]] = json.loads(done.stdout)
+        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
+    finally:
+        for program in reversed(started):
+            program.terminate()
+            program.wait(20)
+        namespace.close()
+    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
+    collector = ByPort()
+    reading = read_capture(capture, collector, protocols())
+    assert not reading.errors
+    assert reading.pairing.unmatched == 0
+    assert collector.by_port.keys() == {port for port, _ in told}
+    for port, account in told:
+        read = collector.by_port[port]
+        assert len(read) == len(account) > 300
+        differ = [(mine, its) for mine, its in zip(read, account, strict=True) if not agrees(mine, its)]
+        assert differ == []
+    # The server says how long each statement took that it has done; several in one query are one to it.
+    logged: Counter[int] = Counter()
+    for line in (folder / "log" / "all.json").read_text().splitlines():
+        entry = json.loads(line)
+        if re.match(r"duration: \S+ ms  (statement|execute)", entry["message"]):
+            logged[entry["remote_port"]] += 1
+    for port, read in collector.by_port.items():
+        succeeded = sum(one["outcome"] == "ok" and one["operation"] is None for one in read)
+        several = 1 if any(one["word"] == "CREATE" for one in read) else 0
+        assert logged[port] == succeeded - several
+
+
+@pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
+def test_pgbench_at_full_speed_is_counted_one_by_one(site: Site, tmp_path: Path, folder: Path, mode: str) -> None:
+    """Its transactions times its statements are our count, live."""
+    need("setpriv")
+    program = Program(server(folder, "0.0.0.0"), site.application, folder)
+    site.programs.append(program)
+    program.start()
+    wait_for(lambda: is_up(site.application, folder), "postgres")
+    receiver = site.receiver("receivers.pcap.interfaces=[eth0]", "receivers.pcap.buffer_size=128MiB")
+    script = tmp_path / "script"
+    script.write_text("BEGIN;\nSELECT generate_series(1, 3);\nSELECT 2;\nEND;\n")
+    clients, transactions, statements = 8, 2500, 4
+    argv = ["pgbench", "-n", "-M", mode, "-f", os.fspath(script), "-c", str(clients), "-t", str(transactions), "-h", APPLICATION]
+    said = site.client.run(*argv, "-U", "lab", "postgres", timeout_s=120).stdout
+    assert f"number of transactions actually processed: {clients * transactions}/{clients * transactions}" in said
+
+    def seen() -> int:
+        return receiver.own("roundtrips_total", protocol="postgresql", outcome="ok")
+
+    def at_rest() -> bool:
+        before = seen()
+        time.sleep(1.5)  # libpcap hands a block over up to its timeout late
+        return before == seen() > 0
+
+    wait_for(at_rest, "the count", timeout_s=60)
+    # It logs in once more, to look, and prepares each statement once on each connection.
+    prepared = clients * statements if mode == "prepared" else 0
+    assert seen() == clients * transactions * statements + clients + 1 + prepared
+    assert receiver.packets_dropped() == 0
+    assert receiver.own("roundtrips_total", protocol="postgresql") == seen()
