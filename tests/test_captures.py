@@ -14,11 +14,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from receiver.pcap.source import FileSource
 
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.l7 import registry
-from receiver.pcap.source import FileSource
 from receiver.service import make_engine
 from receiver.settings.loader import load
 from receiver.telemetry.metrics import Metrics

@@ -40,8 +40,8 @@ if not cython.compiled:
         NOTHING,
         PERHAPS,
         SEVERAL,
-        SKIP_UNKNOWN,
         SKIP_TO_CLOSE,
+        SKIP_UNKNOWN,
         YES,
     )
     from receiver.l7.sql import NONE, POSTGRESQL

@@ -148,7 +148,7 @@ class Session(Run):
 
     def check_limits(self) -> None:
         for lane in (self.conversation.to_server, self.conversation.to_client):
-            assert lane.carry is None or len(lane.carry) <= self.reading.head_max + INPUT_MAX
+            assert lane.partial is None or len(lane.partial) <= self.reading.head_max + INPUT_MAX
         waited = self.conversation.waited or ()
         assert sum(len(piece) for _, piece, _ in waited) <= 2 * (conversation.DETECT_BYTES + INPUT_MAX)
 
