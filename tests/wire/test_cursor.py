@@ -83,6 +83,38 @@ def test_starts_is_that_of_bytes_inside_the_window(buf: bytes, end: int, literal
         assert not c.starts(at, literal)
 
 
+LETTERS = bytes(0 if chr(byte).isalpha() and byte < 0x80 else 1 for byte in range(256))
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 8))
+def test_span_ends_where_the_table_says_or_the_window_ends(buf: bytes, start: int, end: int, to: int) -> None:
+    end = min(end, len(buf))
+    c, out = Cursor(b""), bytearray(48)
+    c.set(buf, 0, end)
+    if start > end:
+        for call in (lambda: c.span(LETTERS, start, end), lambda: c.copy_span(LETTERS, start, end, out, to)):
+            with pytest.raises(IndexError):
+                call()
+        return
+    found = next((i for i in range(start, end) if LETTERS[buf[i]]), end)
+    assert c.span(LETTERS, start, end) == c.copy_span(LETTERS, start, end, out, to) == found
+    assert bytes(out) == bytes(to) + buf[start:found] + bytes(48 - to - (found - start))
+
+
+def test_span_stays_in_the_window_and_in_what_it_writes_to() -> None:
+    c = Cursor(b"")
+    c.set(b"abcdef", 1, 5)
+    for table, start, end in ((LETTERS, 0, 3), (LETTERS, 2, 6), (LETTERS[:255], 2, 3)):
+        with pytest.raises(IndexError):
+            c.span(table, start, end)
+        with pytest.raises(IndexError):
+            c.copy_span(table, start, end, bytearray(9), 0)
+    for to in (-1, 1, 9):
+        with pytest.raises(IndexError):
+            c.copy_span(LETTERS, 1, 5, bytearray(4), to)
+    assert c.copy_span(LETTERS, 1, 5, bytearray(4), 0) == 5
+
+
 def test_skip_and_clamp_move_the_window() -> None:
     c = Cursor(b"0123456789")
     c.skip(3)
