@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import time
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from tests.bench.lab import APP_ADDRESS, PORT, Lab
 
+HERE = Path(__file__).parent
 WARM_UP_REQUESTS = 500
 
 WRK_COUNT = """
@@ -180,6 +182,31 @@ class RedisBenchmark:
             raise RuntimeError(f"redis-benchmark: {said.strip()[-400:]}")
         # Before that it asks for two settings, each by CONFIG GET.
         return Done(self.requests + 2, self.requests + 2, 0, 0, elapsed_ns, start_ns)
+
+
+@dataclass(frozen=True)
+class MysqlStatements:
+    """`requests` of one statement on 8 connections, each behind the answer of the one before; `kind`: query or execute."""
+
+    requests: int
+    kind: str = "query"
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        connections = 8
+        script = [sys.executable, str(HERE / "mysql_load.py"), APP_ADDRESS, "3306", "bench", self.kind]
+        start_ns = time.monotonic_ns()
+        answered = int(lab.run("client", [*script, str(self.requests), str(connections)]))
+        elapsed_ns = time.monotonic_ns() - start_ns
+        # Each connection logs in and says SET NAMES, and prepares.
+        more = connections * (3 if self.kind == "execute" else 2)
+        return Done(self.requests + more, answered + more, 0, 0, elapsed_ns, start_ns)
 
 
 @dataclass(frozen=True)
