@@ -13,6 +13,7 @@ import pytest
 
 from receiver.config import Config, PcapReceiver, Receivers
 from receiver.l7.registry import PROTOCOLS
+from receiver.l7.sql import Prepared, Room, Sql, Statement
 from receiver.pcap.source import CaptureStats
 from receiver.self_metrics import Accounts
 from receiver.service import make_engine
@@ -22,6 +23,7 @@ from receiver.telemetry.redact import Redactor
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import NumberPoint
 from receiver.telemetry.spans import Identities, Spans
+from receiver.wire.cursor import Cursor
 from receiver.wire.interned import Interned
 from receiver.wire.records import Connection, Endpoints
 from tests.l7.harness import SERVER_SIDE, START_NS, TO_CLIENT, TO_SERVER, Pair
@@ -180,6 +182,39 @@ def mysql_inflate(seen: Observed, times: int) -> None:
         mysql(seen, (TO_SERVER, ask.replace(b"\x0e", b"\x0a")), (TO_CLIENT, packed), flags=0x8221)
 
 
+def statement(sql: Sql, text: str) -> None:
+    wire = text.encode()
+    sql.read(Cursor(wire), 0, len(wire), False, None)
+
+
+def sql_statements(seen: Observed, times: int) -> None:
+    sql = Sql(0, seen.engine.reading.limits)
+    for i in range(1024 + times):
+        statement(sql, f"SELECT c{i} FROM t")
+
+
+def sql_summaries(seen: Observed, times: int) -> None:
+    sql = Sql(0, seen.engine.reading.limits)
+    for i in range(1024):
+        statement(sql, f"SELECT 1 FROM t{i}")
+    statement(sql, "hunter2")  # no statement, which needs no place
+    for i in range(times):
+        statement(sql, f"SELECT 1 FROM t{1024 + i}")
+
+
+def sql_prepared_statements(seen: Observed, times: int) -> None:
+    prepared = Prepared(Room(seen.engine.reading.limits))
+    for i in range(1024 + times):
+        prepared.put(i, Statement())
+
+
+def sql_all_prepared_statements(seen: Observed, times: int) -> None:
+    room = Room(seen.engine.reading.limits)
+    connections = [Prepared(room) for _ in range(1000)]
+    for i in range(100_000 + times):
+        connections[i % 1000].put(i, Statement())
+
+
 REACHED: dict[str, Callable[[Observed, int], None]] = {
     each.__name__: each
     for each in (
@@ -198,6 +233,10 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         mysql_codes,
         mysql_batches,
         mysql_inflate,
+        sql_statements,
+        sql_summaries,
+        sql_prepared_statements,
+        sql_all_prepared_statements,
     )
 }
 
@@ -245,6 +284,8 @@ COUNTED = {
     },
     "l7/redis.py": {"LEVELS_MAX": "-- an error"},
     "l7/redis_names.py": {"NAME_MAX": "-- no name is longer", "CODE_MAX": "-- no code is longer"},
+    "l7/sql.py": {"PREPARED_MAX": "sql_prepared_statements"},
+    "l7/sql_summary.py": {"SUMMARY_MAX": "-- what a summary shows"},
     "l7/trace_context.py": {"_STATE_READ_MAX": "-- W3C: dropped whole"},
     "pcap/layer4.py": {"GUESSES_MAX": "-- counted at once, without its name", "series_max": "series_per_metric"},
     "route.py": {"SEGMENTS_MAX": "-- refused at the start", "PATH_MAX": "-- refused at the start"},

@@ -1,9 +1,9 @@
 """What may be said of an SQL text: its summary and its shape, never its values.
 
 Room: l7. One reader for all dialects; a decoder of a database gives it the text of a statement and gets a Statement, which it puts
-into a Message with `fill`. `sql_text.py` takes the values out of the text, in one pass; what is left is looked up, and `sql_summary.py`
-reads it only if nobody has seen it before. So the same statement with other values, or with a comment that is another each time, is
-the same object, found by one look-up, and nothing that was not cleared of values is kept.
+into a Message with `fill`. `sql_text.py` takes the values out of the text, in one pass; what is left is looked up, and
+`sql_summary.py` reads it only if nobody has seen it before. So the same statement with other values, or with a comment that is
+another each time, is the same object, found by one look-up, and nothing that was not cleared of values is kept.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ class Sql:
     holds a name) and `backslash` (it escapes in plain strings) are of the connection and set before.
     """
 
-    def __init__(
-        self, dialect: cython.int, limits: dict[str, int] | None = None, context: TraceContext | None = None
-    ) -> None:
+    def __init__(self, dialect: cython.int, limits: dict[str, int] | None = None, context: TraceContext | None = None) -> None:
         self.dialect = dialect
         self.context = context
         self.ansi_quotes = dialect == POSTGRESQL
@@ -184,7 +182,7 @@ class Sql:
             raise IndexError("outside the cursor")
         reader: SqlText = self.reader
         reader.wanted = out is not None and self.context is not None
-        size: cython.Py_ssize_t = reader.read(c.buf, at, end, cut, self.dialect != POSTGRESQL, self.ansi_quotes, self.backslash)
+        size: cython.Py_ssize_t = reader.read(c, at, end, cut, self.dialect != POSTGRESQL, self.ansi_quotes, self.backslash)
         self.next = reader.next
         if size == 0:
             return NONE
@@ -237,11 +235,11 @@ class Sql:
 
 
 def _hash(text: bytearray, size: cython.Py_ssize_t) -> cython.ulonglong:
-    """Of `text[:size]`, eight bytes at a time; compiled and plain give different ones, which chooses another place and nothing else."""
+    """Of `text[:size]`, eight bytes at a time. Plain source has another one, which chooses another place and nothing else."""
     if cython.compiled:
         base = PyByteArray_AS_STRING(text)
         found: cython.ulonglong = size
-        word: cython.ulonglong
+        word: cython.ulonglong = 0
         i: cython.Py_ssize_t = 0
         while i + 8 <= size:
             memcpy(cython.address(word), base + i, 8)

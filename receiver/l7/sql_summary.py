@@ -1,11 +1,11 @@
 """What a statement does, and to what: `SELECT orders customers`.
 
-Room: l7, beside `sql.py`. Source: OpenTelemetry semantic conventions, docs/db/database-spans.md, "Generating a summary of the query":
-operations and their targets in the order of the text, both as they are written there, with their quotes. It is made of a text without
-values (`sql_text.py`), where every double quote and backtick holds a name, so it asks for no dialect.
+Room: l7, beside `sql.py`. Source: OpenTelemetry semantic conventions, docs/db/database-spans.md, "Generating a summary of the
+query": operations and their targets in the order of the text, both as they are written there, with their quotes. It is made of a
+text without values (`sql_text.py`), where every double quote and backtick holds a name, so it asks for no dialect.
 
 One pass, with a state for each depth of parentheses: what a name would be there. Names of common table expressions are no targets,
-nor are functions in FROM. What is made up by programs (names of prepared statements, cursors, savepoints) or is a person's is left out.
+nor are functions in FROM. What programs make up (names of prepared statements, cursors, savepoints) or is a person's is left out.
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ class SqlSummary:
                     break
                 if kind == W_QUERIED:
                     kind = W_TARGETS  # TABLE t
+                elif kind == W_SET:
+                    kind = W_TARGET
                 verb = kind
                 last = kind
                 if kind == W_WITH:
@@ -201,7 +203,7 @@ class SqlSummary:
                         first = i
                         i = _name_end(text, i, end)
                         kind = Words.kind(text, first, i)
-                        if kind == W_UNNAMED or kind == W_QUERIED:
+                        if kind == W_UNNAMED or kind == W_QUERIED or kind == W_ALONE:
                             self._add(text, first, i)
                     break
                 continue
@@ -224,8 +226,8 @@ class SqlSummary:
                 # Statements inside of others.
                 if (
                     kind == W_SELECT
-                    or (kind == W_UPDATE or kind == W_DELETE or (kind == W_INSERT and _following(text, i, end) != 0x28))
-                    and (was_position or (verb == W_EXPLAIN and depth == 0))
+                    or ((kind == W_UPDATE or kind == W_DELETE or (kind == W_INSERT and _following(text, i, end) != 0x28))
+                    and (was_position or (verb == W_EXPLAIN and depth == 0)))
                 ) and not (only_defined or verb == W_ON_TARGET):
                     if not self._add(text, first, i):
                         break
@@ -244,7 +246,7 @@ class SqlSummary:
                     states[depth] = S_CTE
                     last = kind
                     continue
-                if W_FROM <= kind <= W_DISTINCT:
+                if W_FROM <= kind <= W_SET:
                     if kind == W_AS:
                         position = state != S_COLUMNS
                     elif kind == W_FROM:
@@ -335,7 +337,7 @@ class SqlSummary:
 
 
 def _in_word(c: cython.int) -> cython.bint:
-    return 0x61 <= (c | 0x20) <= 0x7A and c >= 0x41 or 0x30 <= c <= 0x39 or c == 0x5F or c == 0x24 or c >= 0x80
+    return (0x61 <= (c | 0x20) <= 0x7A and c >= 0x41) or 0x30 <= c <= 0x39 or c == 0x5F or c == 0x24 or c >= 0x80
 
 
 def _name_end(text: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:

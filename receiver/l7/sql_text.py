@@ -5,39 +5,45 @@ token means is not asked, but where it decides what the next byte is. So it take
 
     SELECT a FROM `t` WHERE b = 'x' AND c IN (1, 2, -3) -- why      ->      SELECT a FROM `t` WHERE b = ? AND c IN (?)
 
-- Every value is `?`: a string, a number, a bit or hexadecimal string, with what stands in front of it as a part of it (`N`, `_utf8`).
-  What begins with a digit is a number to its end, letters too: no part of it can be told from a value. Strings that follow one
-  another are one value; a sign in front of a number is a part of it where it can be no operator.
+- Every value is `?`: a string, a number, a bit or hexadecimal string, with what stands in front of it as a part of it (`N`,
+  `_utf8`). What begins with a digit is a number to its end, letters too: no part of it can be told from a value. Strings that
+  follow one another are one value; a sign in front of a number is a part of it where it can be no operator.
 - A comment is a space, and spaces are one. What MySQL runs of a comment (`/*! */`) is text.
 - Lists: in the parentheses of IN and VALUES and the brackets of ARRAY, what is as the element in front of it is left out, be it a
   value or a row of them. NULL, TRUE, FALSE and DEFAULT are values there, and words everywhere else.
 - What is set is a value also without quotes: PostgreSQL takes `SET app.key = word`.
 - Where the end of a string, a name or a comment does not come, nothing behind its beginning is told. So it is with bytes that no
   text has (control characters, invalid UTF-8 outside of strings), and where it cannot be known what a byte is: a backslash behind
-  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS, and the end of a comment in a string in a
-  comment that MySQL runs, or does not.
+  what is no UTF-8, which may be the second byte of a letter of GBK or Shift-JIS; the end of a comment in a string, a name or
+  another comment inside of one that MySQL runs, or does not; a string right behind a number.
 """
 
 from __future__ import annotations
 
 import cython
 
-if not cython.compiled:
+from receiver.wire.cursor import Cursor
+
+if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+    from cython.cimports.libc.string import memcpy
+else:
     # The compiled module has these as C enums, from the `.pxd`.
-    # Bytes: the first three stand in words.
+    # Bytes: the first three stand in words, the last four are no tokens.
     C_WORD = 0
     C_DIGIT = 1
     C_DOLLAR = 2
     C_HIGH = 3
-    C_SPACE = 4
-    C_MARK = 5  # may begin or end a comment
-    C_QUOTE = 6
-    C_OPEN = 7
-    C_CLOSE = 8
-    C_COMMA = 9
-    C_SEMICOLON = 10
-    C_DOT = 11
-    C_OTHER = 12
+    C_QUOTE = 4
+    C_OPEN = 5
+    C_CLOSE = 6
+    C_COMMA = 7
+    C_DOT = 8
+    C_OTHER = 9
+    C_SPACE = 10
+    C_MARK = 11  # may begin or end a comment
+    C_SEMICOLON = 12
     C_STOP = 13  # no text has it
     # What stands in front.
     T_NONE = 0
@@ -85,6 +91,9 @@ def _classes() -> bytes:
 
 
 _CLASSES = _classes()
+# 0 for what goes on: of a word, letters that are no ASCII aside, and of a string.
+_NO_WORD = bytes(1 if kind > C_DOLLAR else 0 for kind in _CLASSES)
+_IN_STRING = bytes(1 if byte in b"'\"\\*" else 0 for byte in range(256))
 
 
 @cython.no_gc
@@ -109,7 +118,7 @@ class SqlText:
 
     def read(
         self,
-        buf: bytes,
+        window: Cursor,
         at: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
         cut: cython.bint,
@@ -117,17 +126,19 @@ class SqlText:
         names: cython.bint,
         escapes: cython.bint,
     ) -> cython.Py_ssize_t:
-        """The size of the statement at `at`. `mysql`: or MariaDB, else PostgreSQL. `names`: a double quote holds a name; `escapes`: a
-        backslash escapes, in plain strings.
+        """The size of the statement at `at`. `mysql`: or MariaDB, else PostgreSQL. `names`: a double quote holds a name; `escapes`:
+        a backslash escapes, in plain strings.
 
-        `at` and `end` are places in `buf`: the caller has compared them.
+        `at` and `end` are places in the window: the caller has compared them, and nothing is read that is not between them.
         """
         whole_end: cython.Py_ssize_t = end
         if end - at > TEXT_MAX:
             end = at + TEXT_MAX
             cut = True
+        buf: bytes = window.buf
         out: bytearray = self.text
         classes: bytes = _CLASSES
+        no_word: bytes = _NO_WORD
         wanted: cython.bint = self.wanted
         self.inside = False
         self.front_at = -1
@@ -155,7 +166,8 @@ class SqlText:
         depth: cython.Py_ssize_t = 0
         # A list: the depth of its elements, -1 where none is open, and those of the parentheses inside it.
         armed: cython.int = A_NONE
-        was_armed: cython.int
+        was_armed: cython.int = A_NONE
+        careful: cython.bint = False  # armed, in a list, or in a routine
         outer: cython.Py_ssize_t = -1
         values: cython.bint = False
         gap: cython.int = G_NONE
@@ -167,6 +179,7 @@ class SqlText:
         inner_size: cython.Py_ssize_t = 0
         # What the first word makes of the others.
         begun: cython.bint = False
+        watch: cython.bint = True
         setting: cython.bint = False
         altering: cython.bint = False
         valued: cython.bint = False
@@ -176,7 +189,7 @@ class SqlText:
         routine: cython.bint = False
         block: cython.Py_ssize_t = 0
         ending: cython.bint = False
-        was_ending: cython.bint
+        was_ending: cython.bint = False
         # Behind the semicolon.
         ended: cython.bint = False
         semicolon: cython.Py_ssize_t = 0
@@ -184,78 +197,88 @@ class SqlText:
         while i < end:
             c = buf[i]
             k = classes[c]
-            if k == C_SPACE:
-                i += 1
-                space = True
-                continue
-            if k == C_MARK:
-                j = self._comment(buf, i, end, mysql)
-                if j < 0:
-                    stop = True
-                    break
-                if j > i:
-                    if wanted and c == 0x2F and j - i > 4 and buf[j - 1] == 0x2F:
-                        # Of several that follow one another the first one's beginning, and the last one's end.
-                        if n == 0:
-                            if self.front_at < 0:
-                                self.front_at = i + 2
-                            self.front_end = j - 2
-                        elif ended:
-                            if behind_at < 0:
-                                behind_at = i + 2
-                            behind_end = j - 2
-                        else:
-                            if self.back_at < 0 or back_size != n:
-                                self.back_at = i + 2
-                                back_size = n
-                            self.back_end = j - 2
-                    i = j
+            if k >= C_SPACE:
+                if k == C_SPACE:
+                    i += 1
                     space = True
                     continue
-            elif k == C_SEMICOLON and block == 0 and not (creating and depth > 0):
-                i += 1
-                if n > 0 and not ended:
-                    ended = True
-                    semicolon = i
-                continue
-            if ended or k == C_STOP:
-                stop = True
-                break
+                if k == C_STOP:
+                    stop = True
+                    break
+                if k == C_MARK:
+                    j = self._comment(buf, i, end, mysql)
+                    if j < 0:
+                        stop = True
+                        break
+                    if j > i:
+                        if wanted and c == 0x2F and j - i > 4 and buf[j - 1] == 0x2F:
+                            # Of several that follow one another the first one's beginning, and the last one's end.
+                            if n == 0:
+                                if self.front_at < 0:
+                                    self.front_at = i + 2
+                                self.front_end = j - 2
+                            elif ended:
+                                if behind_at < 0:
+                                    behind_at = i + 2
+                                behind_end = j - 2
+                            else:
+                                if self.back_at < 0 or back_size != n:
+                                    self.back_at = i + 2
+                                    back_size = n
+                                self.back_end = j - 2
+                        i = j
+                        space = True
+                        continue
+                elif block == 0 and not (creating and depth > 0):
+                    i += 1
+                    if n > 0 and not ended:
+                        ended = True
+                        careful = True
+                        semicolon = i
+                    continue
 
             # A token.
-            if n > TEXT_MAX:
-                n = begin
-                break
-            was_armed = armed
-            armed = A_NONE
-            was_ending = ending
-            ending = False
-            if outer >= 0 and (k == C_COMMA or k == C_CLOSE):
-                space = False
-            elif gap != G_NONE:
-                space = gap == G_COMMA
-            elif was_armed == A_IN and c == 0x28:
-                space = True
+            if careful:
+                if ended:
+                    stop = True
+                    break
+                if n > TEXT_MAX:
+                    n = begin
+                    break
+                was_armed = armed
+                armed = A_NONE
+                was_ending = ending
+                ending = False
+                careful = routine or outer >= 0 or was_armed != A_NONE or n > i - at
+                if outer >= 0 and (k == C_COMMA or k == C_CLOSE):
+                    space = False
+                elif gap != G_NONE:
+                    space = gap == G_COMMA
+                elif was_armed == A_IN and c == 0x28:
+                    space = True
+                if gap != G_NONE:
+                    gap = G_NONE
+                    if k != C_COMMA and k != C_CLOSE:
+                        size = n + 1 if space else n
+                        if depth != outer:
+                            inner_start = size
+                        elif values and k != C_OPEN and k != C_WORD:
+                            outer = -1  # VALUES was a name
+                        else:
+                            outer_start = size
             begin = n
             if space:
                 if n > 0:
                     out[n] = 0x20
                     n += 1
                 space = False
-            if gap != G_NONE:
-                if k != C_COMMA and k != C_CLOSE:
-                    if depth != outer:
-                        inner_start = n
-                    elif values and k != C_OPEN and k != C_WORD:
-                        outer = -1  # VALUES was a name
-                    else:
-                        outer_start = n
-                gap = G_NONE
             literal = False
             string = False
             opens = False
 
-            if k == C_DOLLAR:
+            if k == C_WORD:
+                pass
+            elif k == C_DOLLAR:
                 j = i + 1
                 while j < end and classes[buf[j]] == C_DIGIT:
                     j += 1
@@ -267,20 +290,23 @@ class SqlText:
                         literal = True
                         i = j
                     else:
-                        while i < j:
-                            out[n] = buf[i]
-                            n += 1
-                            i += 1
+                        _copy(out, n, buf, i, j - i)
+                        n += j - i
+                        i = j
                         last = T_LITERAL
                         continue
                 else:
                     j = _dollar(buf, i, end)
+                    if j < 0:
+                        if cut:
+                            n = begin
+                            break
+                        j = 0
                     if j > 0:
                         literal = True
                         string = True
                         i = j
-                        if i > end:
-                            stop = True
+                        stop = i > end or self.inside
                     else:
                         k = C_WORD if mysql else C_OTHER
             elif k == C_DOT:
@@ -289,55 +315,48 @@ class SqlText:
 
             if k == C_WORD or k == C_HIGH:
                 first = i
-                j = n
-                while i < end:
-                    c = buf[i]
-                    k = classes[c]
-                    if k <= C_DOLLAR:
-                        out[n] = c
-                        n += 1
-                        i += 1
-                    elif k == C_HIGH:
-                        size = _width(buf, i, end)
-                        if size == 0:
-                            break
-                        size += i
-                        while i < size:
-                            out[n] = buf[i]
-                            n += 1
-                            i += 1
-                    else:
+                # It is written as it is read, and stays if `n` goes on behind it.
+                i = window.copy_span(no_word, i, end, out, n)
+                while i < end and buf[i] >= 0x80:
+                    size = _width(buf, i, end)
+                    if size == 0:
                         break
+                    _copy(out, n + i - first, buf, i, size)
+                    i = window.copy_span(no_word, i + size, end, out, n + i + size - first)
                 if i == end:
                     if cut:  # it may go on
                         n = begin
                         break
                     c = 0
-                elif k == C_HIGH:  # what is no UTF-8
-                    n = begin
-                    stop = True
-                    break
+                else:
+                    c = buf[i]
+                    if c >= 0x80:  # no UTF-8
+                        n = begin
+                        stop = True
+                        break
                 size = i - first
                 fold = buf[first] | 0x20
-                if c == 0x27 or (c == 0x22 and not names):
+                if c > 0x27 or c < 0x22:
+                    pass
+                elif c == 0x27 or (c == 0x22 and not names):
                     # What stands in front of a string may be a part of it.
-                    if size == 1 and (fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql)):
-                        string = True
-                    elif mysql and fold == 0x7F:
-                        string = True
+                    if size == 1:
+                        string = fold == 0x6E or fold == 0x78 or fold == 0x62 or (fold == 0x65 and not mysql)
+                    elif mysql:
+                        string = fold == 0x7F
                     if string:
-                        n = j
-                        i = self._string(buf, i + 1, end, c, escapes or (fold == 0x65 and not mysql))
+                        i = self._string(window, i + 1, end, c, escapes or (fold == 0x65 and not mysql))
                 elif c == 0x26 and size == 1 and fold == 0x75 and not mysql and i + 1 < end and buf[i + 1] == 0x27:
                     string = True
-                    n = j
-                    i = self._string(buf, i + 2, end, 0x27, escapes)
+                    i = self._string(window, i + 2, end, 0x27, escapes)
                 if string:
                     literal = True
                     if i < 0:
                         stop = True
                 else:
-                    if not begun:
+                    if not watch:
+                        pass
+                    elif not begun:
                         begun = True
                         if size == 3:
                             setting = _is(buf, first, b"set")
@@ -347,24 +366,18 @@ class SqlText:
                         elif size == 6:
                             creating = _is(buf, first, b"create")
                             deciding = creating
+                        watch = setting or altering or starting or creating
                     elif setting:
                         if valued:
                             if (
                                 depth == 0
                                 and c != 0x28
                                 and (first == at or buf[first - 1] != 0x40)
-                                and not (fold == 0x6F and (_is(buf, first, b"on") if size == 2 else size == 3 and _is(buf, first, b"off")))
-                                and not (
-                                    _is(buf, first, b"true") or _is(buf, first, b"null")
-                                    if size == 4
-                                    else size == 5
-                                    and _is(buf, first, b"false")
-                                    or size == 7
-                                    and _is(buf, first, b"default")
-                                )
+                                and not _is_constant(buf, first, size)
+                                and not (size == 2 and _is(buf, first, b"on"))
+                                and not (size == 3 and _is(buf, first, b"off"))
                             ):
                                 literal = True
-                                n = j
                         elif size == 2 and fold == 0x74 and _is(buf, first, b"to"):
                             valued = True
                     elif altering:
@@ -395,6 +408,7 @@ class SqlText:
                             or (size == 5 and _is(buf, first, b"event"))
                         ):
                             routine = True
+                            careful = True
                         elif size == 5 and _is(buf, first, b"table"):
                             deciding = False
                     elif starting:
@@ -402,41 +416,40 @@ class SqlText:
                         starting = False
                         if size == 3 and _is(buf, first, b"not"):
                             routine = True
+                            careful = True
                             block = 1
 
                     if last == T_DOT or literal:
                         pass
                     elif outer >= 0:
-                        if depth == outer and values and not (size == 3 and _is(buf, first, b"row")):
-                            outer = -1
+                        if values and depth == outer:
+                            if size != 3 or not _is(buf, first, b"row"):
+                                outer = -1
                         elif size == 6 and _is(buf, first, b"select"):
                             outer = -1
                         elif last == T_OPEN or last == T_COMMA:
-                            if size == 4:
-                                literal = _is(buf, first, b"null") or _is(buf, first, b"true")
-                            elif size == 5:
-                                literal = _is(buf, first, b"false")
-                            elif size == 7:
-                                literal = _is(buf, first, b"default")
-                            if literal:
-                                n = j
+                            literal = _is_constant(buf, first, size)
                     elif size == 2:
                         if fold == 0x69 and _is(buf, first, b"in"):
                             armed = A_IN
+                            careful = True
                     elif size == 5:
                         if fold == 0x61 and _is(buf, first, b"array"):
                             armed = A_ARRAY
+                            careful = True
                         elif fold == 0x76:
                             opens = _is(buf, first, b"value")
                     elif size == 6 and fold == 0x76:
                         opens = _is(buf, first, b"values")
                     if opens:
+                        careful = True
                         outer = depth
                         values = True
                         outer_start = -1
                         outer_prior = -1
                         gap = G_COMMA
                     if not literal:
+                        n += size
                         last = T_WORD
                         continue
 
@@ -462,6 +475,7 @@ class SqlText:
                     else:
                         break
                 string = False
+                stop = i < end and buf[i] == 0x27  # its E may have been that of E'', or a part of the number
                 if last == T_SIGN and sign_at >= 0:
                     n = sign_at
                     begin = n
@@ -470,7 +484,7 @@ class SqlText:
                 if c == 0x27 or (c == 0x22 and not names):
                     literal = True
                     string = True
-                    i = self._string(buf, i + 1, end, c, escapes)
+                    i = self._string(window, i + 1, end, c, escapes)
                     if i < 0:
                         stop = True
                 elif c == 0x60 and not mysql:
@@ -480,7 +494,7 @@ class SqlText:
                     last = T_OTHER
                     continue
                 else:
-                    j = self._name(buf, i + 1, end, c)
+                    j = self._name(window, i + 1, end, c)
                     if j < 0 or (j == end and cut):
                         n = begin
                         stop = True
@@ -489,10 +503,9 @@ class SqlText:
                         literal = True
                         i = j
                     else:
-                        while i < j:
-                            out[n] = buf[i]
-                            n += 1
-                            i += 1
+                        _copy(out, n, buf, i, j - i)
+                        n += j - i
+                        i = j
                         begun = True
                         last = T_WORD
                         continue
@@ -503,6 +516,7 @@ class SqlText:
                 i += 1
                 depth += 1
                 if (was_armed == A_IN and c == 0x28) or (was_armed == A_ARRAY and c == 0x5B):
+                    careful = True
                     outer = depth
                     values = False
                     outer_start = -1
@@ -567,6 +581,9 @@ class SqlText:
                 continue
 
             elif not literal:
+                if cut and i + 1 == end:  # it may be the beginning of something else
+                    n = begin
+                    break
                 out[n] = c
                 n += 1
                 i += 1
@@ -592,6 +609,7 @@ class SqlText:
                 if string and last == T_WORD and begin == n:
                     out[n] = 0x20
                     n += 1
+                    careful = True
                 out[n] = 0x3F
                 n += 1
             last = T_LITERAL
@@ -613,9 +631,7 @@ class SqlText:
             self.back_end = behind_end
         return n
 
-    def _comment(
-        self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, mysql: cython.bint
-    ) -> cython.Py_ssize_t:
+    def _comment(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, mysql: cython.bint) -> cython.Py_ssize_t:
         """Where the comment ends that begins at `at`; `at` where none does, -1 where its end is not there."""
         c: cython.int = buf[at]
         following: cython.int = buf[at + 1] if at + 1 < end else 0
@@ -662,16 +678,22 @@ class SqlText:
             c = buf[i]
             if c == 0x0A or (c == 0x0D and not mysql):
                 return i
+            if c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F:
+                return -1
             i += 1
         return end
 
     def _string(
-        self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, quote: cython.int, escapes: cython.bint
+        self, window: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, quote: cython.int, escapes: cython.bint
     ) -> cython.Py_ssize_t:
         """Where the string ends whose first byte is at `at`; -1 where that cannot be known."""
+        buf: bytes = window.buf
         i: cython.Py_ssize_t = at
         c: cython.int
-        while i < end:
+        while True:
+            i = window.span(_IN_STRING, i, end)
+            if i == end:
+                return -1
             c = buf[i]
             i += 1
             if c == quote:
@@ -683,12 +705,14 @@ class SqlText:
                     if i - 1 > at and buf[i - 2] >= 0x80 and not _whole(buf, at, i - 1):
                         return -1
                     i += 1
+                    if i > end:
+                        return -1
             elif c == 0x2A and self.inside and i < end and buf[i] == 0x2F:
                 return -1
-        return -1
 
-    def _name(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, quote: cython.int) -> cython.Py_ssize_t:
+    def _name(self, window: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t, quote: cython.int) -> cython.Py_ssize_t:
         """Where the name in quotes ends whose first byte is at `at`; -1 where it does not, or is no text."""
+        buf: bytes = window.buf
         i: cython.Py_ssize_t = at
         c: cython.int
         size: cython.Py_ssize_t
@@ -704,22 +728,40 @@ class SqlText:
                 if size == 0:
                     return -1
                 i += size
-            elif c < 0x20 or c == 0x7F:
-                return -1
-            elif c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F:
+            elif c < 0x20 or c == 0x7F or (c == 0x2A and self.inside and i + 1 < end and buf[i + 1] == 0x2F):
                 return -1
             else:
                 i += 1
         return -1
 
 
+def _copy(out: bytearray, to: cython.Py_ssize_t, buf: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
+    """`buf[at : at + size]` to `out[to:]`."""
+    if to < 0 or at < 0 or size < 0 or to + size > len(out) or at + size > len(buf):
+        raise IndexError("outside the buffer")
+    if cython.compiled:
+        memcpy(PyByteArray_AS_STRING(out) + to, PyBytes_AS_STRING(buf) + at, size)
+    else:
+        out[to : to + size] = buf[at : at + size]
+    return 0
+
+
 def _is(buf: bytes, at: cython.Py_ssize_t, word: bytes) -> cython.bint:
     """Whether the word at `at`, which is as long, is `word` in any case."""
-    i: cython.Py_ssize_t
-    for i in range(len(word)):
-        if (buf[at + i] | 0x20) != word[i]:
-            return False
-    return True
+    n: cython.Py_ssize_t = len(word)
+    i: cython.Py_ssize_t = 0
+    while i < n and (buf[at + i] | 0x20) == word[i]:
+        i += 1
+    return i == n
+
+
+def _is_constant(buf: bytes, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
+    """Whether the word at `at` is a value: NULL, TRUE, FALSE, DEFAULT."""
+    if size == 4:
+        return _is(buf, at, b"null") or _is(buf, at, b"true")
+    if size == 5:
+        return _is(buf, at, b"false")
+    return size == 7 and _is(buf, at, b"default")
 
 
 def _width(buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -765,22 +807,22 @@ def _whole(buf: bytes, start: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cytho
 
 def _again(text: bytearray, one: cython.Py_ssize_t, other: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
     """Whether the same stands at both places, `size` bytes."""
-    i: cython.Py_ssize_t
-    for i in range(size):
-        if text[one + i] != text[other + i]:
-            return False
-    return True
+    i: cython.Py_ssize_t = 0
+    while i < size and text[one + i] == text[other + i]:
+        i += 1
+    return i == size
 
 
 def _dollar(buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the string ends that begins with `$tag$` at `at`; 0 where none begins, and behind `end` where it does not end."""
+    """Where the string ends that begins with `$tag$` at `at`, behind `end` where it does not; 0 where none begins, -1 where that is
+    not there to be seen."""
     i: cython.Py_ssize_t = at + 1
     while i < end and buf[i] != 0x24:
         if _CLASSES[buf[i]] > C_HIGH:
             return 0
         i += 1
     if i >= end:
-        return 0
+        return -1
     size: cython.Py_ssize_t = i + 1 - at
     i += 1
     same: cython.Py_ssize_t

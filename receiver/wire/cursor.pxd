@@ -23,4 +23,6 @@ cdef class Cursor:
     cpdef Py_ssize_t i64le(self, Py_ssize_t at) except? -1
     cpdef bytes take(self, Py_ssize_t start, Py_ssize_t end)
     cpdef Py_ssize_t find(self, int byte, Py_ssize_t start, Py_ssize_t end) except -2
+    cpdef Py_ssize_t span(self, bytes table, Py_ssize_t start, Py_ssize_t end) except -1
+    cpdef Py_ssize_t copy_span(self, bytes table, Py_ssize_t start, Py_ssize_t end, bytearray out, Py_ssize_t to) except -1
     cpdef bint starts(self, Py_ssize_t at, bytes literal) except -1

@@ -16,6 +16,7 @@ an invalid C literal for `long long` with an exception value).
 import cython
 
 if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memchr, memcmp
 
@@ -162,6 +163,40 @@ class Cursor:
             at: cython.Py_ssize_t = hit - base
             return at
         return self.buf.find(byte, start, end)
+
+    def span(self, table: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where in `[start:end)` the first byte stands that has not 0 in `table`, which has 256 places; `end` where none does."""
+        if start < self.pos or end > self.end or start > end or len(table) != 256:
+            raise IndexError("outside the cursor")
+        i: cython.Py_ssize_t = start
+        if cython.compiled:
+            base = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf))
+            places = cython.cast(cython.p_uchar, PyBytes_AS_STRING(table))
+            while i < end and places[base[i]] == 0:
+                i += 1
+        else:
+            while i < end and table[self.buf[i]] == 0:
+                i += 1
+        return i
+
+    def copy_span(
+        self, table: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, out: bytearray, to: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """`span`, and what it passes over is written to `out[to:]`, which must have room for all of `[start:end)`."""
+        if start < self.pos or end > self.end or start > end or len(table) != 256 or to < 0 or end - start > len(out) - to:
+            raise IndexError("outside the cursor")
+        i: cython.Py_ssize_t = start
+        if cython.compiled:
+            base = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf))
+            places = cython.cast(cython.p_uchar, PyBytes_AS_STRING(table))
+            target = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(out)) + to - start
+            while i < end and places[base[i]] == 0:
+                target[i] = base[i]
+                i += 1
+        else:
+            i = self.span(table, start, end)
+            out[to : to + i - start] = self.buf[start:i]
+        return i
 
     def starts(self, at: cython.Py_ssize_t, literal: bytes) -> cython.bint:
         """Whether the bytes at `at` are `literal`; false where the window ends first."""

@@ -6,10 +6,12 @@ AssertionError, or whatever exception escaped.
 - The books balance: each request leaves once, nothing stays open at the end, and limits hold.
 - Read byte by byte, a connection says what it says read whole: everything, or the pairs up to where bytes were set aside.
 - HPACK: what the library `hpack` reads too, it reads the same.
+- SQL: what is told is bounded and has no string in it, bytes around the text are not read, a statement ends behind its beginning.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -28,12 +30,16 @@ from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.shared import Shared
+from receiver.l7.sql import Sql
 from receiver.l7.tls import TlsDecoder
+from receiver.l7.trace_context import TraceContext
+from receiver.wire.cursor import Cursor
 from receiver.wire.names import Names
-from receiver.wire.records import Malformed, Protocol
+from receiver.wire.records import Malformed, Message, Protocol
 from tests.fuzz import script
 from tests.fuzz.script import Script, Step
 from tests.l7.harness import CLIENT_SIDE, COMPILED, SERVER_SIDE, Run, Said, Seen, exchange, load_all
+from tests.l7.sql_statements import made, outside_names, written
 from tests.l7.test_tls import Kept, hello
 
 INPUT_MAX = 1024
@@ -217,6 +223,48 @@ def header_blocks(text: bytes) -> str:
     return "\n".join(said)
 
 
+# --- SQL ---
+
+
+def sql_text(text: bytes) -> str:
+    """[u8 settings: 03 dialect, 04 double quotes hold names, 08 backslashes escape, 10 cut] text"""
+    settings, wire = text[0] if text else 0, text[1:]
+    said: list[str] = []
+    for before, behind in ((b"", b""), (b"/*'\"`$a$", b"'\"`*/ x $a$")):
+        sql, buf, at = Sql(settings % 3, None, TraceContext()), before + wire + behind, len(before)
+        sql.ansi_quotes, sql.backslash = bool(settings & 4), bool(settings & 8)
+        c, end = Cursor(buf), at + len(wire)
+        c.set(buf, at, end)
+        told: list[str] = []
+        while at < end:
+            out = Message()
+            statement = sql.read(c, at, end, bool(settings & 16), out)
+            assert at < sql.next <= end
+            at = sql.next
+            assert len(statement.text) <= 4096 and len(statement.summary) <= 255
+            assert bool(statement.operation) == bool(statement.summary) == bool(statement.text)
+            assert "'" not in outside_names(statement.text, '"' if settings % 3 == 2 else '"`')
+            said_of_it = statement.operation, statement.summary, statement.text, statement.procedure
+            told.append(repr((*said_of_it, out.trace_id, at - len(before))))
+        assert len(sql.known.by_name) <= len(told)
+        said.append("\n".join(told))
+    assert said[0] == said[1]
+    return said[0]
+
+
+def sql_seeds() -> list[bytes]:
+    chance = random.Random(1)
+    texts = [(one.dialect, one.text) for one in made()[:20]] + [(one.dialect, written(one, chance)) for one in made()[20:30]]
+    texts += [
+        ("postgres", "SELECT E'a\\'b', U&'c', $x$ d $x$, e::int[], ARRAY[1, 2], f ->> 'g' /* h /* i */ */ -- j"),
+        ("postgres", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END; SELECT 2; END; SET a.b TO c"),
+        ("mysql", "CREATE PROCEDURE p() BEGIN IF a THEN SELECT 1; END IF; END; /*!50003 CALL p() */ # x"),
+        ("mysql", "INSERT INTO t VALUES ROW(1, NULL), ROW(-2, DEFAULT) ON DUPLICATE KEY UPDATE a=VALUES(a), b=_utf8'x' \"y\""),
+        ("mysql", "SELECT 1 /*traceparent='00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01'*/; SELECT 2"),
+    ]
+    return [bytes((8 if dialect == "mysql" else 6,)) + text.encode() for dialect, text in texts]
+
+
 # --- the targets ---
 
 
@@ -278,4 +326,5 @@ TARGETS = {
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "tls": Target(partial(connection, tls_rows), hellos),
+    "sql": Target(sql_text, sql_seeds),
 }
