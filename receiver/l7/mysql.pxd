@@ -153,6 +153,7 @@ cdef class MysqlDecoder(Prefixed):
     cdef Py_ssize_t _pass_attributes(self, Cursor c, Py_ssize_t at, Message out) except -2
     cdef Py_ssize_t _number(self, Cursor c, Py_ssize_t at) except -2
     cdef Py_ssize_t _read_answer(self, Cursor c) except -2
+    cdef Py_ssize_t _pass_rows(self, bytes buf, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int _packet(self, Cursor c, Py_ssize_t at, Py_ssize_t size, int sequence) except -1
     cdef int _first(self, Cursor c, Py_ssize_t at, Py_ssize_t size, int sequence, int first) except -1
     cdef int _stray(self, Cursor c, Py_ssize_t at, Py_ssize_t size, int sequence, int first) except -1

@@ -730,6 +730,8 @@ class MysqlDecoder(Prefixed):
         self.piece = 0
         self.told = False
         while True:
+            if self.state == ROWS and not self.answer_goes_on:
+                at = self._pass_rows(buf, at, end)
             if end - at < HEAD:
                 need = HEAD
                 break
@@ -771,6 +773,24 @@ class MysqlDecoder(Prefixed):
             if self.rest > 0 or self.piece & ENDS or not self.told:
                 break
         return at - base if at > base else need
+
+    def _pass_rows(self, buf: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the rows end that are all there and are nothing else; most of a large result are."""
+        rows: cython.Py_ssize_t = 0
+        sequence: cython.int = self.sequence
+        while end - at > HEAD:  # a row's head and its first byte
+            size: cython.Py_ssize_t = buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16
+            following: cython.int = (sequence + 1) & 0xFF
+            if size == 0 or size >= end - at - HEAD or buf[at + 3] != following or buf[at + HEAD] >= 0xFE:
+                break
+            sequence = following
+            rows += 1
+            at += HEAD + size
+        if rows > 0:
+            self.sequence = sequence
+            self.rows += rows
+            self.told = True
+        return at
 
     def _packet(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, sequence: cython.int) -> cython.int:
         """One that is neither a row nor a definition, or the first of an answer; the window ends with it or what is wanted."""

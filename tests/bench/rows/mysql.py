@@ -1,0 +1,24 @@
+"""MySQL's protocol, live: a statement as text and one that was prepared, as fast as the client and MariaDB go."""
+
+from __future__ import annotations
+
+from tests.bench import servers
+from tests.bench.load import MysqlStatements
+from tests.bench.measure import Bench, ObserverKind
+from tests.bench.observers import ReceiverMetrics, ReceiverMetricsLayer4, Tcpdump
+from tests.bench.report import Bars
+
+ORDER = 75
+ROW = "MySQL, live"
+OBSERVERS: tuple[ObserverKind, ...] = (Tcpdump, ReceiverMetrics, ReceiverMetricsLayer4)
+
+
+def run(bench: Bench) -> None:
+    with servers.mariadb(bench.lab):
+        for kind in ("query", "execute"):
+            load = MysqlStatements(round(20_000 * bench.seconds), kind)
+            runs = bench.alternate(bench.chosen(OBSERVERS), load)
+            bench.add_runs(ROW, runs, load.label, {ReceiverMetrics.name: Bars(1.5, 3.0)})
+            for who, found in runs.items():
+                losses = [abs(run.lost_percent) for run in found if run.lost_percent is not None]
+                bench.add(ROW, who, f"{load.label}, lost or invented", "%", losses, Bars(0, 0))
