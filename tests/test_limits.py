@@ -218,11 +218,8 @@ def mysql_inflate(seen: Observed, times: int) -> None:
         packed = len(inside).to_bytes(3, "little") + b"\x01" + (262_144 + extra).to_bytes(3, "little") + inside
         ask = b"\x05\0\0\0\0\0\0" + mysql_packet(0, b"\x0e")
         mysql(seen, (TO_SERVER, ask.replace(b"\x0e", b"\x0a")), (TO_CLIENT, packed), flags=0x8221)
-<<<<<<< HEAD
-=======
 
 
->>>>>>> mysql
 def statement(sql: Sql, text: str) -> None:
     wire = text.encode()
     sql.read(Cursor(wire), 0, len(wire), False, None)

@@ -185,7 +185,31 @@ class RedisBenchmark:
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
+class MysqlStatements:
+    """`requests` of one statement on 8 connections, each behind the answer of the one before; `kind`: query or execute."""
+
+    requests: int
+    kind: str = "query"
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        connections = 8
+        script = [sys.executable, str(HERE / "mysql_load.py"), APP_ADDRESS, "3306", "bench", self.kind]
+        start_ns = time.monotonic_ns()
+        answered = int(lab.run("client", [*script, str(self.requests), str(connections)]))
+        elapsed_ns = time.monotonic_ns() - start_ns
+        # Each connection logs in and says SET NAMES, and prepares.
+        more = connections * (3 if self.kind == "execute" else 2)
+        return Done(self.requests + more, answered + more, 0, 0, elapsed_ns, start_ns)
+
+
+@dataclass(frozen=True)
 class Pgbench:
     """pgbench, a statement a transaction, `requests` of them on 8 connections, as fast as it and the server go."""
 
@@ -196,23 +220,11 @@ class Pgbench:
     @property
     def label(self) -> str:
         return f"pgbench -M {self.mode}, {'rows of 1 MB' if 'repeat' in self.statement else self.statement}, full speed"
-=======
-class MysqlStatements:
-    """`requests` of one statement on 8 connections, each behind the answer of the one before; `kind`: query or execute."""
-
-    requests: int
-    kind: str = "query"
-
-    @property
-    def label(self) -> str:
-        return f"{self.kind}, full speed"
->>>>>>> mysql
 
     def warm_up(self, lab: Lab) -> None:
         replace(self, requests=WARM_UP_REQUESTS).run(lab)
 
     def run(self, lab: Lab) -> Done:
-<<<<<<< HEAD
         script = lab.directory / "pgbench.sql"
         script.write_text(self.statement + ";\n")
         each = max(1, self.requests // 8)
@@ -225,16 +237,6 @@ class MysqlStatements:
         # It logs in once more than it has connections, and prepares the statement on each.
         done = 8 * each + 9 + (8 if self.mode == "prepared" else 0)
         return Done(done, done, 0, 0, elapsed_ns, start_ns)
-=======
-        connections = 8
-        script = [sys.executable, str(HERE / "mysql_load.py"), APP_ADDRESS, "3306", "bench", self.kind]
-        start_ns = time.monotonic_ns()
-        answered = int(lab.run("client", [*script, str(self.requests), str(connections)]))
-        elapsed_ns = time.monotonic_ns() - start_ns
-        # Each connection logs in and says SET NAMES, and prepares.
-        more = connections * (3 if self.kind == "execute" else 2)
-        return Done(self.requests + more, answered + more, 0, 0, elapsed_ns, start_ns)
->>>>>>> mysql
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,23 @@ def redis(lab: Lab) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
+def mariadb(lab: Lab) -> Iterator[int]:
+    """A table of ten rows, and a user without a password."""
+    need("mariadbd", "mariadb-install-db")
+    start = ["--no-defaults", f"--datadir={lab.directory}/mariadb", "--user=root"]
+    install = ["mariadb-install-db", *start, "--skip-test-db", "--auth-root-authentication-method=normal"]
+    subprocess.run(install, check=True, capture_output=True)
+    rows = ", ".join(f"({number}, 'item {number}')" for number in range(10))
+    (lab.directory / "init.sql").write_text(
+        "CREATE USER 'bench'@'%';\nGRANT ALL ON *.* TO 'bench'@'%';\nCREATE DATABASE bench;\n"
+        f"CREATE TABLE bench.item (id INT PRIMARY KEY, name TEXT);\nINSERT INTO bench.item VALUES {rows};\n"
+    )
+    address = ["--port=3306", f"--bind-address={APP_ADDRESS}", f"--socket={lab.directory}/mariadb.sock", "--skip-name-resolve"]
+    with running(lab, ["mariadbd", *start, *address, f"--init-file={lab.directory}/init.sql"], 3306) as port:
+        yield port
+
+
+@contextlib.contextmanager
 def postgresql(lab: Lab) -> Iterator[int]:
     """As nobody, for it refuses root."""
     need("pgbench", "psql")
@@ -113,22 +129,6 @@ def postgresql(lab: Lab) -> Iterator[int]:
         argv = [*as_nobody, str(programs / "postgres"), "-D", f"{folder}/data", "-p", "5432", "-k", folder, "-c", "fsync=off"]
         with running(lab, [*argv, "-c", f"listen_addresses={APP_ADDRESS}"], 5432) as port:
             yield port
-=======
-def mariadb(lab: Lab) -> Iterator[int]:
-    """A table of ten rows, and a user without a password."""
-    need("mariadbd", "mariadb-install-db")
-    start = ["--no-defaults", f"--datadir={lab.directory}/mariadb", "--user=root"]
-    install = ["mariadb-install-db", *start, "--skip-test-db", "--auth-root-authentication-method=normal"]
-    subprocess.run(install, check=True, capture_output=True)
-    rows = ", ".join(f"({number}, 'item {number}')" for number in range(10))
-    (lab.directory / "init.sql").write_text(
-        "CREATE USER 'bench'@'%';\nGRANT ALL ON *.* TO 'bench'@'%';\nCREATE DATABASE bench;\n"
-        f"CREATE TABLE bench.item (id INT PRIMARY KEY, name TEXT);\nINSERT INTO bench.item VALUES {rows};\n"
-    )
-    address = ["--port=3306", f"--bind-address={APP_ADDRESS}", f"--socket={lab.directory}/mariadb.sock", "--skip-name-resolve"]
-    with running(lab, ["mariadbd", *start, *address, f"--init-file={lab.directory}/init.sql"], 3306) as port:
-        yield port
->>>>>>> mysql
 
 
 @contextlib.contextmanager

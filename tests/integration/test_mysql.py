@@ -1,12 +1,7 @@
 """MySQL and MariaDB between real programs in a namespace: what the clients say they did is what is read off the wire.
 
-<<<<<<< HEAD
-Needs root, MariaDB (Debian packages mariadb-server-core, mariadb-client-core), tcpdump, PyMySQL and mysql-connector-python;
-MySQL 9 out of a root of its own, which docs/protocols/mysql.md says how to make (`MYSQL_ROOT`, /opt/sid if that is not set).
-=======
 Needs root, MariaDB (Debian package mariadb-server-core), tcpdump, PyMySQL and mysql-connector-python; MySQL 9 out of a root of its
 own, which docs/protocols/mysql.md says how to make (`MYSQL_ROOT`, /opt/sid if that is not set).
->>>>>>> mysql
 """
 
 from __future__ import annotations
