@@ -95,12 +95,13 @@ def attributes_of(shape: semconv.Shape) -> list[str]:
 
 def page() -> str:
     lines = [HEAD, DURATIONS]
+    sections: list[list[str]] = []
     for shape in semconv.SHAPES:
         metric = shape.metric
         if metric is None:
             continue
         bounds = ", ".join(f"{bound:g}" for bound in metric.bounds)
-        lines += [
+        section = [
             f"### `{metric.name}`",
             "",
             f"`{prometheus(metric)}` - {metric.kind}, unit `{metric.unit}`, {metric.stability.replace('_', ' ')}"
@@ -112,6 +113,10 @@ def page() -> str:
             f"- buckets: {bounds}",
             "",
         ]
+        if section not in sections:  # of all SQL databases it is the same
+            sections.append(section)
+    for section in sections:
+        lines += section
     lines += [LAYER4, "| metric | kind | unit | also split by | what |", "|---|---|---|---|---|"]
     for metric in semconv.LAYER4.values():
         names = ", ".join(f"`{name}`" for name in metric.attributes)
