@@ -27,6 +27,7 @@ cdef int DESCRIBE
 cdef int FUNCTION
 cdef int KIND_BITS
 cdef int KIND_MASK
+cdef int DOUBTFUL
 cdef Py_ssize_t VERSION_3
 cdef Py_ssize_t VERSION_3_LAST
 cdef Py_ssize_t MINOR_MAX
@@ -83,6 +84,7 @@ cdef class PostgresqlDecoder(Prefixed):
     cdef long long batch
     cdef bint in_batch
     cdef long long torn
+    cdef bint unproven
     cdef long long owed
     cdef long long asked_ns
     cdef bint simple

@@ -66,7 +66,9 @@ BIND = 5
 DESCRIBE = 6
 FUNCTION = 7
 KIND_BITS = 8
-KIND_MASK = 255
+KIND_MASK = 127
+# It was sent in a batch of which a part before it may be missing.
+DOUBTFUL = 128
 
 # Versions and codes of a client's first message.
 VERSION_3 = 196608
@@ -159,6 +161,7 @@ class PostgresqlDecoder(Prefixed):
         self.batch = 1
         self.in_batch = False
         self.torn = 0
+        self.unproven = False
         self.owed = 0
         self.asked_ns = 0
         self.simple = False
@@ -419,6 +422,8 @@ class PostgresqlDecoder(Prefixed):
     def _request(self, out: Message, kind: cython.int) -> cython.int:
         out.namespace = self.database
         out.note = self.batch << KIND_BITS | kind
+        if self.torn == self.batch:
+            out.note |= DOUBTFUL
         self.in_batch = True
         return 0
 
@@ -683,8 +688,11 @@ class PostgresqlDecoder(Prefixed):
             request = self.asked.head
             if request is None or (self.current >= 0 and request.note >> KIND_BITS != self.current):
                 return self._unasked(c, at, request, out)
-            if b == 0x45 and request.note >> KIND_BITS == self.torn and request.state != CERTAIN:
-                return self._give_up()  # it may be the error of one that was not seen
+            if request.note & DOUBTFUL and request.note >> KIND_BITS == self.torn:
+                # It may be that of one that was not seen: an error shows nothing of that, nor does a first one that is not held.
+                if b == 0x45 or (self.unproven and request.state == CERTAIN):
+                    return self._give_up()
+                self.unproven = False
             self._takes(request)
         if b == 0x45:
             self._fail(c, request, out)
@@ -864,7 +872,7 @@ class PostgresqlDecoder(Prefixed):
             self.failed = False
             return MESSAGE
         waits = self.asked.head
-        if waits is not None and waits.note >> KIND_BITS == self.torn and (left > 0 or waits.state != CERTAIN):
+        if waits is not None and waits.note >> KIND_BITS == self.torn and (left > 0 or waits.note & DOUBTFUL):
             self._give_up()
             self.failed = False
             return MESSAGE
@@ -911,6 +919,7 @@ class PostgresqlDecoder(Prefixed):
             if self.prepared is not None:
                 self.prepared.clear()
             self.torn = self.batch
+            self.unproven = True
             self.negotiating = not self.started
             return 0
         # Whether what waits was prepared is not known; the matcher gives it up.
