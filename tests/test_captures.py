@@ -14,11 +14,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from receiver.pcap.source import FileSource
 
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.l7 import registry
+from receiver.pcap.file import FileSource
 from receiver.service import make_engine
 from receiver.settings.loader import load
 from receiver.telemetry.metrics import Metrics
@@ -186,7 +186,7 @@ class Statements(Kept):
         assert roundtrip.endpoints and request
         what: str | None = None
         if response is not None and response.fault:
-            done = (request.summary or "").split()[0] if request.operation is None else "ready"
+            done = (request.summary or "").split()[0].upper() if request.operation is None else "ready"
             what = response.status or done
         self.told.append((request.first_ns, roundtrip.endpoints.client_port, request.operation or "", what))
         return super().roundtrip(roundtrip)

@@ -16,7 +16,7 @@ from tests.fuzz.targets import INPUT_MAX, TARGETS
 from tests.l7.harness import COMPILED, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE_MAX = 160_000
+SIZE_MAX = 200_000
 
 
 @pytest.mark.parametrize("decoder", TARGETS)

@@ -227,16 +227,16 @@ def of_wires(path: Path, *wires: Wire) -> Path:
 
 @pytest.mark.parametrize("table", [False, True])
 def test_what_cannot_be_read_is_said_by_where_it_went(table: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    client, tls, other = bytes((10, 0, 0, 1)), (bytes((10, 0, 0, 7)), 443), (bytes((10, 0, 0, 8)), 5432)
+    client, tls, other = bytes((10, 0, 0, 1)), (bytes((10, 0, 0, 7)), 443), (bytes((10, 0, 0, 8)), 2222)
     wires = [Wire((client, 40000 + i), tls).open().say(0, client_hello("api.example")).close() for i in range(3)]
     wires.append(Wire((client, 40010), tls).open().say(0, client_hello("api.example")))  # still open at the end
-    wires.append(Wire((client, 40011), other).open().say(0, b"\0\0\0\x08\x04\xd2\x16\x2f").say(1, b"N\1\2\3" * 9).close())
+    wires.append(Wire((client, 40011), other).open().say(1, b"SSH-2.0-OpenSSH_9.2\r\n").say(0, b"SSH-2.0-OpenSSH_9.3\r\n").close())
     wires.append(Wire((client, 40012), other).open().close())  # said nothing
     assert watch(config(of_wires(tmp_path / "tls.pcap", *wires)), table=table) == 0
     said = capsys.readouterr()
     lines = (said.out if table else said.err).splitlines()
     assert "4 TLS connections to 10.0.0.7:443 (api.example), not readable" in lines
-    assert "1 connection to 10.0.0.8:5432, of no known protocol" in lines
+    assert "1 connection to 10.0.0.8:2222, of no known protocol" in lines
     assert sum(" to 10.0.0." in line for line in lines) == 2
     assert any(" packets, 4 TLS connections (not readable), " in line for line in lines)
 

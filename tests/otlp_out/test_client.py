@@ -543,7 +543,7 @@ def test_grpc_itself_writes_nothing():
     code = (
         "from receiver.config import OtlpGrpcExporter, RetryOnFailure, Duration\n"
         "from receiver.telemetry.snapshot import Resource\n"
-        "from receiver.otlp_out.client import OtlpExporter; import sys, time\n"
+        "from receiver.otlp_out.client import OtlpExporter\nfrom tests.export.counted import spans_of; import sys, time\n"
         "fast = RetryOnFailure(initial_interval=Duration(0.05), max_interval=Duration(0.1))\n"
         "config = OtlpGrpcExporter(endpoint=sys.argv[1], retry_on_failure=fast)\n"
         "out = OtlpExporter('otlp_grpc', config, Resource((), '', '', ''), '1')\n"
