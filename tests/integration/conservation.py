@@ -22,8 +22,23 @@ from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.stream import Reassembly
-from receiver.wire.records import Protocol, Sink
+from receiver.wire.records import Protocol, Roundtrip, Sink
 from tests.integration.prometheus_text import samples, values_of
+from tests.l7.harness import Collector, Seen
+
+
+class ByPort(Collector):
+    """Keeps the roundtrips of each connection apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_port: dict[int, list[Seen]] = {}
+
+    def roundtrip(self, roundtrip: Roundtrip) -> int:
+        super().roundtrip(roundtrip)
+        assert roundtrip.endpoints is not None
+        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(self.seen[-1])
+        return 0
 
 
 def broken_laws(page: str, exporters: bool = True) -> list[str]:

@@ -19,11 +19,9 @@ from typing import Any
 import pytest
 
 from receiver.l7.registry import protocols
-from receiver.wire.records import Roundtrip
-from tests.integration.conservation import read_capture
+from tests.integration.conservation import ByPort, read_capture
 from tests.integration.namespaces import Namespace
 from tests.integration.servers import need, wait_for
-from tests.l7.harness import Collector, Seen
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 MYSQLD = Path(os.environ.get("MYSQL_ROOT", "/opt/sid"), "usr/sbin/mysqld")
@@ -93,20 +91,6 @@ def namespace() -> Iterator[Namespace]:
         yield made
     finally:
         made.close()
-
-
-class ByPort(Collector):
-    """Keeps the roundtrips of each connection apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_port: dict[int, list[Seen]] = {}
-
-    def roundtrip(self, roundtrip: Roundtrip) -> int:
-        super().roundtrip(roundtrip)
-        assert roundtrip.endpoints is not None
-        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(self.seen[-1])
-        return 0
 
 
 @pytest.mark.parametrize("server", ["mariadb", "mysql"])

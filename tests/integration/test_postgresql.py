@@ -21,11 +21,10 @@ from typing import Any
 import pytest
 
 from receiver.l7.registry import protocols
-from receiver.wire.records import Roundtrip
-from tests.integration.conservation import read_capture
+from tests.integration.conservation import ByPort, read_capture
 from tests.integration.namespaces import APPLICATION, Namespace
 from tests.integration.servers import Program, Site, need, wait_for
-from tests.l7.harness import Collector
+from tests.l7.harness import Seen
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 PORT = 5432
@@ -155,30 +154,17 @@ def is_up(namespace: Namespace, folder: Path) -> bool:
     return namespace.run(os.fspath(programs() / "pg_isready"), "-h", os.fspath(folder), check=False).returncode == 0
 
 
-class ByPort(Collector):
-    """Keeps the roundtrips of each connection apart, in the order in which they began: an account is kept in that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_port: dict[int, list[dict[str, Any]]] = {}
-
-    def roundtrip(self, roundtrip: Roundtrip) -> int:
-        super().roundtrip(roundtrip)
-        assert roundtrip.endpoints is not None
-        one = self.seen[-1]
-        word = (one["summary"] or "").split()[0].upper() if one["summary"] else None
-        names = ("operation", "status", "error_type", "db.response.returned_rows")
-        told = {"word": word, "outcome": one.outcome, **{name: one[name] for name in names}}
-        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(told)
-        return 0
+def first_word(one: Seen) -> str | None:
+    """Of the summary, as a tag begins."""
+    return one["summary"].split()[0].upper() if one["summary"] else None
 
 
-def agrees(told: dict[str, Any], expected: dict[str, Any]) -> bool:
+def agrees(read: Seen, expected: dict[str, Any]) -> bool:
     """Whether what is read says what the client did: its tag's first word, and all else that the account has."""
-    if "tag" in expected and told["word"] != (expected["tag"].split() or [None])[0]:
+    if "tag" in expected and first_word(read) != (expected["tag"].split() or [None])[0]:
         # Two fetches of three have no tag, and are named by their statement.
         return False
-    return all(told[name] == value for name, value in expected.items() if name != "tag")
+    return all((read.outcome if name == "outcome" else read[name]) == value for name, value in expected.items() if name != "tag")
 
 
 def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Path, tmp_path: Path) -> None:
@@ -224,8 +210,8 @@ def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Pat
         if re.match(r"duration: \S+ ms  (statement|execute)", entry["message"]):
             logged[entry["remote_port"]] += 1
     for port, read in collector.by_port.items():
-        succeeded = sum(one["outcome"] == "ok" and one["operation"] is None for one in read)
-        several = 1 if any(one["word"] == "CREATE" for one in read) else 0
+        succeeded = sum(one.outcome == "ok" and one["operation"] is None for one in read)
+        several = 1 if any(first_word(one) == "CREATE" for one in read) else 0
         assert logged[port] == succeeded - several
 
 

@@ -18,11 +18,9 @@ from typing import Any
 import pytest
 
 from receiver.l7.registry import protocols
-from receiver.wire.records import Roundtrip
-from tests.integration.conservation import read_capture
+from tests.integration.conservation import ByPort, read_capture
 from tests.integration.namespaces import APPLICATION, Namespace
 from tests.integration.servers import Program, Site, need, wait_for
-from tests.l7.harness import Collector
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 PORT = 6379
@@ -91,22 +89,6 @@ def start(namespace: Namespace, folder: Path, *argv: str) -> subprocess.Popen[by
         return subprocess.Popen(namespace.command(argv), stdout=output, stderr=output, cwd=folder)
 
 
-class ByPort(Collector):
-    """Keeps the roundtrips of each connection apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_port: dict[int, list[dict[str, Any]]] = {}
-
-    def roundtrip(self, roundtrip: Roundtrip) -> int:
-        super().roundtrip(roundtrip)
-        assert roundtrip.endpoints is not None
-        one = self.seen[-1]
-        told = {"operation": one["operation"], "status": one["status"], "outcome": one.outcome}
-        self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(told)
-        return 0
-
-
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path) -> None:
     capture = tmp_path / "redis.pcap"
     started = [start(namespace, tmp_path, *SERVER)]
@@ -131,7 +113,8 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
     assert collector.by_port.keys() == {port for port, _ in told}
     for port, account in told:
         assert len(account) > 5100
-        assert collector.by_port[port] == account
+        read = collector.by_port[port]
+        assert [{"operation": one["operation"], "status": one["status"], "outcome": one.outcome} for one in read] == account
 
 
 def test_pipelines_at_full_speed_are_counted_one_by_one(site: Site, tmp_path: Path) -> None:

@@ -20,13 +20,11 @@ from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.postgresql import PostgresqlDecoder, Tables
 from receiver.l7.registry import PROTOCOLS
-from receiver.l7.sql import Sql
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.spans import Identities, Spans
-from receiver.wire.cursor import Cursor
 from receiver.wire.records import Protocol
 from tests.l7.harness import (
     CLIENT_SIDE,
@@ -51,17 +49,6 @@ VECTORS = load_all("postgresql")
 SECRET = "hunter2-never-shown"  # as in tests/vectors/record_postgresql.py
 
 Turn = tuple[int, bytes | None]
-
-
-def splits() -> bool:
-    """Whether the reader of SQL finds the end of a statement."""
-    sql = Sql(2)
-    text = b"SELECT 1; SELECT 2"
-    sql.read(Cursor(text), 0, len(text), False, None)
-    return sql.next < len(text)
-
-
-SPLITS = pytest.mark.skipif(not splits(), reason="NOT RUN: the reader of SQL does not part statements yet")
 
 
 # --- messages by hand ---
@@ -173,15 +160,11 @@ def resumes(seen: Seen) -> bool:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
 def test_vector(vector: Vector) -> None:
-    if vector.name == "psycopg-several" and not splits():
-        pytest.skip("NOT RUN: the reader of SQL does not part statements yet")
     check_vector(ALONE, plain(vector), resumes)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
 def test_summary_of_a_vector_begins_as_the_clients_tags_do(vector: Vector) -> None:
-    if vector.name == "psycopg-several" and not splits():
-        pytest.skip("NOT RUN: the reader of SQL does not part statements yet")
     seen = feed_recorded(lambda: Run(ALONE), vector)
     wanted = [(one["tag"].split() or [None])[0] for one in vector.expected if "tag" in one]
     words = {"END": "COMMIT"}  # what pgbench's scripts call it
@@ -191,8 +174,6 @@ def test_summary_of_a_vector_begins_as_the_clients_tags_do(vector: Vector) -> No
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
 def test_vector_is_found_among_all_protocols_and_nothing_is_left_over(vector: Vector) -> None:
-    if vector.name == "psycopg-several" and not splits():
-        pytest.skip("NOT RUN: the reader of SQL does not part statements yet")
     run = Run(PROTOCOLS)
     for event in vector.events:
         run.event(event)
@@ -392,7 +373,6 @@ def test_statements_behind_what_is_seen_of_a_long_query_are_told_by_their_tags()
     assert [first_word(one) for one in seen][1] == "UPDATE"
 
 
-@SPLITS
 def test_each_statement_of_a_query_is_a_roundtrip_and_an_error_ends_the_rest() -> None:
     seen = talk(
         (TO_SERVER, query("SELECT 1; UPDATE a SET b = ';'; SELECT 2; ")),
@@ -405,7 +385,6 @@ def test_each_statement_of_a_query_is_a_roundtrip_and_an_error_ends_the_rest() -
     ]
 
 
-@SPLITS
 def test_statements_in_one_query_beyond_the_cap_are_told_by_their_tags() -> None:
     run = Run(ALONE)
     seen = talk((TO_SERVER, query("SELECT 1;" * 300)), (TO_CLIENT, done("SELECT 0") * 300 + ready()), run=run)
