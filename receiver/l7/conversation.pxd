@@ -14,6 +14,8 @@ cdef int SET_ASIDE
 cdef Py_ssize_t DETECT_BYTES
 cdef int DETECT_TRIES
 cdef int PREAMBLES_MAX
+cdef Py_ssize_t JOINED
+cdef Py_ssize_t JOINED_WHOLE
 cdef Py_ssize_t SPARE_MAX
 
 cdef class Conversation

@@ -40,6 +40,9 @@ DETECT_BYTES = 4096
 DETECT_TRIES = 4
 # One behind the other, before a connection's own protocol: a balancer before a proxy, twice.
 PREAMBLES_MAX = 4
+# A frame cut in two is joined with so much of the segment in which it ends, and no more of one that is longer than JOINED_WHOLE.
+JOINED = 512
+JOINED_WHOLE = 4096
 # Readers of datagrams that wait for another flow: 4 MB, which were in use all at a time.
 SPARE_MAX = 4096
 
@@ -231,13 +234,27 @@ class Conversation(Consumer):
                 self._set_aside(ts_ns)
                 return 0
         lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        beyond: cython.Py_ssize_t = 0
         try:
+            if lane.partial is not None and end - start > JOINED_WHOLE:
+                # The end of a frame that was cut in two, and a little more; what follows is read where it lies, not copied.
+                near: cython.Py_ssize_t = JOINED
+                if lane.need > len(lane.partial):
+                    near += lane.need - len(lane.partial)
+                if near < end - start and not self.datagrams:
+                    beyond = end - start - near
+                    self._read(direction, lane, buf, start, start + near, ts_ns)
+                    beyond = 0
+                    start += near
+                    if lane.partial is not None and len(lane.partial) <= near:
+                        start -= len(lane.partial)
+                        lane.partial = None
             self._read(direction, lane, buf, start, end, ts_ns)
         except Malformed as malformed:
-            self.reading.bytes_set_aside += self.unread
+            self.reading.bytes_set_aside += self.unread + beyond
             self._fault(direction, malformed.what, ts_ns)
         except Exception as bug:
-            self.reading.bytes_set_aside += self.unread
+            self.reading.bytes_set_aside += self.unread + beyond
             self._report(bug)
             self._fault(direction, "internal", ts_ns)
             self._set_aside(ts_ns)

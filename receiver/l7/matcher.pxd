@@ -56,6 +56,7 @@ cdef class Matcher(Asked):
     cdef int offer(self, Message piece) except -1
     cdef int _request(self, Message piece) except -1
     cdef int _response(self, Message piece) except -1
+    cdef int _prove(self, long long ts_ns) except -1
     cdef int _by_key(self, Message piece) except -1
     cdef int _give_up(self, Message request, int outcome, long long ts_ns) except -1
     cdef Message hand_over(self, Protocol protocol)

@@ -160,6 +160,10 @@ class Matcher(Asked):
         if piece.trace_id is not None:
             self.pairing.sink.begins(self.endpoints, piece)
         self._abandon(piece.first_ns)
+        if self.answering and self.pending > 0:
+            self.overlaps = True
+        if self.uncertain:
+            self._prove(piece.first_ns)
         if not piece.expects_reply:
             if piece.piece & ENDS:
                 self.pairing.one_way += 1
@@ -167,21 +171,9 @@ class Matcher(Asked):
             self.pairing.open += 1
             self.open_request = piece
             return 0
-        if self.answering and self.pending > 0:
-            self.overlaps = True
         if self.uncertain:
-            if self.pending == 0 and self.open_response is None:
-                rested: cython.bint = self.last_ns > 0 and piece.first_ns - self.last_ns >= REST_NS
-                if self.held is not None:
-                    if rested or not self.overlaps:
-                        self._release()
-                elif rested:
-                    self.uncertain = False
-                if rested or not self.overlaps:
-                    self.doubted = False
-            if self.uncertain:
-                piece.state = TENTATIVE
-                self.several = self.overlaps or self.pending > 0
+            piece.state = TENTATIVE
+            self.several = self.overlaps or self.pending > 0
         self.answering = False
         self.last_ns = piece.last_ns
         if self.pending >= self.pairing.pending_max:
@@ -197,6 +189,20 @@ class Matcher(Asked):
         self.pairing.open += 1
         if not piece.piece & ENDS:
             self.open_request = piece
+        return 0
+
+    def _prove(self, ts_ns: cython.longlong) -> cython.int:
+        """A request begins, of an order in doubt: where all before it is answered the order was right."""
+        if self.pending > 0 or self.open_response is not None:
+            return 0
+        rested: cython.bint = self.last_ns > 0 and ts_ns - self.last_ns >= REST_NS
+        if self.held is not None:
+            if rested or not self.overlaps:
+                self._release()
+        elif rested:
+            self.uncertain = False
+        if rested or not self.overlaps:
+            self.doubted = False
         return 0
 
     def _abandon(self, ts_ns: cython.longlong) -> cython.int:
@@ -520,6 +526,8 @@ class Matcher(Asked):
         if direction == TO_SERVER:
             self._abandon(ts_ns)
             return 0
+        if self.held is not None:
+            self._void()  # an answer that nobody asked for, which would show that they were wrong, may be what is gone
         return self._drop_waiting(OUTCOME_LOST, ts_ns)
 
     def _drop_waiting(self, outcome: cython.int, ts_ns: cython.longlong) -> cython.int:

@@ -250,14 +250,11 @@ class PostgresqlDecoder(Prefixed):
 
     def _copy(self, c: Cursor) -> cython.Py_ssize_t:
         """Rows of COPY that a client sends, as many as are there."""
-        at: cython.Py_ssize_t = c.pos
-        while c.end - at >= 5 and c.u8(at) == 0x64:
+        at: cython.Py_ssize_t = c.run(0x64, c.pos, LONG_MAX)
+        if c.end - at >= 5 and c.u8(at) == 0x64:
             n: cython.Py_ssize_t = c.u32(at + 1)
-            if n < 4 or n > LONG_MAX:
-                break
-            at += 1 + n
-            if at > c.end:
-                self.rest = at - c.end
+            if 4 <= n <= LONG_MAX:
+                self.rest = 1 + n - (c.end - at)  # of the last one
                 at = c.end
         if at == c.pos:
             return self.size(TO_SERVER, c, at)  # too little of it, or none
@@ -297,8 +294,12 @@ class PostgresqlDecoder(Prefixed):
                 break
             if part == 1:
                 self.began = True
-                if b == 0x44:
+                if b == 0x44:  # D: the others that follow at once
                     self.rows += 1
+                    if at + n < end:
+                        at = c.run(b, at + n, LONG_MAX - 1)
+                        self.rows += c.ran
+                        continue
             elif part == 3:
                 if b == 0x54:  # T
                     ends: cython.bint = kind == DESCRIBE

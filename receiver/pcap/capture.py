@@ -11,7 +11,7 @@ Room: capture. One contract for live interfaces (`live.py`) and for files (`file
   type (DLT) and one interface a batch: 1, 2, ... where there are several, else 0. The bytes are ordinary `bytes` and stay valid.
 - A filter that we generated and libpcap cannot compile for a link type (USB, NFLOG) is left out: all of it is given.
 - `on_tick(now_ns)`: live, the wall clock, every 200 ms where packets come, every 500 ms else. Packets reach us up to the capture's
-  timeout (100 ms) after their own time stamps. Files: the last packet's time, after 256 packets or what was there to read.
+  timeout (100 ms) after their own time stamps. Files: the last packet's time, after a batch or what was there to read.
 - `should_stop()` is asked after each batch and each wait. `wake()` ends a wait at once: it is safe in a signal
   handler and from any thread.
 
@@ -33,10 +33,25 @@ FilterFor = Callable[[int], str]  # link type -> filter text, '' for everything
 
 BATCH_PACKETS = 256
 META_BYTES = 16  # of each packet in `meta`
+# libpcap's wrapper copies a batch whole, and what is read of it should still be in the processor's cache: with packets of 64 KB
+# 256 of them would be 16 MB.
+BATCH_BYTES = 128 * 1024
 # Without traffic there is less to do; and with some, a tick should not need a wake-up of its own.
 TICK_MAX_NS = 500_000_000
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+
+
+class BatchSize:
+    """How many packets to ask for, so that a batch is worth about BATCH_BYTES: small ones come many at a time, large ones few."""
+
+    def __init__(self) -> None:
+        self.packets = BATCH_PACKETS
+
+    def learn(self, size: int, count: int) -> None:
+        """A batch of `count` packets, none or more, had `size` bytes."""
+        if count:
+            self.packets = max(1, min(BATCH_PACKETS, BATCH_BYTES * count // max(size, 1), 2 * self.packets))
 
 
 class CaptureError(Exception):

@@ -25,6 +25,7 @@ from receiver.pcap.capture import (
     BATCH_PACKETS,
     META_BYTES,
     TICK_MAX_NS,
+    BatchSize,
     CaptureFileError,
     CaptureStats,
     FilterError,
@@ -133,9 +134,10 @@ class FileSource:
             raise FilterError(f"{name}: {error}") from None
         size = Path(name).stat().st_size
         fd = reader.getfd()
+        batch = BatchSize()
         while not should_stop():
             try:
-                packets, meta = reader.next_batch(BATCH_PACKETS)
+                packets, meta = reader.next_batch(batch.packets)
             except pcapy.PcapError as error:
                 # The packets of this batch that came before the fault are lost in libpcap; our own reader finds them
                 # again.
@@ -144,6 +146,7 @@ class FileSource:
                 return
             if not meta:
                 break
+            batch.learn(len(packets), len(meta) // META_BYTES)
             given += len(meta) // META_BYTES
             self._give((packets, meta, link_type, 0), on_batch, on_tick, last=True)
             self._progress(name, fd, size)

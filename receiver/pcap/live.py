@@ -16,9 +16,9 @@ import pcapy
 from receiver import privileges
 from receiver.pcap import loopback
 from receiver.pcap.capture import (
-    BATCH_PACKETS,
     META_BYTES,
     TICK_MAX_NS,
+    BatchSize,
     CaptureDenied,
     CaptureError,
     CaptureLost,
@@ -41,8 +41,9 @@ DEFAULT_SNAPLEN = 65_535
 DEFAULT_BUFFER_BYTES = 8 * 1024 * 1024
 DEFAULT_TIMEOUT_MS = 100  # the kernel hands over a block that is not full after this long
 TICK_NS = 200_000_000
-# With several interfaces, a busy one yields after so many batches: 16 x 256 packets, about 5 ms of decoding.
-_BATCHES_A_TURN = 16
+# With several interfaces, a busy one yields after so much, whichever comes first: about 5 ms of decoding.
+_PACKETS_A_TURN = 4096
+_BYTES_A_TURN = 8 * 1024 * 1024
 _U32 = 1 << 32
 # What pcap_activate answers (pcap/pcap.h); pcapy passes the number on without libpcap's text.
 _PCAP_ERRORS = {
@@ -171,18 +172,25 @@ class LiveSource:
         """Give what the ring holds, a turn's worth; False when should_stop() said so."""
         link_type = capture.link_type
         next_batch = capture.reader.next_batch
-        for _ in range(_BATCHES_A_TURN):
+        size = capture.batch
+        count = given = 0
+        while count < _PACKETS_A_TURN and given < _BYTES_A_TURN:
+            wanted = size.packets
             try:
-                packets, meta = next_batch(BATCH_PACKETS)
+                packets, meta = next_batch(wanted)
             except pcapy.PcapError as error:
                 capture.check(str(error))
                 return True
+            found = len(meta) // META_BYTES
+            size.learn(len(packets), found)
             if meta:
                 on_batch(packets, meta, link_type, capture.number)
                 if should_stop():
                     return False
-            if len(meta) < BATCH_PACKETS * META_BYTES:
+            if found < wanted:
                 break
+            count += found
+            given += len(packets)
         return True
 
 
@@ -194,6 +202,7 @@ class _Capture:
         self.name = name
         self.reader = reader
         self.link_type = link_type
+        self.batch = BatchSize()
         self.fd: int = reader.getfd()
         self._index = 0 if name == ANY else socket.if_nametoindex(name)
         self._seen = [0, 0, 0]

@@ -35,6 +35,7 @@ class Cursor:
         self.buf = buf
         self.pos = 0
         self.end = len(buf)
+        self.ran = 0
 
     def set(self, buf: bytes, pos: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """Move the window to `buf[pos:end]`."""
@@ -200,6 +201,32 @@ class Cursor:
             i = self.span(table, start, end)
             out[to : to + i - start] = self.buf[start:i]
         return i
+
+    def run(self, kind: cython.int, at: cython.Py_ssize_t, longest: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the messages end that follow one another from `at`, each wholly in the window: a byte `kind`, then 32 bits that say
+        how many bytes there are of it from there on, 4 to `longest`. `ran` is how many they are."""
+        if at < self.pos or at > self.end:
+            raise IndexError("outside the cursor")
+        self.ran = 0
+        stop: cython.Py_ssize_t = self.end - 5
+        size: cython.Py_ssize_t
+        if cython.compiled:
+            base = cython.cast(cython.p_uchar, PyBytes_AS_STRING(self.buf))
+            while at <= stop and base[at] == kind:
+                size = base[at + 1]
+                size = size << 24 | base[at + 2] << 16 | base[at + 3] << 8 | base[at + 4]
+                if size < 4 or size > longest or size > self.end - at - 1:
+                    break
+                at += 1 + size
+                self.ran += 1
+            return at
+        while at <= stop and self.buf[at] == kind:
+            size = self.u32(at + 1)
+            if size < 4 or size > longest or size > self.end - at - 1:
+                break
+            at += 1 + size
+            self.ran += 1
+        return at
 
     def starts(self, at: cython.Py_ssize_t, literal: bytes) -> cython.bint:
         """Whether the bytes at `at` are `literal`; false where the window ends first."""

@@ -9,6 +9,8 @@ import sys
 
 import pcapy
 
+from receiver.pcap.capture import META_BYTES, BatchSize
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -25,8 +27,10 @@ def main() -> None:
     handle.setnonblock(1)
     poll = select.poll()
     poll.register(handle.getfd(), select.POLLIN)
+    size = BatchSize()
     while True:
-        _, meta = handle.next_batch(256)
+        packets, meta = handle.next_batch(size.packets)
+        size.learn(len(packets), len(meta) // META_BYTES)
         if not meta:
             poll.poll(200)
 

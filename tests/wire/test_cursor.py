@@ -115,6 +115,29 @@ def test_span_stays_in_the_window_and_in_what_it_writes_to() -> None:
     assert c.copy_span(LETTERS, 1, 5, bytearray(4), 0) == 5
 
 
+@given(st.lists(st.tuples(st.sampled_from(b"DC"), st.binary(max_size=9)), max_size=8), st.integers(0, 60), st.integers(3, 12))
+def test_a_run_is_of_whole_messages_of_one_kind(messages: list[tuple[int, bytes]], cut: int, longest: int) -> None:
+    buf = b"".join(bytes([kind]) + (4 + len(body)).to_bytes(4, "big") + body for kind, body in messages)
+    end = max(0, len(buf) - cut)
+    expected = count = 0
+    for kind, body in messages:
+        if kind != ord("D") or 4 + len(body) > longest or expected + 5 + len(body) > end:
+            break
+        expected += 5 + len(body)
+        count += 1
+    c = Cursor(buf + b"D\0\0\0\4" * 3)
+    c.clamp(end)
+    assert (c.run(ord("D"), 0, longest), c.ran) == (expected, count)
+
+
+@pytest.mark.parametrize("said", [0, 3, 6, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_run_ends_where_a_length_lies(said: int) -> None:
+    c = Cursor(b"D\0\0\0\4" + b"D" + said.to_bytes(4, "big"))
+    assert (c.run(ord("D"), 0, 1 << 30), c.ran) == (5, 1)
+    with pytest.raises(IndexError):
+        c.run(ord("D"), 11, 1 << 30)
+
+
 def test_skip_and_clamp_move_the_window() -> None:
     c = Cursor(b"0123456789")
     c.skip(3)
