@@ -49,6 +49,7 @@ cdef class Matcher(Asked):
     cdef list held
     cdef bint overlaps
     cdef bint several
+    cdef bint lost_since
     cdef bint answering
     cdef long long heard_ns
     cdef bint is_idle(self) except -1

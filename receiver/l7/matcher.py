@@ -117,6 +117,7 @@ class Matcher(Asked):
         self.held: list[Message] | None = None
         self.overlaps = False  # a request came after an answer, while older requests still waited: this client pipelines
         self.several = False  # more than one request waited while the order was uncertain
+        self.lost_since = False  # requests may have gone unseen since the last one that was seen
         self.answering = False
         self.heard_ns = 0
 
@@ -171,6 +172,7 @@ class Matcher(Asked):
             self.pairing.open += 1
             self.open_request = piece
             return 0
+        self.lost_since = False
         if self.uncertain:
             piece.state = TENTATIVE
             self.several = self.overlaps or self.pending > 0
@@ -196,13 +198,15 @@ class Matcher(Asked):
         if self.pending > 0 or self.open_response is not None:
             return 0
         rested: cython.bint = self.last_ns > 0 and ts_ns - self.last_ns >= REST_NS
+        if not rested and (self.overlaps or self.held is None):
+            if not self.overlaps:
+                self.doubted = False
+            return 0
+        again: cython.bint = self.lost_since and not rested
         if self.held is not None:
-            if rested or not self.overlaps:
-                self._release()
-        elif rested:
-            self.uncertain = False
-        if rested or not self.overlaps:
-            self.doubted = False
+            self._release()
+        self.uncertain = again
+        self.doubted = False
         return 0
 
     def _abandon(self, ts_ns: cython.longlong) -> cython.int:
@@ -474,6 +478,7 @@ class Matcher(Asked):
         """The order has proved right: what was held is true, and what follows is certain."""
         held: list[Message] = self.held
         self.held = None
+        self.lost_since = False
         self.uncertain = False
         self.doubted = False
         self.several = False
@@ -525,6 +530,7 @@ class Matcher(Asked):
         self.doubted = True
         if direction == TO_SERVER:
             self._abandon(ts_ns)
+            self.lost_since = True
             return 0
         if self.held is not None:
             self._void()  # an answer that nobody asked for, which would show that they were wrong, may be what is gone

@@ -128,6 +128,7 @@ cdef class MysqlDecoder(Prefixed):
     cdef bint packs
     cdef bint packed
     cdef bint framing_known
+    cdef bint framing_guessed
     cdef bint inside
     cdef Inner to_server
     cdef Inner to_client

@@ -202,6 +202,7 @@ class MysqlDecoder(Prefixed):
         self.packs = False
         self.packed = False
         self.framing_known = False
+        self.framing_guessed = False
         self.inside = False
         self.to_server: Inner | None = None
         self.to_client: Inner | None = None
@@ -375,6 +376,10 @@ class MysqlDecoder(Prefixed):
             return self._login(c, length, out)
         if length == 0:
             raise Malformed("mysql", "empty command", 0)
+        if self.framing_guessed and c.u8(c.pos + HEAD) == 0:
+            # No client sends that command (COM_SLEEP): it is a compressed packet's head, and what came first stood in one.
+            self.framing_known = False
+            raise Malformed("mysql", "not a command", HEAD)
         self.asked_sequence = 0
         self.logging_in = False
         self.phase = COMMANDS
@@ -1160,6 +1165,8 @@ class MysqlDecoder(Prefixed):
         if seen <= 0:
             return PERHAPS
         number: cython.int = c.u8(at)
+        if number == 0 and (self.framing_guessed or not self.framing_known):
+            return NO  # no client sends it (COM_SLEEP), and a compressed packet has a length there
         fixed: cython.Py_ssize_t = self.words.lengths[number]
         if fixed > 0:
             return PERHAPS if length == fixed else NO
@@ -1231,12 +1238,14 @@ class MysqlDecoder(Prefixed):
             self._begin_packed()
         elif seen >= PACKED_HEAD + HEAD + 1 or (seen > HEAD and seen == HEAD + c.u24le(c.pos) and c.u8(c.pos + HEAD) != 0):
             self.framing_known = True
+            self.framing_guessed = True
         return self.framing_known
 
     def _begin_packed(self) -> cython.int:
         self.packs = False
         self.packed = True
         self.framing_known = True
+        self.framing_guessed = False
         self.to_server = Inner()
         self.to_client = Inner()
         self.stream = Cursor()

@@ -683,17 +683,19 @@ class PostgresqlDecoder(Prefixed):
         request: Message | None = self.asked.answered
         if b == 0x45:
             self._read_error(c, at + 5)
-        if request is not None:
+        begun: cython.bint = request is not None
+        if begun:
             out.piece = ENDS
         else:
             request = self.asked.head
             if request is None or (self.current >= 0 and request.note >> KIND_BITS != self.current):
                 return self._unasked(c, at, request, out)
-            if request.note & DOUBTFUL and request.note >> KIND_BITS == self.torn:
-                # It may be that of one that was not seen: an error shows nothing of that, nor does a first one that is not held.
-                if b == 0x45 or (self.unproven and request.state == CERTAIN):
-                    return self._give_up()
-                self.unproven = False
+        if request.note & DOUBTFUL and request.note >> KIND_BITS == self.torn:
+            # It may be that of one that was not seen: an error shows nothing of that, nor does a first one that is not held.
+            if b == 0x45 or (self.unproven and request.state == CERTAIN):
+                return self._give_up()
+            self.unproven = False
+        if not begun:
             self._takes(request)
         if b == 0x45:
             self._fail(c, request, out)

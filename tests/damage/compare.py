@@ -21,7 +21,7 @@ hole took. Of datagrams each stands for itself.
 
 What nobody could know is not asked for: what follows a CONNECT or PSYNC whose answer is lost; which commands are answered when
 CLIENT REPLY is; that a datagram was lost and not left unanswered; that an answer was lost, before 30 s later anything else is seen
-of its connection; the protocol above HTTP/2 of a call whose head is not readable.
+of its connection, or before its client resets it; the protocol above HTTP/2 of a call whose head is not readable.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from receiver.telemetry.layer4 import Layer4Metrics, histograms
 from receiver.telemetry.snapshot import HistogramPoint
 from receiver.wire.records import OUTCOMES, Roundtrip, Sink
 from tests.damage.generate import Damaged
-from tests.damage.packets import SYN, TCP, Capture, Flow, Packet
+from tests.damage.packets import ACK, RST, SYN, TCP, Capture, Flow, Packet
 from tests.l7.harness import Said
 
 ROWS = protocols(Shared(PcapReceiver(http=Http(headers=("x-id",)))))
@@ -206,12 +206,14 @@ class Clock:
     def __init__(self, damaged: Damaged) -> None:
         self.number = {packet.ts_us: min(packet.origins) for packet in damaged.capture.packets}
         self.end_us = damaged.capture.packets[-1].ts_us
+        copies = same_bytes(damaged.capture)
         self.low: dict[int, int] = {}
         last: dict[int, int] = {}
         for packet in damaged.packets:
             for n in packet.origins if not packet.again else ():
-                self.low[n] = min(self.low.get(n, packet.ts_us), packet.ts_us)
-                last[n] = max(last.get(n, packet.ts_us), packet.ts_us)
+                for each in copies.get(n, (n,)):
+                    self.low[each] = min(self.low.get(each, packet.ts_us), packet.ts_us)
+                    last[each] = max(last.get(each, packet.ts_us), packet.ts_us)
         self.high: dict[int, int] = {}
         latest: dict[Flow | None, int] = defaultdict(int)
         for packet in damaged.capture.packets:
@@ -227,6 +229,15 @@ class Clock:
     def within(self, first_us: int, last_us: int, told_us: int) -> bool:
         first, last = self.number[first_us], self.number[last_us]
         return self.low.get(first, first_us) <= told_us <= max(self.high[last], last_us)
+
+
+def same_bytes(capture: Capture) -> dict[int, tuple[int, ...]]:
+    """Of each packet that the capture itself has more than once, by its number, the numbers of all of them."""
+    found: dict[tuple[Flow | None, int, int, bytes], list[int]] = defaultdict(list)
+    for packet in capture.packets:
+        if packet.is_tcp and packet.payload:
+            found[packet.flow, packet.source, packet.seq, packet.payload] += packet.origins
+    return {n: tuple(numbers) for numbers in found.values() for n in numbers if len(numbers) > 1}
 
 
 def check(capture: Capture, truth: Sequence[Row], damaged: Damaged, rows: Sequence[Row]) -> int:
@@ -316,15 +327,22 @@ def differs(row: Row, true: Row, clock: Clock, damaged: Damaged) -> str | None:
         true.paired and not row.paired and row.last_us > true.last_us  # what came of it after an answer that was lost
     ):
         return "request's end"
+    # A piece of a frame may look like another's head, and hide an answer, or how it began, in what that announces.
+    numbers = damaged.of_flow(row.flow)
+    hidden = row.protocol in ("http2", "grpc") and bool(damaged.cut & numbers and damaged.hit & numbers)
     if not row.paired:
         if row.outcome == "timeout" and (row.flow[2] != TCP or clock.end_us - row.first_us > TIMEOUT_US):
             return None  # that a datagram was lost nobody can know, nor, while nothing comes, that an answer was
-        numbers = damaged.of_flow(row.flow)
-        if row.protocol in ("http2", "grpc") and damaged.cut & numbers and damaged.hit & numbers:
-            return None  # a piece of a frame may look like another's head, and hide an answer in what that announces
+        if hidden:
+            return None
+        if row.outcome == "reset" and reset_without_a_word(true, clock, damaged):
+            return None
         return None if row.outcome in ("lost", true.outcome) else "outcome"
     if row.response is None or true.response is None or row.answer_us is None or true.answer_us is None:
         return "answer"
+    late = clock.number[true.first_us] in damaged.hit and clock.number[true.answer_us[0]] in damaged.hit
+    if late and row.outcome == "unknown" and row.protocol in DATABASES:
+        return None  # it came when its own answer was known to be lost, and stood before another's
     if row.outcome not in (true.outcome, "unknown"):
         return "outcome"  # of whatever protocol: an `ok` is one, and so is an error
     # The stream's end is seen where its first one was lost: a cancellation behind an answer, the last of two resets.
@@ -341,11 +359,20 @@ def differs(row: Row, true: Row, clock: Clock, damaged: Damaged) -> str | None:
         return None if clock.within(*true.answer_us, row.answer_us[0]) else "answer's time"
     if row.flow[2] != TCP:
         return None if row.answer_us[0] >= true.answer_us[0] else "answer's time"  # it came again, later
-    if not clock.same(true.answer_us[0], row.answer_us[0]):
+    if not clock.same(true.answer_us[0], row.answer_us[0]) and not (hidden and row.outcome == "unknown"):
         return "answer's beginning"
     if not clock.within(*true.answer_us, row.answer_us[1]):
         return "answer's end"
     return None
+
+
+def reset_without_a_word(true: Row, clock: Clock, damaged: Damaged) -> bool:
+    """Whether the answer's end is gone, and the next that the client sent is a reset, which acknowledges nothing."""
+    if true.answer_us is None or clock.number[true.answer_us[1]] not in damaged.hit:
+        return False
+    sent = [each for each in damaged.capture.packets if each.flow == true.flow and each.source == true.client]
+    later = [each for each in sent if each.ts_us > true.answer_us[1]]
+    return bool(later) and later[0].flags & (RST | ACK) == RST
 
 
 NAMES = (
@@ -383,8 +410,6 @@ def is_less(row: Row, true: Row) -> bool:
     if row.outcome != true.outcome:
         if row.outcome == "unknown" and row.protocol in ("http2", "grpc"):
             return False  # its status refers to an entry that the hole took, or its deadline does
-        if row.outcome == "lost" and row.protocol in ("postgresql", "mysql", "mariadb"):
-            return False  # given up with what a hole took of its batch, or of the statements before it
         return not (row.paired and row.protocol == "http2" and true.protocol == "grpc")
     if row.protocol in ("http2", "grpc") or true.protocol in ("http2", "grpc"):
         return False
@@ -477,7 +502,7 @@ def of_connection(found: list[Period], hits: list[int], damaged: Damaged, number
                 safe += period.rows
         else:
             until = found[i + 1].rows[0] if i + 1 < len(found) else None
-            clean = [row for row in period.rows if row.outcome in PAIRED]
+            clean = [row for row in period.rows if row.outcome in PAIRED and not torn(row)]
             proof = number[until.last_us] if until is not None else 1 << 60
             if (
                 not overlaps
@@ -486,6 +511,7 @@ def of_connection(found: list[Period], hits: list[int], damaged: Damaged, number
                 and not any(period.last < hit <= proof for hit in hits)
                 and hits[0] > found[0].last
                 and (until is not None or len(period.rows) == 1)  # of several the last answer may be owed when it ends
+                and not (until is not None and until.protocol == "postgresql" and until.request.operation in UNSAID)
                 and findable(period, damaged, number)
                 and (until is None or findable(found[i + 1], damaged, number))
             ):
@@ -493,6 +519,12 @@ def of_connection(found: list[Period], hits: list[int], damaged: Damaged, number
                 doubt = False
         overlaps = overlaps or period.overlaps
     return safe
+
+
+def torn(row: Row) -> bool:
+    """Whether it says nothing behind a hole: it may be the end of a batch of PostgreSQL's whose beginning is gone, and then an error
+    may be of what stood there; and what is a roundtrip only where no statement goes with it may be no more than a part of one."""
+    return row.protocol == "postgresql" and (row.outcome == "error" or row.request.operation in UNSAID)
 
 
 def findable(period: Period, damaged: Damaged, number: dict[int, int]) -> bool:
