@@ -280,7 +280,7 @@ TREES = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on a busy machine slow is no fault
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine slow is no fault
 @given(st.dictionaries(KEYS, TREES))
 def test_any_tree_loads_or_is_a_config_error(tree: dict[str, Any]) -> None:
     try:

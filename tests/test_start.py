@@ -138,7 +138,7 @@ def values(draw: st.DrawFn, kind: Any, path: tuple[str, ...] = ()) -> Any:
     return one_of(*FORMS[kind])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(values(Config), st.sampled_from(ENVIRONMENTS))
 def test_two_hundred_configurations_that_are_accepted_start(tree: dict[str, Any], environ: dict[str, str]) -> None:
     try:

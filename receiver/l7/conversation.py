@@ -664,8 +664,8 @@ class Conversation(Consumer):
             decoder = protocol.decoder()
             self.decoder = decoder
             self.matcher = Matcher(self.reading.pairing, protocol, endpoints, uncertain)
-        if endpoints.between and protocol.client_only:
-            endpoints.vantage = VANTAGE_CLIENT  # seen from between, it is told as its conventions know it
+        if endpoints.neutral and protocol.client_only:
+            endpoints.vantage = VANTAGE_CLIENT  # neither end is ours, or both are: told as its conventions know it
         self._introduce(decoder, endpoints)
         self.health = READING
         if connection.protocol is None:

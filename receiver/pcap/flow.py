@@ -626,7 +626,7 @@ class FlowTable:
         known.server_port = flow.server_port
         known.transport = "tcp" if flow.is_tcp else "udp"
         known.vantage = self._vantage(client, server)
-        known.between = not (client.local or server.local)
+        known.neutral = client.local == server.local
         known.group = client.group or server.group
         known.tls_server_name = None
         known.tls_protocols = None

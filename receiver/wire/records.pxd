@@ -80,7 +80,7 @@ cdef class Endpoints:
     cdef readonly int server_port
     cdef readonly str transport
     cdef public int vantage
-    cdef readonly bint between
+    cdef readonly bint neutral
     cdef readonly bint group
     cdef public str tls_server_name
     cdef public str tls_protocols

@@ -106,11 +106,11 @@ class Segment:
 @cython.no_gc
 @cython.cclass
 class Endpoints:
-    """Who talks to whom on one flow, as text, and which side is ours (`between`: neither). `group`: one of the two addresses
-    stands for many (multicast, broadcast). `server_name` is the server's as a DNS answer told it, its address when none did.
-    `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN, joined with commas), None where it was not
-    seen. `announced_address`, `announced_port`: the client's own, as a proxy that is trusted said before anything else; None and 0
-    where none did. `encoded` is telemetry's to cache in."""
+    """Who talks to whom on one flow, as text, and which side is ours (`neutral`: neither, or both). `group`: one of the two
+    addresses stands for many (multicast, broadcast). `server_name` is the server's as a DNS answer told it, its address when none
+    did. `tls_server_name`, `tls_protocols`: what a TLS client asked for in clear (SNI; ALPN, joined with commas), None where it
+    was not seen. `announced_address`, `announced_port`: the client's own, as a proxy that is trusted said before anything else;
+    None and 0 where none did. `encoded` is telemetry's to cache in."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Endpoints:
         server_port: cython.int,
         transport: str,
         vantage: cython.int,
-        between: cython.bint = False,
+        neutral: cython.bint = False,
         server_name: str | None = None,
         group: cython.bint = False,
     ) -> None:
@@ -131,7 +131,7 @@ class Endpoints:
         self.server_port = server_port
         self.transport = transport
         self.vantage = vantage
-        self.between = between
+        self.neutral = neutral
         self.group = group
         self.tls_server_name: str | None = None
         self.tls_protocols: str | None = None

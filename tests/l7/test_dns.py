@@ -835,7 +835,7 @@ def test_a_look_up_from_a_new_port_leaves_nothing_for_the_collector() -> None:
 MESSAGES = [event.payload for vector in VECTORS for event in vector.events if event.payload]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_nothing_but_malformed_comes_of_any_bytes(data: st.DataObject) -> None:
     """Real messages with bytes changed, cut, joined: `internal` would be the count of another exception."""
@@ -852,7 +852,7 @@ def test_nothing_but_malformed_comes_of_any_bytes(data: st.DataObject) -> None:
     run.end()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=8),
     st.integers(0, 65535),

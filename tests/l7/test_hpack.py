@@ -8,7 +8,7 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.struct import NeverIndexedHeaderTuple
 from hpack.table import HeaderTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.l7.hpack import HeaderList, HeaderSink, HpackDecoder
@@ -542,7 +542,6 @@ class Oracle(hpack.Decoder):  # type: ignore[misc]  # hpack tells no types
         return field, consumed
 
 
-@settings(deadline=None)
 @given(BLOCKS, st.data())
 def test_joined_in_the_middle_what_can_be_known_is_known_and_nothing_else(blocks: Any, data: Any) -> None:
     encoded = encode(blocks)

@@ -1333,7 +1333,7 @@ def test_sixteen_broken_messages_set_the_connection_aside() -> None:
 # --- any bytes ---
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from((TO_SERVER, TO_CLIENT)), st.binary(max_size=80)), max_size=12), st.booleans())
 def test_any_bytes_after_a_request_raise_nothing_else(turns: list[tuple[int, bytes]], from_start: bool) -> None:
     run = Run(PROTOCOLS, from_start=from_start).feed(TO_SERVER, get("/a"))
@@ -1342,7 +1342,7 @@ def test_any_bytes_after_a_request_raise_nothing_else(turns: list[tuple[int, byt
     run.end()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(VECTORS), st.integers(0, 1 << 32))
 def test_any_mutation_of_a_vector_raises_nothing_else(vector: Vector, seed: int) -> None:
     """Bytes changed, doubled, dropped and swapped, events lost and repeated, gaps anywhere: the books stay right."""

@@ -805,7 +805,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(
@@ -862,7 +862,7 @@ def test_joined_late_from_the_other_side_the_roles_are_swapped(turns: list[Turn]
     assert run.connection.swapped and run.reading.detected == {"mysql": 1}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=8, max_size=200))
 def test_random_bytes_are_hardly_ever_mysql(payload: bytes) -> None:
     run = Run(ALONE).feed(TO_SERVER, payload).feed(TO_CLIENT, payload[::-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import dns.message
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.l7.conversation import Conversation, Reading
@@ -390,7 +390,6 @@ PIECES = (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(PIECES) | st.binary(min_size=1, max_size=30)), max_size=12))
 def test_whatever_is_said_nothing_is_raised_and_every_byte_is_counted(turns: Turns) -> None:
     run = start()

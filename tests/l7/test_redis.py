@@ -617,7 +617,7 @@ def values(depth: int = 3) -> st.SearchStrategy[bytes]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(values(), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_replies_are_counted_as_hiredis_counts_them(replies: list[bytes], source: random.Random) -> None:
     wire = b"".join(replies)
@@ -716,7 +716,7 @@ def test_bad_bytes_lose_no_later_roundtrip() -> None:
     assert told(seen) == [("GET", "lost", None), ("GET", "ok", None)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(
@@ -937,7 +937,7 @@ def test_joined_late_from_the_other_side_the_roles_are_swapped(words: tuple[str,
     assert [one["operation"] for one in run.seen + run.end()][-1] == "PING"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=8, max_size=200))
 def test_random_bytes_are_hardly_ever_redis(payload: bytes) -> None:
     run = Run(ALONE).feed(TO_SERVER, payload).feed(TO_CLIENT, payload[::-1])

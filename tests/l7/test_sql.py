@@ -740,7 +740,7 @@ PIECES = st.sampled_from(
 ANY = st.binary(max_size=200) | st.lists(PIECES, max_size=60).map(b"".join)
 
 
-@settings(max_examples=1500 if COMPILED else 300, deadline=None)
+@settings(max_examples=1500 if COMPILED else 300)
 @given(ANY, st.sampled_from((MYSQL, MARIADB, POSTGRESQL)), st.booleans(), st.booleans(), st.booleans())
 def test_any_bytes_are_read_to_their_end(wire: bytes, dialect: int, cut: bool, names: bool, escapes: bool) -> None:
     sql, c, at = Sql(dialect, None, TraceContext()), Cursor(wire), 0
@@ -751,7 +751,7 @@ def test_any_bytes_are_read_to_their_end(wire: bytes, dialect: int, cut: bool, n
         at = sql.next
 
 
-@settings(max_examples=500 if COMPILED else 100, deadline=None)
+@settings(max_examples=500 if COMPILED else 100)
 @given(
     st.lists(PIECES, max_size=30).map(b"".join),
     st.sampled_from(BOTH),

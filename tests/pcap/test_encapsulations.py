@@ -100,7 +100,7 @@ def test_other_link_types(packet: str, plan: str) -> None:
 LAYERS = st.lists(st.sampled_from(("tag", "PPPoE", "MPLS", "SNAP", "IP's SAP")), max_size=7)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(LAYERS, st.sampled_from(list(PACKETS)), st.sampled_from((EN10MB, SLL, SLL2)), st.data())
 def test_whatever_is_stacked_and_read_is_kept(layers: list[str], packet: str, link_type: int, data: st.DataObject) -> None:
     kind, inside = enc.plain(PACKETS[packet])

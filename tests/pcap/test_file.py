@@ -329,7 +329,7 @@ def test_pieces_of_any_size_give_the_same_packets(name: str) -> None:
         assert seen.packets == packets_of(3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(list(FORMATS)), st.data())
 def test_mutilated_files_never_raise_and_never_give_more_than_they_hold(name: str, data: st.DataObject) -> None:
     content = bytearray(FORMATS[name])
@@ -532,7 +532,7 @@ def test_blocks_are_walked_in_pieces_of_any_size(size: int) -> None:
     assert blocks.interfaces == 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(list(FORMATS)), st.data())
 def test_walking_through_anything_ends(name: str, data: st.DataObject) -> None:
     content = bytearray(FORMATS[name])

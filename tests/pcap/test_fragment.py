@@ -348,7 +348,7 @@ def test_tunnel_in_fragments_in_a_tunnel_is_opened() -> None:
     assert lookups(wire, seen) == [("ok", "NOERROR", len(ANSWER))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 1 << 32), st.booleans())
 def test_whatever_comes_is_counted_and_nothing_is_put_together_wrongly(seed: int, six: bool) -> None:
     """Fragments of a few datagrams, cut in any way, some twice, some changed, in any order: what comes out is one that was sent."""

@@ -200,7 +200,7 @@ def test_the_last_layer_allowed_is_read_and_one_more_is_not() -> None:
 SEEDS = [ethernet(0x800, packet) for packet, _ in TUNNELS.values()] + [ethernet(0x8864, PPPOE), PPPOE, INNER, INNER6]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SEEDS), st.data(), st.sampled_from(LINK_TYPES), st.booleans())
 def test_mutilated_frames_never_raise(seed: bytes, data: st.DataObject, link_type: int, unwrap: bool) -> None:
     frame = bytearray(seed[: data.draw(st.integers(0, len(seed)))])
@@ -211,7 +211,7 @@ def test_mutilated_frames_never_raise(seed: bytes, data: st.DataObject, link_typ
     assert inside is None or bytes(frame).endswith(inside)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from(LINK_TYPES), st.booleans())
 def test_garbage_never_raises(frame: bytes, link_type: int, unwrap: bool) -> None:
     inside = decode(frame, link_type, unwrap)

@@ -424,7 +424,7 @@ def test_acknowledgement_from_far_away_is_not_believed() -> None:
 CHUNKS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(CHUNKS, st.integers(0, 500), st.randoms(use_true_random=False))
 def test_any_order_any_repetition_any_cut_around_the_wrap(sizes: list[int], before: int, rng: random.Random) -> None:
     """What is sent is what comes out: each byte once, in order, of the content that came first."""
@@ -446,7 +446,7 @@ def test_any_order_any_repetition_any_cut_around_the_wrap(sizes: list[int], befo
     assert pair.limits.conflicting == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(CHUNKS, st.integers(0, 500), st.randoms(use_true_random=False))
 def test_lost_segments_are_holes_of_their_size_around_the_wrap(sizes: list[int], before: int, rng: random.Random) -> None:
     pair = Pair(base=((WRAP - before) % WRAP, WRAP - 3)).open()
@@ -469,7 +469,7 @@ def test_lost_segments_are_holes_of_their_size_around_the_wrap(sizes: list[int],
     assert pair.asked == merged
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.randoms(use_true_random=False))
 def test_anything_at_all_stays_inside_the_limits(rng: random.Random) -> None:
     pair = Pair(base=(WRAP - 2000, WRAP - 100), out_of_order=2000, memory=3000)

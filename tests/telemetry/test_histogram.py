@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
@@ -127,7 +127,6 @@ def test_bounds_are_apart_and_the_nearest_doubles() -> None:
 # --- where it is counted ---
 
 
-@settings(deadline=None)
 @given(values)
 def test_durations_are_counted_by_definition(value: int) -> None:
     for form in FORMS:
@@ -171,7 +170,6 @@ def layer4() -> tuple[Layer4, Any]:
 NUMBERS = [(each.name, int(each.unit)) for each in HISTOGRAMS]
 
 
-@settings(deadline=None)
 @given(values, st.integers(0, len(NUMBERS) - 1))
 def test_figures_of_connections_are_counted_by_definition(value: int, number: int) -> None:
     name, unit = NUMBERS[number]
@@ -219,7 +217,6 @@ def test_copy_stays_as_it_was() -> None:
 # --- as it is told ---
 
 
-@settings(deadline=None)
 @given(values)
 def test_every_exporter_tells_the_bucket_of_the_definition(value: int) -> None:
     form = semconv.SHAPES[0].metric
