@@ -522,7 +522,7 @@ def of_connection(found: list[Period], hits: list[int], damaged: Damaged, number
 
 
 def torn(row: Row) -> bool:
-    """Whether it says nothing behind a hole: it may end a batch of PostgreSQL's whose beginning is gone, and an error may be of what
+    """Whether it says nothing behind a hole: it may end a batch of PostgreSQL's whose beginning is gone, and an error be of what
     stood there; and what is a roundtrip only where no statement goes with it may be no more than a part of one."""
     return row.protocol == "postgresql" and (row.outcome == "error" or row.request.operation in UNSAID)
 
