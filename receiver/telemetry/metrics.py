@@ -226,7 +226,7 @@ class Metrics:
             server_port,
             request.first_ns,
         )
-        if outcome != OUTCOME_LOST and form.measured:
+        if outcome != OUTCOME_LOST and form.measured and not request.awaits:
             form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
             # Here and not where it is made: how often that is asked depends on `near`, that is on addresses in memory.
             if form.overflow is not None and series.row == form.overflow.row:
