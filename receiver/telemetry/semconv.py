@@ -243,6 +243,13 @@ _SQL = (
 )
 """An operation is named where no statement says what is done: a login, a prepare."""
 
+_MONGODB = (
+    SlotDef("operation", "db.operation.name"),
+    SlotDef("target", "db.collection.name"),
+    SlotDef("namespace", "db.namespace"),
+    SlotDef("status", "db.response.status_code"),
+)
+
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
     _http("client"),
@@ -258,6 +265,8 @@ SHAPES: tuple[Shape, ...] = (
     _database("mariadb", "client", _SQL, 3306, peer=True),
     _database("postgresql", "server", _SQL, 5432, peer=True),
     _database("postgresql", "client", _SQL, 5432, peer=True),
+    _database("mongodb", "server", _MONGODB, 27017, peer=True),
+    _database("mongodb", "client", _MONGODB, 27017, peer=True),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -288,6 +297,8 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.response.returned_rows",
         "pcap_receiver.mysql.affected_rows",
         "pcap_receiver.mysql.sqlstate",
+        "pcap_receiver.mongodb.code_name",
+        "pcap_receiver.mongodb.awaited",
     }
 )
 """Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""
