@@ -382,9 +382,11 @@ class MongodbDecoder(Prefixed):
 
     def _proves_document(self, c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """Whether a document begins here, with an element whose name is a word."""
-        if end - at < 8 or c.end - at < 4:
-            return NO if end - at < 8 else PERHAPS
+        if end - at < 5 or c.end - at < 4:
+            return NO if end - at < 5 else PERHAPS
         size: cython.Py_ssize_t = c.u32le(at)
+        if size == 5:
+            return PERHAPS
         if size > end - at or size < 8:
             return NO
         if c.end - at < 7:
@@ -438,7 +440,7 @@ class MongodbDecoder(Prefixed):
                 return NO
         if opcode != OP_QUERY:
             return PERHAPS
-        return self._proves_document(c, name_end + 9, end) if name_end + 9 <= end - 8 else NO
+        return self._proves_document(c, name_end + 9, end) if name_end + 9 <= end - 5 else NO
 
 
 def rows(shared: Shared) -> tuple[Protocol, ...]:

@@ -178,7 +178,7 @@ class Body:
         """Whether no answer comes."""
         if self.opcode == OP_MSG:
             return self.flags & MORE_TO_COME != 0
-        return self.opcode != OP_QUERY and self.opcode != OP_GET_MORE
+        return self.opcode in self.words.legacy
 
     def _reply(self, c: Cursor, at: cython.Py_ssize_t) -> cython.int:
         """OP_REPLY: the first of its documents is the answer, if it answers a command."""

@@ -49,7 +49,7 @@ class Account(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         name, command = event.command_name, event.command
-        target = command.get("collection") if name == "getMore" else command[name]
+        target = command.get("collection") if name == "getMore" else command.get(name)
         one = line(name, target if isinstance(target, str) and name not in ON_DATABASE else None, event.database_name)
         documents = [command[key] for key in ("documents", "updates", "deletes", "ops") if isinstance(command.get(key), list)]
         if documents and len(documents[0]) != 1:
@@ -75,10 +75,27 @@ class Account(monitoring.CommandListener):
         self.lines.append(one)
 
 
+class Heartbeats(monitoring.ServerHeartbeatListener):
+    """How many hellos of the connection that watches were answered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def started(self, event: monitoring.ServerHeartbeatStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.ServerHeartbeatSucceededEvent) -> None:
+        self.count += 1
+
+    def failed(self, event: monitoring.ServerHeartbeatFailedEvent) -> None:
+        pass
+
+
 def client(port: int, account: Account | None, **settings: Any) -> MongoClient[dict[str, Any]]:
     """A client of one connection, and another one that watches."""
-    settings = {"maxPoolSize": 1, "retryWrites": False, "retryReads": False, "directConnection": True, **settings}
-    return MongoClient("127.0.0.1", port, event_listeners=[account] if account else [], **settings)
+    listeners = [account] if account else []
+    usual = {"maxPoolSize": 1, "retryWrites": False, "retryReads": False, "directConnection": True, "event_listeners": listeners}
+    return MongoClient("127.0.0.1", port, **{**usual, **settings})
 
 
 def ferretdb_program() -> str:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pymongo
-from mongodb_account import SECRET, Account, Compressing, Expected, client, ferretdb, java_server, line
-from pymongo import DeleteOne, InsertOne, UpdateOne, WriteConcern
-from pymongo.errors import PyMongoError
+from mongodb_account import SECRET, Account, Compressing, Expected, Heartbeats, client, ferretdb, java_server, line
+from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo.errors import OperationFailure, PyMongoError
 from record import Recording, Relay, write
 
 SCENARIOS: dict[str, Callable[[], None]] = {}
@@ -138,18 +138,23 @@ def ferretdb_comment() -> None:
         with_pymongo("ferretdb-comment", FERRETDB, port, comments)
 
 
-@scenario("ferretdb-refused")
-def ferretdb_refused() -> None:
-    """Somebody whom the server does not know."""
+@scenario("ferretdb-login")
+def ferretdb_login() -> None:
+    """Somebody proves who they are, which pymongo publishes without a word of it; somebody else does so in an unknown way."""
     with ferretdb() as port:
-        relay = Relay(port)
-        c = client(relay.port, None, username="lab", password=SECRET, authMechanism="PLAIN")
-        with contextlib.suppress(PyMongoError):
-            c.shop.command("ping")
-        c.close()
-        time.sleep(0.3)
-        for one in relay.recordings:
-            print([(to, p) for _, to, p in one.events][:8])
+        for name, mechanism, database in (("login", "PLAIN", "$external"), ("refused", "SCRAM-SHA-256", "admin")):
+            relay = Relay(port)
+            account = Account()
+            c = client(relay.port, account, username="lab", password=SECRET, authMechanism=mechanism)
+            start = line("saslStart", None, database)
+            try:
+                c.shop.command("ping")
+            except OperationFailure as error:
+                start.update(status=str(error.code), outcome="error")
+            c.close()
+            recording, expected = pooled(relay, account)
+            expected[1:] = [start, *(one for one in account.lines if one["operation"] != "saslStart")]
+            write(f"ferretdb-{name}", about(FERRETDB), recording, expected)
 
 
 @scenario("ferretdb-compressed")
@@ -163,33 +168,19 @@ def ferretdb_compressed() -> None:
 
 @scenario("ferretdb-monitor")
 def ferretdb_monitor() -> None:
-    """The connections that watch the server: hello once, then as often as is asked for."""
+    """The connection that watches the server: a hello as often as is asked for, each of which pymongo publishes."""
     with ferretdb() as port:
         relay = Relay(port)
-        c = client(relay.port, None, heartbeatFrequencyMS=500)
+        beats = Heartbeats()
+        c = client(relay.port, None, heartbeatFrequencyMS=500, event_listeners=[beats])
         c.admin.command("ping")
         time.sleep(2.3)
         c.close()
         time.sleep(0.3)
-        for one in relay.recordings:
-            print(len(one.events), [(to, p) for _, to, p in one.events][:8])
-
-
-@scenario("java-unacknowledged")
-def java_unacknowledged() -> None:
-    """w:0: no answer comes; FerretDB sends one."""
-
-    def unacknowledged(c: Any) -> None:
-        carts = c.shop.carts
-        carts.insert_one({"_id": 1})
-        silent = carts.with_options(write_concern=WriteConcern(w=0))
-        silent.insert_one({"_id": 2, "secret": SECRET})
-        silent.update_one({"_id": 2}, {"$set": {"secret": SECRET}})
-        silent.insert_many([{"_id": 10 + i, "note": "z" * 1000} for i in range(30)], ordered=False)
-        carts.find_one({"_id": 2})
-
-    with java_server() as port:
-        with_pymongo("java-unacknowledged", "mongo-java-server 1.46.0", port, unacknowledged)
+        watched = next(one for one in relay.recordings if not any(b"ping" in (piece or b"") for _, _, piece in one.events))
+        lines = [hello("hello") for _ in range(beats.count)]
+        lines[0] = hello("ismaster")
+        write("ferretdb-monitor", about(FERRETDB), watched, lines)
 
 
 @scenario("java-pymongo")
