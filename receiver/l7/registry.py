@@ -10,7 +10,9 @@ from receiver.l7 import dns, http1, http2, mongodb, mysql, postgresql, redis, tl
 from receiver.l7.shared import Shared
 from receiver.wire.records import Protocol
 
-MODULES = (http1, dns, redis, http2, tls, mysql, postgresql, mongodb)
+MODULES = (http1, dns, redis, http2, tls, mongodb, mysql, postgresql)
+"""In this order they are asked what a connection is: MongoDB, whose header is seldom anything else, before those that a number of
+its messages may look like."""
 
 
 def protocols(shared: Shared | None = None) -> tuple[Protocol, ...]:

@@ -324,6 +324,29 @@ def test_tailable_cursor_may_wait() -> None:
     assert seen.outcome == "ok"
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"saslStart": 1, "mechanism": "PLAIN", "payload": SECRET.encode(), "$db": "admin"},
+        {"saslContinue": 1, "conversationId": 1, "payload": SECRET.encode(), "$db": "admin"},
+        {"hello": 1, "speculativeAuthenticate": {"saslStart": 1, "payload": SECRET.encode(), "db": SECRET}, "$db": "admin"},
+        {"authenticate": 1, "user": SECRET, "$db": "admin"},
+    ],
+    ids=lambda document: str(next(iter(document))),
+)
+def test_who_proves_who_they_are_is_named_alone(document: Document) -> None:
+    seen = one(command(1, document), answer(1, {"payload": SECRET.encode(), "codeName": SECRET, **OK}))
+    assert said(seen) == (next(iter(document)), None, "admin", None, "ok") and SECRET not in repr(seen)
+
+
+def test_unacknowledged_write_that_does_not_end_is_lost() -> None:
+    wire = msg(1, body({"insert": "c", "$db": "d"}), sequence("documents", [{"x": "y" * 900}] * 90), flags=MORE)
+    run = Run(ALONE).feed(TO_SERVER, wire[:20_000])
+    run.gap(TO_SERVER, len(wire) - 20_000 - 100)
+    first, second = ask((TO_SERVER, wire[-100:]), (TO_SERVER, command(2, FIND)), (TO_CLIENT, answer(2, OK)), run=run)
+    assert said(first) == ("find", "carts", "shop", None, "ok") and said(second) == ("insert", "c", "d", None, "lost")
+
+
 # --- older messages ---
 
 
@@ -696,6 +719,23 @@ def test_lookalike_is_refused(name: str, from_start: bool) -> None:
 def test_joined_late_from_the_other_side_the_roles_are_swapped(direction: int, wire: bytes) -> None:
     run = Run(ALONE, from_start=False).feed(direction, wire)
     assert run.connection.swapped and run.reading.detected == {"mongodb": 1}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("size", [0, 25, 300])
+def test_whatever_number_a_message_has_it_is_no_other_protocols(size: int, late: bool) -> None:
+    """Where the number stands, others have a kind of message: a greeting of MySQL, a login of PostgreSQL."""
+    for number in [*range(1, 256), 0x9D00, 0xA40A]:
+        document = {"find": "carts", "x": "x" * size}
+        pairs = [
+            (command(number, document), answer(number, OK)),
+            (query(number, "a.$cmd", {"isMaster": 1, **document}), reply(number, OK)),
+        ]
+        for asks, replies in pairs:
+            run = Run(PROTOCOLS, from_start=not late)
+            run.feed(TO_CLIENT if late else TO_SERVER, replies if late else asks)
+            run.feed(TO_SERVER if late else TO_CLIENT, asks if late else replies)
+            assert run.reading.detected == {"mongodb": 1}, number
 
 
 @settings(max_examples=200, deadline=None)
