@@ -93,7 +93,10 @@ class Series:
             "version": self.version,
             "status": self.status,
         }
-        parts = [span_name(_name(form.shape, self.operation, self.target, self.summary), form.shape.kind)]
+        target: str | None = self.target
+        if target is None and form.shape.namespace_in_name:
+            target = self.namespace
+        parts = [span_name(_name(form.shape, self.operation, target, self.summary), form.shape.kind)]
         parts += [span_attribute(name, value) for name, value in form.shape.system]
         for slot in form.shape.slots:
             value = known[slot.slot]

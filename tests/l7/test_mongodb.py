@@ -795,7 +795,9 @@ def test_metric_of_the_clients_side() -> None:
     assert sum(point.count for point in metric.points) == len(vector.expected)
 
 
-def test_span_is_named_by_command_and_collection() -> None:
+def test_span_is_named_by_command_and_collection_or_database() -> None:
     events = [Event(TO_SERVER, command(1, FIND), START_NS), Event(TO_CLIENT, answer(1, OK), START_NS + 1)]
     data, count, _ = emitted(events, CLIENT_SIDE)
     assert count == 1 and b"find carts" in data and b"db.query.text" not in data
+    events = [Event(TO_SERVER, command(1, {"ping": 1, "$db": "shop"}), START_NS), Event(TO_CLIENT, answer(1, OK), START_NS + 1)]
+    assert b"ping shop" in emitted(events, CLIENT_SIDE)[0]
