@@ -544,11 +544,12 @@ class Row:
         self.before: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES + 1)
         self._buckets: Counter[int] = Counter()
 
-    def add(self, outcome: str, latency_ns: int) -> None:
+    def add(self, outcome: str, latency_ns: int, awaits: bool = False) -> None:
+        """`awaits`: its answer came when there were news."""
         self.count += 1
         if outcome in FAILED:
             self.failed += 1
-        if outcome != "lost":  # when a lost one ended is not known
+        if outcome != "lost" and not awaits:  # when a lost one ended is not known
             self.max_ns = max(self.max_ns, latency_ns)
             self._buckets[math.ceil(math.log(max(latency_ns, 1), BUCKET_GROWTH))] += 1
 
@@ -604,7 +605,7 @@ class Table(View):
             if len(self._rows) < ROWS_MAX:
                 row = self._rows[protocol, call] = Row(protocol, call)
                 row.sample(self._sampled_s)
-        row.add(outcome, roundtrip.end_ns - request.first_ns)
+        row.add(outcome, roundtrip.end_ns - request.first_ns, request.awaits)
         self._first_ns = min(self._first_ns or request.first_ns, request.first_ns)
         self._last_ns = max(self._last_ns, roundtrip.end_ns)
         return 0

@@ -225,6 +225,58 @@ def statement(sql: Sql, text: str) -> None:
     sql.read(Cursor(wire), 0, len(wire), False, None)
 
 
+def bson(*elements: bytes) -> bytes:
+    inside = b"".join(elements)
+    return (len(inside) + 5).to_bytes(4, "little") + inside + b"\0"
+
+
+def bson_text(name: bytes, value: bytes) -> bytes:
+    return b"\x02" + name + b"\0" + (len(value) + 1).to_bytes(4, "little") + value + b"\0"
+
+
+MONGODB_OK = b"\x01ok\0" + struct.pack("<d", 1)
+
+
+def mongodb_message(number: int, to: int, body: bytes) -> bytes:
+    return struct.pack("<4i", 21 + len(body), number, to, 2013) + b"\0\0\0\0\0" + body
+
+
+def mongodb(seen: Observed, *pairs: tuple[bytes, bytes]) -> None:
+    """Commands and their answers."""
+    turns = []
+    for i, (command, answer) in enumerate(pairs, 1):
+        turns += [(TO_SERVER, mongodb_message(i, 0, command)), (TO_CLIENT, mongodb_message(i, i, answer))]
+    seen.talk(*turns)
+
+
+def mongodb_commands(seen: Observed, times: int) -> None:
+    mongodb(seen, *((bson(b"\x10madeUp%d\0\1\0\0\0" % i), bson(MONGODB_OK)) for i in range(256 + times)))
+
+
+def mongodb_databases(seen: Observed, times: int) -> None:
+    mongodb(seen, *((bson(b"\x10ping\0\1\0\0\0", bson_text(b"$db", b"d%d" % i)), bson(MONGODB_OK)) for i in range(1024 + times)))
+
+
+def mongodb_collections(seen: Observed, times: int) -> None:
+    mongodb(seen, *((bson(bson_text(b"find", b"c%d" % i)), bson(MONGODB_OK)) for i in range(2048 + times)))
+
+
+def mongodb_codes(seen: Observed, times: int) -> None:
+    failed = [bson(b"\x10ok\0\0\0\0\0\x10code\0" + struct.pack("<i", 1000 + i)) for i in range(512 + times)]
+    mongodb(seen, *((bson(b"\x10ping\0\1\0\0\0"), answer) for answer in failed))
+
+
+def mongodb_elements(seen: Observed, times: int) -> None:
+    mongodb(seen, (bson(b"\x10ping\0\1\0\0\0", b"\x0aa\0" * (4095 + times)), bson(MONGODB_OK)))
+
+
+def mongodb_inflate(seen: Observed, times: int) -> None:
+    inside = b"\0\0\0\0\0" + bson(bson_text(b"insert", b"c"), bson_text(b"a", b"x" * (262_144 - 5 - 5 - 14 - 8 + times)))
+    packed = zlib.compress(inside)
+    message = struct.pack("<4iiiB", 25 + len(packed), 1, 0, 2012, 2013, len(inside), 2) + packed
+    seen.talk((TO_SERVER, message), (TO_CLIENT, mongodb_message(1, 1, bson(MONGODB_OK))))
+
+
 def sql_statements(seen: Observed, times: int) -> None:
     sql = Sql(0, seen.engine.reading.limits)
     for i in range(1024 + times):
@@ -275,6 +327,12 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         mysql_codes,
         mysql_batches,
         mysql_inflate,
+        mongodb_commands,
+        mongodb_databases,
+        mongodb_collections,
+        mongodb_codes,
+        mongodb_elements,
+        mongodb_inflate,
         sql_statements,
         sql_summaries,
         sql_prepared_statements,
@@ -317,6 +375,8 @@ COUNTED = {
     "l7/hpack.py": {"_LEARNED_MAX": "http2_hidden_names"},
     "l7/http2.py": {"BLOCK_MAX": "http2_header_block", "STREAMS_MAX": "http2_streams", "PROVED_MAX": "grpc_hidden_types"},
     "l7/matcher.py": {"HELD_MAX": "-- given up by pairs, each counted by its outcome"},
+    "l7/mongodb.py": {"CODE_NAME_MAX": "-- no name is longer"},
+    "l7/mongodb_names.py": {"COMMAND_NAME_MAX": "-- no name is longer"},
     "l7/mysql.py": {"SHOWN_MAX": "-- what a span shows"},
     "l7/origin.py": {"AUTHORITY_MAX": "-- no name is longer"},
     "l7/preamble.py": {

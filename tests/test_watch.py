@@ -407,6 +407,12 @@ def test_lost_roundtrip_has_no_latency() -> None:
     assert (row.count, row.failed, row.max_ns, row.quantile_ns(0.5)) == (1, 0, 0, 0)
 
 
+def test_answer_that_waited_for_news_has_no_latency() -> None:
+    row = Row("mongodb", "hello")
+    row.add("ok", 10**10, awaits=True)
+    assert (row.count, row.failed, row.max_ns, row.quantile_ns(0.5)) == (1, 0, 0, 0)
+
+
 def test_rate_is_that_of_the_last_seconds() -> None:
     row = Row("http", "GET /")
     for second in range(20):

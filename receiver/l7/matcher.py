@@ -296,6 +296,12 @@ class Matcher(Asked):
             if not piece.piece & BEGINS:
                 if request is not None:
                     self._merge(request, piece)
+                    if piece.piece & ENDS and not request.expects_reply:
+                        self.keyed.remove(request)
+                        self.pending = self.keyed.count
+                        self.pairing.open -= 1
+                        self.pairing.one_way += 1
+                        return self._emit(request, None, OUTCOME_ONE_WAY, request.last_ns)
                 return 0
             self.pairing.requests += 1
             if request is not None and self.protocol.repeats:
@@ -306,7 +312,7 @@ class Matcher(Asked):
                 return 0
             if piece.trace_id is not None:
                 self.pairing.sink.begins(self.endpoints, piece)
-            if not piece.expects_reply:
+            if not piece.expects_reply and piece.piece & ENDS:
                 self.pairing.one_way += 1
                 return self._emit(piece, None, OUTCOME_ONE_WAY, piece.last_ns)
             self.pairing.open += 1
@@ -389,6 +395,10 @@ class Matcher(Asked):
             whole.protocol = piece.protocol
         if piece.operation is not None:
             whole.operation = piece.operation
+        if piece.target is not None:
+            whole.target = piece.target
+        if piece.namespace is not None:
+            whole.namespace = piece.namespace
         if piece.status is not None:
             whole.status = piece.status
         if piece.error_type is not None:

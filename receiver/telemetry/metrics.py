@@ -93,7 +93,10 @@ class Series:
             "version": self.version,
             "status": self.status,
         }
-        parts = [span_name(_name(form.shape, self.operation, self.target, self.summary), form.shape.kind)]
+        target: str | None = self.target
+        if target is None and form.shape.namespace_in_name:
+            target = self.namespace
+        parts = [span_name(_name(form.shape, self.operation, target, self.summary), form.shape.kind)]
         parts += [span_attribute(name, value) for name, value in form.shape.system]
         for slot in form.shape.slots:
             value = known[slot.slot]
@@ -226,7 +229,7 @@ class Metrics:
             server_port,
             request.first_ns,
         )
-        if outcome != OUTCOME_LOST and form.measured:
+        if outcome != OUTCOME_LOST and form.measured and not request.awaits:
             form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
             # Here and not where it is made: how often that is asked depends on `near`, that is on addresses in memory.
             if form.overflow is not None and series.row == form.overflow.row:

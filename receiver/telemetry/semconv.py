@@ -80,10 +80,11 @@ class Shape(msgspec.Struct, frozen=True):
     """How a family's roundtrips look from one side.
 
     The span's name is `prefix` + operation + ` ` + target, of what there is; `summary` alone when `named_by_summary`; `fallback`
-    when nothing is known or the operation is `_OTHER`. `server_in_metric`: server.address and server.port split the
-    metric. `default_port` is left out of server.port where the convention says so (0: never). `path_original` is what the path
-    is called where it names the operation and that one is `_OTHER`; it is no URL's then. `emitted`: whether spans and the metric
-    are on unless asked for; `metric_opt_in`: the metric alone is off unless asked for.
+    when nothing is known or the operation is `_OTHER`; `namespace_in_name`: the namespace stands for a target that there is not.
+    `server_in_metric`: server.address and server.port split the metric. `default_port` is left out of server.port where the
+    convention says so (0: never). `path_original` is what the path is called where it names the operation and that one is `_OTHER`;
+    it is no URL's then. `emitted`: whether spans and the metric are on unless asked for; `metric_opt_in`: the metric alone is off
+    unless asked for.
     """
 
     family: str
@@ -95,6 +96,7 @@ class Shape(msgspec.Struct, frozen=True):
     prefix: str = ""
     named_by_summary: bool = False
     target_in_name: bool = True
+    namespace_in_name: bool = False
     system: tuple[tuple[str, str], ...] = ()
     server_in_metric: bool = False
     default_port: int = 0
@@ -214,6 +216,7 @@ def _database(
         ),
         fallback=system,
         named_by_summary=True,
+        namespace_in_name=any(slot.slot == "target" for slot in slots),
         system=(*system_name, (VANTAGE, vantage)) if server else system_name,
         server_in_metric=not server,
         default_port=default_port,
@@ -243,6 +246,13 @@ _SQL = (
 )
 """An operation is named where no statement says what is done: a login, a prepare."""
 
+_MONGODB = (
+    SlotDef("operation", "db.operation.name"),
+    SlotDef("target", "db.collection.name"),
+    SlotDef("namespace", "db.namespace"),
+    SlotDef("status", "db.response.status_code"),
+)
+
 SHAPES: tuple[Shape, ...] = (
     _http("server"),
     _http("client"),
@@ -258,6 +268,8 @@ SHAPES: tuple[Shape, ...] = (
     _database("mariadb", "client", _SQL, 3306, peer=True),
     _database("postgresql", "server", _SQL, 5432, peer=True),
     _database("postgresql", "client", _SQL, 5432, peer=True),
+    _database("mongodb", "server", _MONGODB, 27017, peer=True),
+    _database("mongodb", "client", _MONGODB, 27017, peer=True),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -288,6 +300,8 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "db.response.returned_rows",
         "pcap_receiver.mysql.affected_rows",
         "pcap_receiver.mysql.sqlstate",
+        "pcap_receiver.mongodb.code_name",
+        "pcap_receiver.mongodb.awaited",
     }
 )
 """Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""

@@ -104,6 +104,7 @@ cdef class Message:
     cdef public long long body
     cdef public bint expects_reply
     cdef public bint may_block
+    cdef public bint awaits
     cdef public int fault
     cdef public str operation
     cdef public str target

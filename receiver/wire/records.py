@@ -156,7 +156,8 @@ class Message:
     (trailers). `state` is the matcher's. `key` pairs request and response; -1 means in order. `note` and `kept` are the decoder's
     own: what it leaves on a request it finds there when the answer comes (`Asked`); 0 and None where it left nothing, UNNOTED
     where that is not known any more.
-    `may_block`: it may wait for its answer as long as the connection lives (a blocking command, a long poll).
+    `may_block`: it may wait for its answer as long as the connection lives (a blocking command, a long poll). `awaits`: the answer
+    comes when there are news, or none for so long; how long that took is nobody's latency, and counts in no metric of durations.
     `fault`: whether it is an error for the client alone or for both sides. It says so of a response only once its status was read;
     until then it is FAULT_UNREAD, and a response that stays so is no known success and no known error. The slots from `operation`
     to `version` are what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and `query`
@@ -192,6 +193,7 @@ class Message:
             self.repeats = 0
             self.note = 0
             self.may_block = False
+            self.awaits = False
             self.protocol: Protocol | None = None
             self.operation: str | None = None
             self.target: str | None = None

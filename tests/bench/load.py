@@ -210,6 +210,26 @@ class MysqlStatements:
 
 
 @dataclass(frozen=True)
+class MongodbFinds:
+    """`requests` finds of one document on 8 connections, each behind the answer of the one before."""
+
+    requests: int
+
+    @property
+    def label(self) -> str:
+        return "find, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        script = [sys.executable, str(HERE / "mongodb_load.py"), "load", APP_ADDRESS, "27017", str(self.requests), "8"]
+        start_ns = time.monotonic_ns()
+        answered = int(lab.run("client", script))
+        return Done(self.requests, answered, 0, 0, time.monotonic_ns() - start_ns, start_ns)
+
+
+@dataclass(frozen=True)
 class Pgbench:
     """pgbench, a statement a transaction, `requests` of them on 8 connections, as fast as it and the server go."""
 

@@ -112,6 +112,13 @@ def mariadb(lab: Lab) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def mongodb(lab: Lab) -> Iterator[int]:
+    """Answers finds."""
+    with running(lab, [sys.executable, str(HERE / "mongodb_load.py"), "serve", APP_ADDRESS, "27017"], 27017) as port:
+        yield port
+
+
+@contextlib.contextmanager
 def postgresql(lab: Lab) -> Iterator[int]:
     """As nobody, for it refuses root."""
     need("pgbench", "psql")

@@ -54,7 +54,7 @@ from tests.l7.harness import Said
 
 ROWS = protocols(Shared(PcapReceiver(http=Http(headers=("x-id",)))))
 PORTS = {port for row in ROWS for port in row.ports}
-BY_KEY = ("http2", "grpc", "dns")
+BY_KEY = ("http2", "grpc", "dns", "mongodb")
 # As in matcher.py, where it is a C constant.
 HELD_MAX = 64
 TIMEOUT_US = 30_000_000
@@ -62,7 +62,7 @@ TIMEOUT_US = 30_000_000
 UNSAID = ("BIND", "DESCRIBE", "SYNC")
 LESS_KNOWN = (("http2", "grpc"), ("http", "http2"), ("http", "grpc"), ("mysql", "mariadb"))
 # What a statement is may have been said long before it, and the schema in use.
-DATABASES = ("redis", "mysql", "mariadb", "postgresql")
+DATABASES = ("redis", "mysql", "mariadb", "postgresql", "mongodb")
 PAIRED = ("ok", "error", "unknown")
 
 

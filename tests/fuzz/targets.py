@@ -21,7 +21,7 @@ import hpack
 from hpack.exceptions import HPACKError
 
 from receiver.config import KNOWN_METHODS
-from receiver.l7 import conversation, mysql
+from receiver.l7 import conversation, mongodb, mysql
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
@@ -103,6 +103,10 @@ def tls_rows() -> tuple[Protocol, ...]:
 
 def mysql_rows() -> tuple[Protocol, ...]:
     return mysql.rows(Shared())
+
+
+def mongodb_rows() -> tuple[Protocol, ...]:
+    return mongodb.rows(Shared())
 
 
 # --- connections ---
@@ -333,6 +337,7 @@ TARGETS = {
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
+    "mongodb": Target(partial(connection, mongodb_rows), partial(recorded, "mongodb")),
     "tls": Target(partial(connection, tls_rows), hellos),
     "sql": Target(sql_text, sql_seeds),
 }

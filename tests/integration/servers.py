@@ -58,6 +58,7 @@ PACKAGES = {
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",
     "grpc-lab": "./dev upstreams grpc-lab",
+    "ferretdb-lab": "./dev upstreams ferretdb-lab",
 }
 
 

@@ -28,6 +28,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x
 PING = b"*1\r\n$4\r\nPING\r\n"
 LOOKUP = b"\xab\xcd\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04shop\x04test\x00\x00\x01\x00\x01"
 STARTUP = b"\x00\x00\x00\x10\x00\x03\x00\x00user\x00a\x00\x00"
+MONGODB_PING = b"\x32\0\0\0\x07\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1d\0\0\0\x10ping\0\1\0\0\0\x02$db\0\5\0\0\0shop\0\0"
+MONGODB_ANSWER = b"\x26\0\0\0\x01\0\0\0\x07\0\0\0\xdd\x07\0\0\0\0\0\0\0\x11\0\0\0\x01ok\0\0\0\0\0\0\0\xf0?\0"
 ADDRESS = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07"
 LOOKUP_ANSWER = LOOKUP[:2] + b"\x81\x80" + LOOKUP[4:6] + b"\x00\x01" + LOOKUP[8:] + ADDRESS
 NTP = b"\x23\x00\x06\xec" + bytes(44)
@@ -44,6 +46,7 @@ KNOWN: dict[str, list[Turn]] = {
          b"\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x02\x00\x00\x04\x01a\x05\x00\x00\x05\xfe\x00\x00\x02\x00"),
     ],
     "tls": [(TO_SERVER, hello()), (TO_CLIENT, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(116))],
+    "mongodb": [(TO_SERVER, MONGODB_PING), (TO_CLIENT, MONGODB_ANSWER)],
     "postgresql": [(TO_SERVER, STARTUP), (TO_CLIENT, b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I")],
 }
 STRANGERS: dict[str, list[Turn]] = {

@@ -1,0 +1,5 @@
+module lab
+
+go 1.25
+
+require github.com/FerretDB/FerretDB v1.24.0
