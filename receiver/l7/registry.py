@@ -6,11 +6,11 @@ telemetry read the rows and know no protocol by name. The number of a row is its
 
 from __future__ import annotations
 
-from receiver.l7 import dns, http1, http2, mysql, postgresql, redis, tls
+from receiver.l7 import dns, http1, http2, kafka, mysql, postgresql, redis, tls
 from receiver.l7.shared import Shared
 from receiver.wire.records import Protocol
 
-MODULES = (http1, dns, redis, http2, tls, mysql, postgresql)
+MODULES = (http1, dns, redis, http2, tls, mysql, postgresql, kafka)
 
 
 def protocols(shared: Shared | None = None) -> tuple[Protocol, ...]:

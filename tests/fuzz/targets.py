@@ -20,8 +20,8 @@ from functools import partial
 import hpack
 from hpack.exceptions import HPACKError
 
-from receiver.config import KNOWN_METHODS
-from receiver.l7 import conversation, mysql
+from receiver.config import KNOWN_METHODS, Kafka, PcapReceiver
+from receiver.l7 import conversation, kafka, mysql
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
@@ -103,6 +103,10 @@ def tls_rows() -> tuple[Protocol, ...]:
 
 def mysql_rows() -> tuple[Protocol, ...]:
     return mysql.rows(Shared())
+
+
+def kafka_rows() -> tuple[Protocol, ...]:
+    return kafka.rows(Shared(PcapReceiver(kafka=Kafka(record_headers=True))))
 
 
 # --- connections ---
@@ -333,6 +337,7 @@ TARGETS = {
     "redis": Target(partial(connection, redis_rows), partial(recorded, "redis")),
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
+    "kafka": Target(partial(connection, kafka_rows), partial(recorded, "kafka")),
     "tls": Target(partial(connection, tls_rows), hellos),
     "sql": Target(sql_text, sql_seeds),
 }
