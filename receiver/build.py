@@ -183,6 +183,8 @@ def asked_for(config: Config) -> tuple[str, ...]:
         wanted.append("dns.lookup.duration")
     if pcap.db.server_side:
         wanted += [f"{family}/server" for family in semconv.DATABASES]
+    if pcap.messaging.server_side:
+        wanted += [f"{family}/server" for family in semconv.BROKERS]
     return tuple(wanted)
 
 

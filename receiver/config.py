@@ -181,6 +181,16 @@ class Db(Section, frozen=True):
     server_side: bool = False
 
 
+class Messaging(Section, frozen=True):
+    # As db.server_side: spans and pcap_receiver.messaging.server.operation.duration beside a broker.
+    server_side: bool = False
+
+
+class Kafka(Section, frozen=True):
+    # Inflate compressed batches, up to a budget, for the trace context in their records' headers; others are always read for it.
+    record_headers: bool = False
+
+
 Layer4Label: TypeAlias = Literal[
     "server.address",
     "server.port",
@@ -256,6 +266,8 @@ class PcapReceiver(Section, frozen=True):
     http: Http = Http()
     dns: Dns = Dns()
     db: Db = Db()
+    messaging: Messaging = Messaging()
+    kafka: Kafka = Kafka()
     layer4: Layer4 = Layer4()
     sampling: Sampling = Sampling()
     limits: Limits = Limits()

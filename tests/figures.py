@@ -61,6 +61,7 @@ receivers:
     http: {headers: [x-id, content-type], routes: ["/a/{id}"]}
     dns: {lookup_duration: true}
     db: {server_side: true}
+    messaging: {server_side: true}
     traces: {context: both_ends}
     layer4:
       labels: [server.address, client.address, network.peer.address, tls.client.server_name, pcap_receiver.tls.client.alpn]

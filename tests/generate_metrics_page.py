@@ -93,6 +93,11 @@ def attributes_of(shape: semconv.Shape) -> list[str]:
     return names
 
 
+def section_of(shape: semconv.Shape) -> str:
+    """Where the configuration asks for the server's side of it."""
+    return "messaging" if shape.family in semconv.BROKERS else "db"
+
+
 def page() -> str:
     lines = [HEAD, DURATIONS]
     sections: list[list[str]] = []
@@ -105,7 +110,7 @@ def page() -> str:
             f"### `{metric.name}`",
             "",
             f"`{prometheus(metric)}` - {metric.kind}, unit `{metric.unit}`, {metric.stability.replace('_', ' ')}"
-            + ("" if shape.emitted else ", off unless `receivers.pcap.db.server_side`"),
+            + ("" if shape.emitted else f", off unless `receivers.pcap.{section_of(shape)}.server_side`"),
             "",
             metric.description,
             "",
@@ -115,6 +120,19 @@ def page() -> str:
         ]
         if section not in sections:  # of all SQL databases it is the same
             sections.append(section)
+        for kind, counter in shape.counted:
+            counted = [
+                f"### `{counter.name}`",
+                "",
+                f"`{prometheus(counter)}` - {counter.kind}, unit `{counter.unit}`, {counter.stability}",
+                "",
+                counter.description,
+                "",
+                f"- attributes: those of `{metric.name}`, of the operations of type `{kind}`",
+                "",
+            ]
+            if counted not in sections:
+                sections.append(counted)
     for section in sections:
         lines += section
     lines += [LAYER4, "| metric | kind | unit | also split by | what |", "|---|---|---|---|---|"]

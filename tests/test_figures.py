@@ -50,7 +50,7 @@ def test_every_figure_is_the_same_compiled_and_plain() -> None:
 
 def test_inputs_are_there() -> None:
     """Of every folder of vectors, and the case captures of the project."""
-    assert {path.parent.name for path in inputs()} >= {"dns", "http1", "http2", "mysql", "postgresql", "redis"}
+    assert {path.parent.name for path in inputs()} >= {"dns", "http1", "http2", "kafka", "mysql", "postgresql", "redis"}
     assert EVERYTHING not in map(str, inputs())
 
 

@@ -43,7 +43,7 @@ def test_corpus_is_small() -> None:
     assert sum(len(text) for decoder in TARGETS for text in inputs(CORPUS, decoder).values()) < SIZE_MAX
 
 
-@pytest.mark.parametrize("folder", ["http1", "http2", "dns", "mysql", "postgresql", "redis"])
+@pytest.mark.parametrize("folder", ["http1", "http2", "dns", "kafka", "mysql", "postgresql", "redis"])
 def test_script_says_what_was_recorded(folder: str) -> None:
     for vector in load_all(folder):
         plan = script.parse(script.write(0, vector.events, INPUT_MAX))

@@ -155,6 +155,40 @@ def callers(seen: Observed, times: int) -> None:
         seen.talk((TO_SERVER, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), connection=pair)
 
 
+def kafka(kind: int, version: int, number: int, body: bytes, client: bytes = b"a") -> bytes:
+    head = struct.pack(">HHIH", kind, version, number, len(client)) + client
+    return struct.pack(">I", len(head) + len(body)) + head + body
+
+
+def kafka_topics(seen: Observed, times: int) -> None:
+    topics = b"".join(b"\0\x06t%05d" % i for i in range(4096 + times))
+    seen.talk((TO_SERVER, kafka(3, 1, 1, struct.pack(">I", 4096 + times) + topics)))
+
+
+def kafka_groups(seen: Observed, times: int) -> None:
+    beats = (kafka(12, 0, i, b"\0\x06g%05d\0\0\0\1\0\1m" % i) for i in range(1024 + times))
+    seen.talk(*((TO_SERVER, one) for one in beats))
+
+
+def kafka_clients(seen: Observed, times: int) -> None:
+    empty = b"\0\1\0\0\0\0\0\0\0\0"
+    seen.talk(*((TO_SERVER, kafka(0, 0, i, empty, b"c%05d" % i)) for i in range(1024 + times)))
+
+
+def kafka_topic_ids(seen: Observed, times: int) -> None:
+    count = 16384 + times
+    size = (count + 1) & 0x7F | 0x80, (count + 1) >> 7 & 0x7F | 0x80, (count + 1) >> 14
+    topics = b"".join(b"\0\0\2t" + bytes(12) + struct.pack(">I", i + 1) + b"\0\1\0\0\0\0\0" for i in range(count))
+    body = b"\0" + b"\0\0\0\0" + b"\1" + b"\0" + b"\0\0\0\1" + bytes(size) + topics + b"\0\0\0\0" + b"\0"
+    answer = struct.pack(">II", len(body) + 4, 1) + body
+    seen.talk((TO_SERVER, kafka(3, 10, 1, b"\0\0\1\0\0\0")), (TO_CLIENT, answer))
+
+
+def kafka_kinds(seen: Observed, times: int) -> None:
+    seen.talk((TO_SERVER, kafka(18, 0, 0, b"")), *((TO_SERVER, kafka(1000 + i, 0, i + 1, b"")) for i in range(64 + times)))
+    seen.engine.reading.errors.pop(("kafka", "unknown kind"))
+
+
 def grpc_methods(seen: Observed, times: int) -> None:
     settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     turns = [(TO_SERVER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)]
@@ -322,6 +356,11 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         hosts,
         callers,
         grpc_methods,
+        kafka_topics,
+        kafka_groups,
+        kafka_clients,
+        kafka_topic_ids,
+        kafka_kinds,
         span_text,
         mysql_schemas,
         mysql_codes,
@@ -374,6 +413,11 @@ COUNTED = {
     "l7/grpc.py": {"METHOD_MAX": "-- no name is longer"},
     "l7/hpack.py": {"_LEARNED_MAX": "http2_hidden_names"},
     "l7/http2.py": {"BLOCK_MAX": "http2_header_block", "STREAMS_MAX": "http2_streams", "PROVED_MAX": "grpc_hidden_types"},
+    "l7/kafka.py": {
+        "INFLATE_MAX": "kafka_inflate",
+        "LINKS_MAX": "-- what a span shows",
+        "NAME_MAX": "-- no name is longer",
+    },
     "l7/matcher.py": {"HELD_MAX": "-- given up by pairs, each counted by its outcome"},
     "l7/mongodb.py": {"CODE_NAME_MAX": "-- no name is longer"},
     "l7/mongodb_names.py": {"COMMAND_NAME_MAX": "-- no name is longer"},

@@ -405,6 +405,11 @@ class Matcher(Asked):
             whole.error_type = piece.error_type
         if piece.fault != FAULT_UNREAD:
             whole.fault = piece.fault
+        whole.messages += piece.messages
+        if piece.metric_only:
+            whole.metric_only = True
+        if piece.links is not None:
+            whole.links = piece.links if whole.links is None else whole.links + piece.links
         if piece.attributes is not None:
             if whole.attributes is None:
                 whole.attributes = piece.attributes
@@ -456,6 +461,8 @@ class Matcher(Asked):
                 protocol = response.protocol
             if response.operation is not None:
                 request.operation = response.operation
+            if response.target is not None:
+                request.target = response.target
         roundtrip.protocol = protocol
         roundtrip.endpoints = self.endpoints
         roundtrip.request = request
@@ -527,8 +534,10 @@ class Matcher(Asked):
         answer comes: it may have been among what was lost, or, among lost requests, the word that none is wanted any more.
         """
         if self.keyed is not None:
-            if direction == TO_SERVER and self.protocol.repeats:
-                return 0
+            if direction == TO_SERVER:
+                self._abandon(ts_ns)  # one without an answer has no key
+                if self.protocol.repeats:
+                    return 0
             for each in self.keyed.all():
                 request: Message = each
                 if request.next is not None and direction != request.direction:
@@ -599,7 +608,7 @@ class Matcher(Asked):
             for request in self.keyed.all():
                 waits: Message = request
                 # An answer that has begun may take its time: a stream of events rests for hours.
-                if waits.last_ns < limit and waits.next is None and not waits.may_block:
+                if waits.last_ns < limit and waits.next is None and waits.expects_reply and not waits.may_block:
                     self._give_up(waits, OUTCOME_TIMEOUT, waits.last_ns + timeout_ns)
             return 0
         if self.held is not None:
@@ -652,8 +661,8 @@ class Matcher(Asked):
         if self.keyed is not None:
             for request in self.keyed.all():
                 self._give_up(request, outcome, ts_ns)
-            return 0
-        self._drop_waiting(outcome, ts_ns)
+        else:
+            self._drop_waiting(outcome, ts_ns)
         if self.open_request is not None:
             if not self.open_request.expects_reply:
                 self._unanswered(self.open_request, None, outcome, ts_ns)

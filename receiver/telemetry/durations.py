@@ -13,8 +13,8 @@ from receiver.telemetry.snapshot import Attributes, HistogramPoint, Metric
 Copied = tuple[MetricDef, Buckets, list[tuple[int, Attributes, int]]]
 
 
-def durations(copied: list[Copied]) -> list[Metric]:
-    """A metric of each name. Rows that have counted nothing yet make no point."""
+def durations(copied: list[Copied], counted: list[Metric]) -> list[Metric]:
+    """A metric of each name, and those that are `counted` already. Rows that have counted nothing yet make no point."""
     points: dict[str, list[HistogramPoint]] = {}
     definitions: dict[str, MetricDef] = {}
     for definition, buckets, series in copied:
@@ -44,4 +44,4 @@ def durations(copied: list[Copied]) -> list[Metric]:
             bounds=definitions[name].bounds,
         )
         for name in sorted(points)
-    ]
+    ] + counted

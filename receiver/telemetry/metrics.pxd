@@ -26,6 +26,8 @@ cdef class Form:
     cdef readonly dict series
     cdef readonly dict owners
     cdef Series overflow
+    cdef readonly bint counts
+    cdef readonly dict beyond
 
 @cython.final
 cdef class Series:
@@ -43,6 +45,8 @@ cdef class Series:
     cdef readonly bytes span
     cdef readonly tuple attributes
     cdef readonly long long start_ns
+    cdef Series owner
+    cdef readonly long long messages
 
 @cython.final
 cdef class Metrics:
@@ -55,6 +59,7 @@ cdef class Metrics:
     cdef long long[::1] outcomes
     cdef list protocols
     cdef dict _told
+    cdef list _messages(self)
     cdef Series observe(self, Roundtrip roundtrip)
     cdef Series _find(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)
     cdef Series _make(self, Form form, str operation, str target, str namespace, str summary, str version, object status, str error_type, str server_address, int server_port, long long ts_ns)

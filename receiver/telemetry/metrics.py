@@ -62,6 +62,8 @@ class Form:
         self.series: dict[tuple[Any, ...], Series] = {}
         self.owners: dict[Attributes, Series] = {}
         self.overflow: Series | None = None
+        self.counts = len(shape.counted) > 0
+        self.beyond: dict[str | None, int] = {}  # messages that the overflow counts, by namespace
 
 
 @cython.no_gc
@@ -85,6 +87,8 @@ class Series:
         self.row = row
         self.attributes = attributes
         self.start_ns = start_ns
+        self.owner: Series | None = None
+        self.messages = 0
         known = {
             "operation": self.operation,
             "target": self.target,
@@ -231,6 +235,15 @@ class Metrics:
         )
         if outcome != OUTCOME_LOST and form.measured and not request.awaits:
             form.buckets.record(series.row, roundtrip.end_ns - request.first_ns)
+            if form.counts:
+                moved: cython.longlong = request.messages
+                if response is not None:
+                    moved += response.messages
+                owner: Series = series if series.owner is None else series.owner
+                if owner is form.overflow:
+                    form.beyond[request.namespace] = form.beyond.get(request.namespace, 0) + moved
+                else:
+                    owner.messages += moved
             # Here and not where it is made: how often that is asked depends on `near`, that is on addresses in memory.
             if form.overflow is not None and series.row == form.overflow.row:
                 self.overflowed += 1
@@ -305,11 +318,14 @@ class Metrics:
             owner: Series | None = form.owners.get(labels)
             if owner is not None:
                 series = Series(form, key, owner.row, owner.attributes, owner.start_ns)
+                series.owner = owner
             elif len(form.owners) >= self.series_max - 1:
                 if form.overflow is None:
                     form.overflow = Series(form, key, form.buckets.add_row(), ((semconv.OVERFLOW, True),), ts_ns)
                 # Its own span is told in full; only the counters are shared.
-                return Series(form, key, form.overflow.row, form.overflow.attributes, form.overflow.start_ns)
+                series = Series(form, key, form.overflow.row, form.overflow.attributes, form.overflow.start_ns)
+                series.owner = form.overflow
+                return series
             else:
                 series = Series(form, key, form.buckets.add_row(), labels, ts_ns)
                 form.owners[labels] = series
@@ -347,7 +363,35 @@ class Metrics:
             if every:
                 series = [(one.row, one.attributes, one.start_ns) for one in every]
                 copied.append((form.shape.metric, form.buckets.copy(), series))
-        return partial(durations, copied)
+        return partial(durations, copied, self._messages())
+
+    def _messages(self) -> list[Metric]:
+        """How many messages were sent and received, of what counts them."""
+        found: dict[str, list[NumberPoint]] = {}
+        definitions: dict[str, semconv.MetricDef] = {}
+        for each in dict.fromkeys(self.forms):
+            form: Form = each
+            for kind, definition in form.shape.counted:
+                definitions[definition.name] = definition
+                points = found.setdefault(definition.name, [])
+                for entry in form.owners.values():
+                    one: Series = entry
+                    if one.messages > 0 and one.namespace == kind:
+                        points.append(NumberPoint(attributes=one.attributes, start_ns=one.start_ns, value=one.messages))
+                one = form.overflow
+                if one is not None and form.beyond.get(kind, 0) > 0:
+                    points.append(NumberPoint(attributes=one.attributes, start_ns=one.start_ns, value=form.beyond[kind]))
+        return [
+            Metric(
+                name=name,
+                unit=definitions[name].unit,
+                description=definitions[name].description,
+                kind="sum",
+                points=tuple(points),
+            )
+            for name, points in sorted(found.items())
+            if points
+        ]
 
     def roundtrips(self, start_ns: int) -> Metric:
         """`pcap_receiver.roundtrips`: how many, by protocol and outcome."""

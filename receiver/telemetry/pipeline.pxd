@@ -40,4 +40,5 @@ cdef class Telemetry(Sink):
     cdef int _emit(self, Roundtrip roundtrip, Series series) except -1
     cdef bytes _seen_by_both(self, bytes context, Endpoints endpoints, long long key)
     cdef bint _is_instrumented(self, Roundtrip roundtrip) except -1
+    cdef bytes _links(self, bytes contexts, bytes link)
     cdef int _span(self, Roundtrip roundtrip, Series series) except -1

@@ -146,7 +146,7 @@ class Telemetry(Sink):
             log.error("bug in telemetry (%s): %s at %s", what, type(bug).__name__, place)
 
     def _emit(self, roundtrip: Roundtrip, series: Series | None) -> cython.int:
-        if series is None:
+        if series is None or roundtrip.request.metric_only or (roundtrip.response is not None and roundtrip.response.metric_only):
             self.not_emitted += 1
             return 0
         if self.beside != EMIT and self._is_instrumented(roundtrip) and self.beside == METRICS_ONLY:
@@ -207,9 +207,22 @@ class Telemetry(Sink):
             return 0
         if span_id is None:
             span_id = self.identities.take(8)
+        if request.links is not None:
+            link = self._links(request.links, link)
+        if roundtrip.response is not None and roundtrip.response.links is not None:
+            link = self._links(roundtrip.response.links, link)
         internal: cython.bint = self.beside == INTERNAL and (self.exports_spans or self.makes_spans)
         if self.spans.write(roundtrip, series, trace_id, span_id, parent_id, flags, tracestate, link, internal):
             self.written += 1
         else:
             self.not_emitted += 1
         return 0
+
+    def _links(self, contexts: bytes, link: bytes | None) -> bytes:
+        """Links of a span to those that made the messages which it carries, behind `link`."""
+        fields: list[bytes] = [] if link is None else [link]
+        at: cython.Py_ssize_t
+        for at in range(0, len(contexts), 25):
+            flags: cython.int = contexts[at + 24] | HAS_IS_REMOTE | IS_REMOTE
+            fields.append(self.spans.link(contexts[at : at + 16], contexts[at + 16 : at + 24], flags, b""))
+        return b"".join(fields)

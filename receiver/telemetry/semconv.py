@@ -84,7 +84,7 @@ class Shape(msgspec.Struct, frozen=True):
     `server_in_metric`: server.address and server.port split the metric. `default_port` is left out of server.port where the
     convention says so (0: never). `path_original` is what the path is called where it names the operation and that one is `_OTHER`;
     it is no URL's then. `emitted`: whether spans and the metric are on unless asked for; `metric_opt_in`: the metric alone is off
-    unless asked for.
+    unless asked for. `counted`: the counters of messages, each for the roundtrips of one namespace (of messaging: `send`, `receive`).
     """
 
     family: str
@@ -107,6 +107,11 @@ class Shape(msgspec.Struct, frozen=True):
     peer: bool = True
     emitted: bool = True
     metric_opt_in: bool = False
+    counted: tuple[tuple[str, MetricDef], ...] = ()
+
+
+def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
+    return MetricDef(name=name, unit=unit, description=description, kind="sum", attributes=attributes)
 
 
 def _http(vantage: Literal["server", "client"]) -> Shape:
@@ -226,6 +231,48 @@ def _database(
     )
 
 
+def _messaging(
+    system: str, vantage: Literal["server", "client"], default_port: int, slots: tuple[SlotDef, ...] = ()
+) -> Shape:
+    """A family of docs/messaging/messaging-spans.md, named as its `messaging.system`.
+
+    What we see is the call that moves messages, not their making: a span of kind CLIENT, linked to whoever made them. The
+    conventions know the client's side alone: what the server's side emits has a metric of our own, and is off unless asked for.
+    """
+    server = vantage == "server"
+    system_name: tuple[tuple[str, str], ...] = (("messaging.system", system),)
+    counted = (
+        ("send", "messaging.client.sent.messages", "Messages that producers tried to send to the broker."),
+        ("receive", "messaging.client.consumed.messages", "Messages that were delivered to the application."),
+    )
+    return Shape(
+        family=system,
+        vantage=vantage,
+        kind=KIND_SERVER if server else KIND_CLIENT,
+        slots=(
+            SlotDef("operation", "messaging.operation.name"),
+            SlotDef("namespace", "messaging.operation.type"),
+            SlotDef("target", "messaging.destination.name"),
+            SlotDef("summary", "messaging.consumer.group.name", metric=False),
+            *slots,
+        ),
+        metric=MetricDef(
+            name="pcap_receiver.messaging.server.operation.duration" if server else "messaging.client.operation.duration",
+            unit="s",
+            description=f"Duration of messaging operations, as the {vantage} sees them.",
+            kind="histogram",
+            bounds=H14,
+        ),
+        fallback=system,
+        system=(*system_name, (VANTAGE, vantage)) if server else system_name,
+        server_in_metric=not server,
+        default_port=default_port,
+        client_address=server,
+        emitted=not server,
+        counted=() if server else tuple((kind, _sum(name, "{message}", text)) for kind, name, text in counted),
+    )
+
+
 def _named(family: str, vantage: Literal["server", "client"]) -> Shape:
     """A protocol that is recognised and not read: there is no roundtrip to tell of."""
     kind = KIND_SERVER if vantage == "server" else KIND_CLIENT
@@ -270,6 +317,8 @@ SHAPES: tuple[Shape, ...] = (
     _database("postgresql", "client", _SQL, 5432, peer=True),
     _database("mongodb", "server", _MONGODB, 27017, peer=True),
     _database("mongodb", "client", _MONGODB, 27017, peer=True),
+    _messaging("kafka", "server", 9092),
+    _messaging("kafka", "client", 9092),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -277,7 +326,12 @@ SHAPES: tuple[Shape, ...] = (
 DATABASES: tuple[str, ...] = tuple(
     shape.family for shape in SHAPES if shape.vantage == "server" and (DB_SYSTEM_NAME, shape.family) in shape.system
 )
-"""Families whose server side is off unless asked for."""
+"""Families whose server side is off unless `db.server_side` asks for it."""
+
+BROKERS: tuple[str, ...] = tuple(
+    shape.family for shape in SHAPES if shape.vantage == "server" and ("messaging.system", shape.family) in shape.system
+)
+"""Those of `messaging.server_side`."""
 
 ATTRIBUTES: frozenset[str] = frozenset(
     {
@@ -302,13 +356,15 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "pcap_receiver.mysql.sqlstate",
         "pcap_receiver.mongodb.code_name",
         "pcap_receiver.mongodb.awaited",
+        "messaging.client.id",
+        "messaging.destination.partition.id",
+        "messaging.batch.message_count",
+        "messaging.kafka.offset",
+        "pcap_receiver.kafka.compression",
+        "pcap_receiver.kafka.throttle_time_ms",
     }
 )
 """Names that decoders put on a Message besides the slots; headers and metadata have prefixes of their own."""
-
-
-def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
-    return MetricDef(name=name, unit=unit, description=description, kind="sum", attributes=attributes)
 
 
 def _gauge(name: str, unit: str, description: str, *attributes: str) -> MetricDef:

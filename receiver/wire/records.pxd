@@ -105,6 +105,9 @@ cdef class Message:
     cdef public bint expects_reply
     cdef public bint may_block
     cdef public bint awaits
+    cdef public bint metric_only
+    cdef public long long messages
+    cdef public bytes links
     cdef public int fault
     cdef public str operation
     cdef public str target

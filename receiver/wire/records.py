@@ -168,7 +168,11 @@ class Message:
     `body`: bytes of its body that came, whatever was announced; -1 where it has none, or a part of it was not seen; -2 where it is
     not known yet whether one comes. Of a piece, what it adds.
     `protocol` is the row that the roundtrip belongs to where one connection carries several, None where it is the connection's;
-    a response that has a protocol or an operation knows better than its request; an operation counts in its own row only.
+    a response that has a protocol, an operation or a target ("" for none in particular) knows better than its request; an operation
+    counts in its own row only.
+    Of messaging: `messages` is how many messages it carries, 0 where that is not known; of a piece, what it adds. `links` are
+    contexts that it carries besides its own, each 16 bytes of trace, 8 of span and one of flags. `metric_only`: nobody wants a span
+    of its roundtrip.
     """
 
     def __init__(self) -> None:
@@ -194,6 +198,9 @@ class Message:
             self.note = 0
             self.may_block = False
             self.awaits = False
+            self.metric_only = False
+            self.messages = 0
+            self.links: bytes | None = None
             self.protocol: Protocol | None = None
             self.operation: str | None = None
             self.target: str | None = None

@@ -54,15 +54,15 @@ from tests.l7.harness import Said
 
 ROWS = protocols(Shared(PcapReceiver(http=Http(headers=("x-id",)))))
 PORTS = {port for row in ROWS for port in row.ports}
-BY_KEY = ("http2", "grpc", "dns", "mongodb")
+BY_KEY = ("http2", "grpc", "dns", "mongodb", "kafka")
 # As in matcher.py, where it is a C constant.
 HELD_MAX = 64
 TIMEOUT_US = 30_000_000
 # Steps of PostgreSQL's extended query that are a roundtrip only where no statement goes with them: behind a hole nobody knows that.
 UNSAID = ("BIND", "DESCRIBE", "SYNC")
 LESS_KNOWN = (("http2", "grpc"), ("http", "http2"), ("http", "grpc"), ("mysql", "mariadb"))
-# What a statement is may have been said long before it, and the schema in use.
-DATABASES = ("redis", "mysql", "mariadb", "postgresql", "mongodb")
+# What a statement is may have been said long before it, and the schema in use; or what a session fetches.
+DATABASES = ("redis", "mysql", "mariadb", "postgresql", "mongodb", "kafka")
 PAIRED = ("ok", "error", "unknown")
 
 

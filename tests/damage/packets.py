@@ -252,7 +252,8 @@ class Wire:
         return Capture(name, list(self.packets), protocol)
 
 
-PORTS = {"http": 80, "http2": 8080, "grpc": 50051, "redis": 6379, "dns": 53, "mysql": 3306, "mariadb": 3306, "mongodb": 27017}
+PORTS = {"http": 80, "http2": 8080, "grpc": 50051, "redis": 6379, "dns": 53, "mysql": 3306, "mariadb": 3306}
+PORTS |= {"mongodb": 27017, "kafka": 9092}
 
 
 def carried(vector: Vector, datagrams: bool) -> Capture:

@@ -20,8 +20,8 @@ from functools import partial
 import hpack
 from hpack.exceptions import HPACKError
 
-from receiver.config import KNOWN_METHODS
-from receiver.l7 import conversation, mongodb, mysql
+from receiver.config import KNOWN_METHODS, Kafka, PcapReceiver
+from receiver.l7 import conversation, kafka, mongodb, mysql
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
@@ -107,6 +107,10 @@ def mysql_rows() -> tuple[Protocol, ...]:
 
 def mongodb_rows() -> tuple[Protocol, ...]:
     return mongodb.rows(Shared())
+
+
+def kafka_rows() -> tuple[Protocol, ...]:
+    return kafka.rows(Shared(PcapReceiver(kafka=Kafka(record_headers=True))))
 
 
 # --- connections ---
@@ -338,6 +342,7 @@ TARGETS = {
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
     "mongodb": Target(partial(connection, mongodb_rows), partial(recorded, "mongodb")),
+    "kafka": Target(partial(connection, kafka_rows), partial(recorded, "kafka")),
     "tls": Target(partial(connection, tls_rows), hellos),
     "sql": Target(sql_text, sql_seeds),
 }

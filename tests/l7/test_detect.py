@@ -47,6 +47,10 @@ KNOWN: dict[str, list[Turn]] = {
     ],
     "tls": [(TO_SERVER, hello()), (TO_CLIENT, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(116))],
     "mongodb": [(TO_SERVER, MONGODB_PING), (TO_CLIENT, MONGODB_ANSWER)],
+    "kafka": [
+        (TO_SERVER, b"\x00\x00\x00\x2b\x00\x12\x00\x04\x00\x00\x00\x00\x00\x07java-tx\x00\x12apache-kafka-java\x064.1.0\x00"),
+        (TO_CLIENT, b"\x00\x00\x00\x0a\x00\x00\x00\x00\x00\x23\x00\x00\x00\x00"),
+    ],
     "postgresql": [(TO_SERVER, STARTUP), (TO_CLIENT, b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I")],
 }
 STRANGERS: dict[str, list[Turn]] = {
@@ -68,7 +72,6 @@ STRANGERS: dict[str, list[Turn]] = {
         (TO_CLIENT, b"250-mail.test\r\n250 STARTTLS\r\n"),
         (TO_SERVER, b"MAIL FROM:<a@a.test>\r\n"),
     ],
-    "kafka": [(TO_SERVER, b"\x00\x00\x00\x29\x00\x12\x00\x04\x00\x00\x00\x00\x00\x0aclient-one" + bytes(21))],
     "amqp": [
         (TO_SERVER, b"AMQP\x00\x00\x09\x01"),
         (TO_CLIENT, b"\x01\x00\x00\x00\x00\x01\xfe\x00\x0a\x00\x0a\x00\x09" + bytes(40)),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(COMPILED, reason="fields of compiled objects can
 
 # What whoever drives a decoder tells it, each time anew.
 TOLD = {"asked", "detail", "vantage", "datagrams", "limits", "errors"}
-VECTORS = [vector for folder in ("dns", "http1", "http2", "mysql", "postgresql", "redis") for vector in load_all(folder)]
+VECTORS = [vector for folder in ("dns", "http1", "http2", "kafka", "mysql", "postgresql", "redis") for vector in load_all(folder)]
 
 
 def differences(one: Any, other: Any, place: str) -> list[str]:
