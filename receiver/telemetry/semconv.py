@@ -84,7 +84,7 @@ class Shape(msgspec.Struct, frozen=True):
     `server_in_metric`: server.address and server.port split the metric. `default_port` is left out of server.port where the
     convention says so (0: never). `path_original` is what the path is called where it names the operation and that one is `_OTHER`;
     it is no URL's then. `emitted`: whether spans and the metric are on unless asked for; `metric_opt_in`: the metric alone is off
-    unless asked for. `counted`: the counters of messages, each for the roundtrips of one namespace (of messaging: `send`, `receive`).
+    unless asked for. `counted`: the counters of messages, each for one namespace (of messaging: `send`, `receive`).
     """
 
     family: str
