@@ -16,7 +16,7 @@ from tests.fuzz.targets import INPUT_MAX, TARGETS
 from tests.l7.harness import COMPILED, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE_MAX = 200_000
+SIZE_MAX = 50_000  # of each decoder
 
 
 @pytest.mark.parametrize("decoder", TARGETS)
@@ -34,16 +34,17 @@ def test_nothing_but_malformed_and_pieces_change_nothing(decoder: str) -> None:
 def test_compiled_says_what_plain_says() -> None:
     command = [sys.executable, "-m", "tests.fuzz.replay", str(CORPUS)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert results(CORPUS) == json.loads(done.stdout)
 
 
 def test_corpus_is_small() -> None:
-    assert sum(len(text) for decoder in TARGETS for text in inputs(CORPUS, decoder).values()) < SIZE_MAX
+    sizes = {decoder: sum(map(len, inputs(CORPUS, decoder).values())) for decoder in TARGETS}
+    assert [decoder for decoder, size in sizes.items() if size >= SIZE_MAX] == []
 
 
-@pytest.mark.parametrize("folder", ["http1", "http2", "dns", "kafka", "mysql", "postgresql", "redis"])
+@pytest.mark.parametrize("folder", ["http1", "http2", "dns", "kafka", "mongodb", "mysql", "postgresql", "redis"])
 def test_script_says_what_was_recorded(folder: str) -> None:
     for vector in load_all(folder):
         plan = script.parse(script.write(0, vector.events, INPUT_MAX))

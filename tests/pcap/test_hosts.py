@@ -60,4 +60,5 @@ def test_group_is_told(target: str, group: bool) -> None:
 def test_ours_are_told_from_the_others() -> None:
     wire = Wire(engine(("10.0.0.1",)))
     assert (meet(wire, "10.0.0.1", "10.0.0.2").vantage, meet(wire, "10.0.0.3", "10.0.0.1").vantage) == (1, 0)
-    assert [meet(wire, "10.0.0.4", "10.0.0.5").between, meet(wire, "10.0.0.1", "10.0.0.5").between] == [True, False]
+    assert [meet(wire, a, b).neutral for a, b in (("10.0.0.4", "10.0.0.5"), ("10.0.0.1", "10.0.0.1"))] == [True, True]
+    assert [meet(wire, a, b).neutral for a, b in (("10.0.0.1", "10.0.0.5"), ("10.0.0.5", "10.0.0.1"))] == [False, False]
