@@ -133,10 +133,10 @@ class Stream:
     def is_handshake(self, seg: Segment) -> cython.bint:
         """Whether this SYN is the connection's own, once more or for the first time; otherwise the ports are used again."""
         first: cython.longlong = Sequence.add(seg.seq, 1)
+        if self.next_seq < 0 or (seg.flags & ACK and seg.ack == self.peer.first_seq):
+            return True  # whatever its own number: the first byte may have been guessed from an acknowledgement
         if self.first_seq >= 0:
             return self.first_seq == first
-        if self.next_seq < 0 or (seg.flags & ACK and seg.ack == self.peer.first_seq):
-            return True
         # The first bytes can overtake it; those of another connection come as near once in 65 536 times.
         passed: cython.longlong = Sequence.diff(self.next_seq, first)
         return 0 <= passed <= 65536

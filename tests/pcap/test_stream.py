@@ -311,6 +311,11 @@ def test_handshake_once_more_is_told_from_another_connection() -> None:
         assert not server.is_handshake(pair.segment(TO_CLIENT, other, b"", 777, SYN, 0, None))
 
 
+def test_syn_ack_belongs_to_the_syn_that_it_acknowledges_whatever_the_first_byte_was_guessed_to_be() -> None:
+    pair = Pair().open().client(0, b"abc").server(0, b"x", ack=3)
+    assert pair.streams[1].is_handshake(pair.segment(TO_CLIENT, -81, b"", 0, SYN, 0, None))
+
+
 def test_syn_that_its_own_data_overtook_is_the_connection_s() -> None:
     pair = Pair().client(0, b"abc")
     assert pair.streams[0].is_handshake(pair.segment(TO_SERVER, -1, b"", None, SYN, 0, None))
