@@ -1048,6 +1048,7 @@ class KafkaDecoder(Prefixed):
         if number == FETCH or number == SHARE_FETCH:
             if not walk.has_records:
                 out.metric_only = walk.error == 0
+                request.awaits = walk.error == 0  # there was nothing for as long as it was willing to wait
             else:
                 out.target = walk.moved if walk.moved_seen < 2 else ""
                 if not walk.uncounted:

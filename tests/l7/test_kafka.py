@@ -259,12 +259,14 @@ class Whole(Collector):
     def __init__(self) -> None:
         super().__init__()
         self.moved: list[tuple[int, bytes | None, bool]] = []
+        self.awaited: list[bool] = []
 
     def roundtrip(self, roundtrip: Roundtrip) -> int:
         request, response = roundtrip.request, roundtrip.response
         assert request is not None
         said = [one for one in (request, response) if one is not None]
         links = b"".join(one.links or b"" for one in said)
+        self.awaited.append(request.awaits)
         self.moved.append((sum(one.messages for one in said), links or None, any(one.metric_only for one in said)))
         return super().roundtrip(roundtrip)
 
@@ -386,6 +388,7 @@ def test_empty_poll_has_no_span() -> None:
     run.feed(TO_SERVER, fetch(2, b"a")).feed(TO_CLIENT, fetched(2, (b"a", 3, b"")))
     run.end()
     assert [one[2] for one in run.moved[-2:]] == [True, False]
+    assert isinstance(run.collector, Whole) and run.collector.awaited[-2:] == [True, False]
 
 
 def test_fetch_of_a_session_is_of_its_topic() -> None:
@@ -646,4 +649,4 @@ def test_links_and_parent_in_the_span_itself() -> None:
         ("messaging.client.sent.messages", [2]),
     ]
     counts = {dict(point.attributes)["messaging.operation.name"]: point.count for point in metrics[0].points}
-    assert counts == {"send": 1, "poll": 2, "api_versions": 1}
+    assert counts == {"send": 1, "poll": 1, "api_versions": 1}
