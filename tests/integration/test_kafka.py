@@ -9,18 +9,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from receiver.l7.registry import protocols
-from tests.integration.conservation import ByPort, read_capture
+from tests.integration.captured import run_captured
 from tests.integration.namespaces import Namespace
-from tests.integration.servers import need, wait_for
+from tests.integration.servers import need
 from tests.vectors import kafka_broker
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
@@ -121,25 +118,9 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
         if missing is not None:
             pytest.skip(f"NOT RUN: {missing} is missing")
         kafka_broker.jars()
-    capture = tmp_path / "kafka.pcap"
-    with (tmp_path / "tcpdump.log").open("wb") as output:
-        tcpdump = subprocess.Popen(
-            namespace.command(["tcpdump", "-i", "lo", "-B", "131072", "-U", "-w", os.fspath(capture), "tcp"]), stderr=output
-        )
-    try:
-        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
-        root = os.fspath(VECTORS.parent.parent)
-        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), server, root, timeout_s=200)
-        librdkafka, by_port = json.loads(done.stdout)
-        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
-    finally:
-        tcpdump.terminate()
-        tcpdump.wait(20)
-    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector = ByPort()
-    reading = read_capture(capture, collector, protocols())
-    assert not reading.errors
-    assert reading.pairing.unmatched == 0
+    command = [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), server, os.fspath(VECTORS.parent.parent)]
+    printed, collector = run_captured(namespace, tmp_path, command)
+    librdkafka, by_port = json.loads(printed)
     assert "hunter2" not in repr(collector.seen)
     for port, account in by_port.items():
         seen = collector.by_port[int(port)]

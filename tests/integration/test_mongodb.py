@@ -9,19 +9,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver.l7.registry import protocols
-from tests.integration.conservation import ByPort, read_capture
+from tests.integration.captured import run_captured
 from tests.integration.namespaces import Namespace
-from tests.integration.servers import need, program, wait_for
+from tests.integration.servers import need, program
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 
@@ -93,24 +90,8 @@ def namespace() -> Iterator[Namespace]:
 
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(program('ferretdb-lab')).parent}:{os.environ['PATH']}")
-    capture = tmp_path / "mongodb.pcap"
-    with (tmp_path / "tcpdump.log").open("wb") as output:
-        tcpdump = subprocess.Popen(
-            namespace.command(["tcpdump", "-i", "lo", "-B", "131072", "-U", "-w", os.fspath(capture), "tcp"]), stderr=output
-        )
-    try:
-        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
-        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), timeout_s=200)
-        told: list[tuple[int, list[dict[str, Any]], list[int]]] = json.loads(done.stdout)
-        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
-    finally:
-        tcpdump.terminate()
-        tcpdump.wait(20)
-    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector = ByPort()
-    reading = read_capture(capture, collector, protocols())
-    assert not reading.errors
-    assert reading.pairing.unmatched == 0
+    printed, collector = run_captured(namespace, tmp_path, [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS)])
+    told: list[tuple[int, list[dict[str, Any]], list[int]]] = json.loads(printed)
     assert len(told) == 8
     for port, account, took_us in told:
         assert len(account) > 600

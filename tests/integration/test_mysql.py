@@ -9,19 +9,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver.l7.registry import protocols
-from tests.integration.conservation import ByPort, read_capture
+from tests.integration.captured import run_captured
 from tests.integration.namespaces import Namespace
-from tests.integration.servers import need, wait_for
+from tests.integration.servers import need
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 MYSQLD = Path(os.environ.get("MYSQL_ROOT", "/opt/sid"), "usr/sbin/mysqld")
@@ -97,24 +94,8 @@ def namespace() -> Iterator[Namespace]:
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path, server: str) -> None:
     if server == "mysql" and not MYSQLD.exists():
         pytest.skip(f"NOT RUN: {MYSQLD} is missing (debootstrap --include=mysql-server-core sid; docs/protocols/mysql.md)")
-    capture = tmp_path / "mysql.pcap"
-    with (tmp_path / "tcpdump.log").open("wb") as output:
-        tcpdump = subprocess.Popen(
-            namespace.command(["tcpdump", "-i", "lo", "-B", "131072", "-U", "-w", os.fspath(capture), "tcp"]), stderr=output
-        )
-    try:
-        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
-        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), server, timeout_s=200)
-        told: list[tuple[int, list[dict[str, Any]]]] = json.loads(done.stdout)
-        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
-    finally:
-        tcpdump.terminate()
-        tcpdump.wait(20)
-    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector = ByPort()
-    reading = read_capture(capture, collector, protocols())
-    assert not reading.errors
-    assert reading.pairing.unmatched == 0
+    printed, collector = run_captured(namespace, tmp_path, [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), server])
+    told: list[tuple[int, list[dict[str, Any]]]] = json.loads(printed)
     for port, account in told:
         assert len(account) > 800
         seen = collector.by_port[port]

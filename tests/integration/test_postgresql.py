@@ -20,8 +20,7 @@ from typing import Any
 
 import pytest
 
-from receiver.l7.registry import protocols
-from tests.integration.conservation import ByPort, read_capture
+from tests.integration.captured import run_captured
 from tests.integration.namespaces import APPLICATION, Namespace
 from tests.integration.servers import Program, Site, need, wait_for
 from tests.l7.harness import Seen
@@ -173,30 +172,20 @@ def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Pat
     logs = ["logging_collector=on", "log_destination=jsonlog", f"log_directory={folder}/log", "log_filename=all"]
     logs.append("log_min_duration_statement=0")
     argv += [word for each in logs for word in ("-c", each)]
-    capture = tmp_path / "postgresql.pcap"
     namespace = Namespace(f"pr-postgresql-{os.getpid()}")
-    started: list[subprocess.Popen[bytes]] = []
     try:
-        started.append(start(namespace, folder, *argv))
-        wait_for(lambda: is_up(namespace, folder), "postgres")
-        # libpq looks through its socket; what is captured begins behind that.
-        started.append(
-            start(namespace, tmp_path, "tcpdump", "-i", "lo", "-B", "65536", "-U", "-w", os.fspath(capture), "port", str(PORT))
-        )
-        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
-        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), timeout_s=120)
-        told: list[tuple[int, list[dict[str, Any]]]] = json.loads(done.stdout)
-        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
+        postgres = start(namespace, folder, *argv)
+        try:
+            wait_for(lambda: is_up(namespace, folder), "postgres")
+            # libpq looks through its socket; what is captured begins behind that.
+            command = [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS)]
+            printed, collector = run_captured(namespace, tmp_path, command, f"port {PORT}")
+        finally:
+            postgres.terminate()
+            postgres.wait(20)
     finally:
-        for program in reversed(started):
-            program.terminate()
-            program.wait(20)
         namespace.close()
-    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector = ByPort()
-    reading = read_capture(capture, collector, protocols())
-    assert not reading.errors
-    assert reading.pairing.unmatched == 0
+    told: list[tuple[int, list[dict[str, Any]]]] = json.loads(printed)
     assert collector.by_port.keys() == {port for port, _ in told}
     for port, account in told:
         read = collector.by_port[port]

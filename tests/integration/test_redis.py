@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from receiver.l7.registry import protocols
-from tests.integration.conservation import ByPort, read_capture
+from tests.integration.captured import run_captured
 from tests.integration.namespaces import APPLICATION, Namespace
 from tests.integration.servers import Program, Site, need, wait_for
 
@@ -90,26 +89,15 @@ def start(namespace: Namespace, folder: Path, *argv: str) -> subprocess.Popen[by
 
 
 def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path) -> None:
-    capture = tmp_path / "redis.pcap"
-    started = [start(namespace, tmp_path, *SERVER)]
+    server = start(namespace, tmp_path, *SERVER)
     try:
         wait_for(lambda: "PONG" in namespace.run("redis-cli", "ping", check=False).stdout, "redis-server")
-        started.append(
-            start(namespace, tmp_path, "tcpdump", "-i", "lo", "-B", "65536", "-U", "-w", os.fspath(capture), "port", str(PORT))
-        )
-        wait_for(lambda: b"listening" in (tmp_path / "tcpdump.log").read_bytes(), "tcpdump")
-        done = namespace.run(sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), timeout_s=120)
-        told: list[tuple[int, list[dict[str, Any]]]] = json.loads(done.stdout)
-        time.sleep(1.5)  # libpcap hands over a block that is not full up to a second late
+        command = [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS)]
+        printed, collector = run_captured(namespace, tmp_path, command, f"port {PORT}")
     finally:
-        for program in reversed(started):
-            program.terminate()
-            program.wait(20)
-    assert b"\n0 packets dropped by kernel" in (tmp_path / "tcpdump.log").read_bytes()
-    collector = ByPort()
-    reading = read_capture(capture, collector, protocols())
-    assert not reading.errors
-    assert reading.pairing.unmatched == 0
+        server.terminate()
+        server.wait(20)
+    told: list[tuple[int, list[dict[str, Any]]]] = json.loads(printed)
     assert collector.by_port.keys() == {port for port, _ in told}
     for port, account in told:
         assert len(account) > 5100
