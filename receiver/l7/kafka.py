@@ -844,8 +844,9 @@ class KafkaDecoder(Prefixed):
             return NO
         length: cython.Py_ssize_t = c.u16(at + 12)
         at += HEAD
-        if length == 0xFFFF or length == 0:
-            return YES if self.at_home and size < WINDOW else PERHAPS
+        named: cython.bint = length != 0xFFFF and length != 0
+        if not named:
+            length = 0
         if length > NAME_MAX or HEAD + length > size:
             return NO
         i: cython.Py_ssize_t = at
@@ -860,7 +861,9 @@ class KafkaDecoder(Prefixed):
         walk: Walk = self.tables.walk
         walk.begin(kind.programs[version] if version < len(kind.programs) else b"")
         walk.at = i
-        return YES if self._lies(walk, c, at - HEAD + size, version >= kind.flexible) else NO
+        if not self._lies(walk, c, at - HEAD + size, version >= kind.flexible):
+            return NO
+        return YES if named or (self.at_home and size < WINDOW) else PERHAPS
 
     def _lies(self, walk: Walk, c: Cursor, stop: cython.Py_ssize_t, tagged: cython.bint) -> cython.bint:
         """Whether a message that ends at `stop` is laid out as the walk would have it, as far as it can be seen."""

@@ -36,7 +36,7 @@ from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.spans import Identities, Spans
-from receiver.wire.records import Roundtrip
+from receiver.wire.records import Protocol, Roundtrip
 from tests.l7.harness import CLIENT_SIDE, START_NS, TO_CLIENT, TO_SERVER, Collector, Run, Vector, check_vector, exchange, load_all
 
 VECTORS = load_all("kafka")
@@ -380,6 +380,18 @@ def test_batch_that_the_broker_cut_is_not_counted() -> None:
     run.feed(TO_SERVER, fetch(1, b"a")).feed(TO_CLIENT, fetched(1, (b"a", 0, batch([], []) + batch([], [], [])[:-3])))
     run.end()
     assert run.moved[-1][0] == 2
+
+
+def test_batch_of_records_is_no_request_of_a_client_without_a_name() -> None:
+    """Its size, and its first offset as kind, version and number; then the upper half of its length as that of a name."""
+    whole = produce(1, (b"a", [batch([])]))
+    at = whole.index(batch([])) - 4
+    (row,) = rows(Shared())
+    run = WholeRun((Protocol("kafka", "kafka", row.decoder, ports=tuple(range(65536))),))  # its own port: less proves a request
+    run.feed(TO_SERVER, frame(18, 0, 0, b"")).feed(TO_CLIENT, answer(0, bytes(6)))
+    run.gap(TO_SERVER, 0)
+    run.feed(TO_SERVER, whole[at:])
+    assert [one["operation"] for one in run.end()] == ["api_versions"]
 
 
 def test_empty_poll_has_no_span() -> None:
