@@ -454,8 +454,7 @@ def test_bomb_is_inflated_within_a_budget(compressor: int) -> None:
     replies = answer(1, {"cursor": {"firstBatch": [{"x": "\0" * 16_000_000}]}, **OK})
     (seen,) = ask((TO_SERVER, compressed(huge, compressor)), (TO_CLIENT, compressed(replies, compressor)), run=run)
     assert said(seen) == ("insert", "c", "d", None, "unknown") and seen[BATCH] is None and seen[ROWS] is None
-    # A block of snappy has no such ratio: of those 750 kB the beginning is looked at.
-    assert shared.limits["mongodb_inflate"] == (0 if compressor == 1 else 2) or compressor == 1
+    assert shared.limits["mongodb_inflate"] == 2
     assert not run.reading.errors
 
 
@@ -495,7 +494,7 @@ def test_compressor_that_nobody_knows_is_counted() -> None:
     assert run.reading.errors == {("mongodb", "compressor unknown"): 1, ("mongodb", "compressed data cut short"): 1}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.integers(1, 400)), max_size=12), st.data())
 def test_beginning_of_a_snappy_block(pieces: list[tuple[bytes, int]], data: st.DataObject) -> None:
     plain = b"".join(piece * times for piece, times in pieces)
@@ -512,7 +511,7 @@ def test_beginning_of_a_snappy_block(pieces: list[tuple[bytes, int]], data: st.D
         assert plain.startswith(made)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_snappy_block_or_none(block: bytes) -> None:
     reader = Snappy()
@@ -636,7 +635,7 @@ def test_invalid_names_are_not_told() -> None:
     assert said(seen) == ("find", None, None, None, "ok")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=120), st.sampled_from([1, 2001, 2004, 2005, 2007, 2012, 2013]), st.booleans(), st.integers(0, 120))
 def test_no_bytes_raise_anything_else(inside: bytes, opcode: int, from_server: bool, cut: int) -> None:
     run = Run(ALONE).feed(TO_SERVER, command(7, FIND)).feed(TO_CLIENT, answer(7, OK))
@@ -644,10 +643,10 @@ def test_no_bytes_raise_anything_else(inside: bytes, opcode: int, from_server: b
     direction = TO_CLIENT if from_server else TO_SERVER
     run.feed(direction, wire[:cut]).feed(direction, wire[cut:])
     run.feed(TO_SERVER, command(2, FIND)).feed(TO_CLIENT, answer(2, OK))
-    assert said(run.end()[-1 if run.pairing.open == 0 else 1])[4] in ("ok", "closed", "one_way", "unknown", "lost", "error")
+    assert said(run.end()[0])[4] == "ok"  # and `Run.end` holds the books against each other
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**9), st.booleans())
 def test_damaged_messages_of_every_length(seed: int, long: bool) -> None:
     """A byte of a message is another one: whatever is made of it, the books are right (`Run.end`)."""
@@ -705,10 +704,12 @@ LOOKALIKES: dict[str, list[tuple[int, bytes]]] = {
 @pytest.mark.parametrize("from_start", [True, False])
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_lookalike_is_refused(name: str, from_start: bool) -> None:
-    run = Run(ALONE)
+    run = Run(ALONE, from_start)
     for direction, payload in LOOKALIKES[name]:
         run.feed(direction, payload)
-    assert not run.reading.detected
+    # Joined late, what the other side would say is the other side's.
+    swapped = not from_start and name in ("an answer to nobody", "a request by the server")
+    assert run.reading.detected == ({"mongodb": 1} if swapped else {})
 
 
 @pytest.mark.parametrize(
@@ -738,7 +739,7 @@ def test_whatever_number_a_message_has_it_is_no_other_protocols(size: int, late:
             assert run.reading.detected == {"mongodb": 1}, number
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=8, max_size=200))
 def test_random_bytes_are_hardly_ever_mongodb(payload: bytes) -> None:
     run = Run(ALONE).feed(TO_SERVER, payload).feed(TO_CLIENT, payload[::-1])

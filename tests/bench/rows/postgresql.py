@@ -24,5 +24,5 @@ def run(bench: Bench) -> None:
             for who, found in runs.items():
                 losses = [abs(run.lost_percent) for run in found if run.lost_percent is not None]
                 bench.add(ROW, who, f"{load.label}, lost or invented", "%", losses, Bars(0, 0))
-        load = Pgbench(round(100 * bench.seconds), "simple", MEGABYTE)
+        load = Pgbench(round(400 * bench.seconds), "simple", MEGABYTE)  # fewer measure the exports more than the rows
         bench.add_runs(ROW, bench.alternate(bench.chosen(LARGE), load), load.label, {})
