@@ -309,14 +309,17 @@ class Stream:
                     return 0  # said already
             return self._insert(i, held)
         counted: cython.bint = False
+        place: cython.Py_ssize_t = i
         while i < len(waiting):
             other: Held = waiting[i]
             behind: cython.longlong = Sequence.diff(Sequence.add(held.seq, held.wire_length), other.seq)
             if behind <= 0:
                 break
             if other.wire_length == 0:
-                i += 1  # what it notes holds for any place inside
-                continue
+                i += 1
+                if other.seq == held.seq:
+                    place = i
+                continue  # what it notes holds for any place inside
             if not counted:
                 counted = True
                 if other.seq == seq and other.wire_length >= held.wire_length:
@@ -327,7 +330,7 @@ class Stream:
                 self.reassembly.conflicting += 1
             before: cython.longlong = Sequence.diff(other.seq, held.seq)
             if before > 0:
-                self._insert(i, self._part(held, 0, before, False))
+                self._insert(place, self._part(held, 0, before, False))
                 i += 1
             other_end: cython.longlong = Sequence.add(other.seq, other.wire_length)
             after: cython.longlong = Sequence.diff(Sequence.add(held.seq, held.wire_length), other_end)
@@ -337,7 +340,8 @@ class Stream:
                 return 0
             held = self._part(held, held.wire_length - after, held.wire_length, held.fin)
             i += 1
-        return self._insert(i, held)
+            place = i
+        return self._insert(place, held)
 
     def _insert(self, i: cython.Py_ssize_t, held: Held) -> cython.int:
         self.held.insert(i, held)

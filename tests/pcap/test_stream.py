@@ -187,6 +187,23 @@ def test_keep_alive_probes_are_no_retransmissions() -> None:
     assert (pair.limits.retransmitted, pair.limits.gaps) == (0, 0)
 
 
+def test_keep_alive_inside_a_hole_does_not_keep_the_late_bytes_back() -> None:
+    """The question is late; its answer and the next question came before it, and a probe of the byte before that one."""
+    pair = Pair().open().server(0, b"answer", ack=5).client(5, b"next", ack=6).client(4, b"", ack=6).client(0, b"quest", ack=0)
+    assert pair.asked == [b"questnext"]
+    assert pair.answered == [b"answer"]
+    assert (pair.limits.gaps, pair.limits.held_bytes) == (0, 0)
+
+
+def test_acknowledgements_inside_a_hole_stand_behind_the_bytes_that_fill_it() -> None:
+    """What comes late reaches over one, and over bytes that are held."""
+    pair = Pair().open().server(0, b"answer", ack=4).client(4, b"de", ack=6)
+    pair.client(3, ack=6).client(0, b"abcxyyfgh", ack=0)
+    assert pair.asked == [b"abcxdefgh"]
+    assert pair.answered == [b"answer"]
+    assert pair.limits.held_bytes == 0
+
+
 def test_zero_window_probe_that_carries_the_next_byte_is_data() -> None:
     """RFC 9293, 3.8.6.1; the sender repeats it at the head of the next segment."""
     pair = Pair().open().client(0, b"abc").client(3, b"d").client(3, b"defg")
