@@ -46,6 +46,7 @@ from receiver.pcap.clock import Clock
 from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import Layer4
+from receiver.pcap.layer4_rows import CounterTable
 from receiver.pcap.live import LiveSource
 from receiver.pcap.stream import Reassembly
 from receiver.settings.exporters import check_exporter
@@ -93,7 +94,7 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     layer4 = None
     if pcap.layer4.enabled:
         ranges = BOUNDS if wants_vmrange(config) else ()
-        layer4 = Layer4(histograms(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges)
+        layer4 = Layer4(CounterTable(histograms(), pcap.layer4.labels, pcap.limits.series_per_metric, ranges))
     odd_link = partial(_odd_link, tunnels=pcap.tunnels)
     clock = Clock(None if pcap.files else _look_at_clock)
     tunnel_ports = (*pcap.tunnels.vxlan, *pcap.tunnels.geneve)

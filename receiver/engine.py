@@ -150,7 +150,7 @@ class Engine:
         self.reading.pairing.set_clock(clock.steps, clock.shift_ns, clock.before_ns, clock.stepped_ns)
         self.table.shift_ns = clock.shift_ns
         if self.layer4 is not None:
-            self.layer4.shift_ns = clock.shift_ns
+            self.layer4.table.shift_ns = clock.shift_ns
         return 0
 
     def turn(self, own_ns: cython.longlong) -> None:
@@ -222,8 +222,8 @@ class Engine:
         if flow is None:
             return NOT_TCP_UDP
         direction: cython.int = self.table.direction
-        if flow.tally is not None:
-            self.layer4.unreachable(flow.tally, direction, seg.seq)
+        if flow.stats is not None:
+            self.layer4.unreachable(flow.stats, direction, seg.seq)
         # TCP goes on trying, and says itself when it gives up. That an answer does not arrive ends no request.
         consumer: Consumer = flow.consumer
         if consumer is not None and not seg.is_tcp and direction == TO_SERVER:
@@ -252,15 +252,15 @@ class Engine:
         direction: cython.int = table.direction
         flow.last_ns = seg.ts_ns
         if not seg.is_tcp:
-            if flow.tally is not None:
-                self.layer4.datagram(flow.tally, direction, seg)
+            if flow.stats is not None:
+                self.layer4.datagram(flow.stats, direction, seg)
             if not flow.ignored and not flow.over:
                 self._datagram(flow, direction, seg, buf)
             return DECODED
         if flow.opening and not seg.flags & (SYN | RST):
             flow.opening = False
-        if flow.tally is not None:
-            self.layer4.segment(flow.tally, direction, seg, buf)
+        if flow.stats is not None:
+            self.layer4.segment(flow.stats, direction, seg, buf)
         if not flow.ignored and not flow.over:
             self._segment(flow, direction, seg, buf)
         return DECODED
@@ -329,8 +329,8 @@ class Engine:
             offset: cython.longlong = Sequence.diff(seg.seq, reached)
             if offset < -1 or offset > 1_073_741_824:
                 return 0
-        if flow.tally is not None:
-            self.layer4.end(flow.tally, END_RESET, direction, seg.ts_ns)
+        if flow.stats is not None:
+            self.layer4.end(flow.stats, END_RESET, direction, seg.ts_ns)
         if flow.consumer is not None:
             flow.stream(direction).reset(seg)
         return self._over(flow, OUTCOME_RESET, seg.ts_ns)
@@ -345,9 +345,9 @@ class Engine:
             consumer.end(outcome, now_ns)
             consumer.release()
             flow.consumer = None
-        if flow.tally is not None:
+        if flow.stats is not None:
             # Another connection took its ports; of a FIN or RST it knows already.
-            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
+            self.layer4.end(flow.stats, END_IDLE, 0, flow.last_ns)
         self.table.finish(flow, now_ns)
         return 0
 

@@ -104,7 +104,8 @@ class Accounts:
         out.metrics.append(self.telemetry.metrics.roundtrips(self.start_ns))
         reached = {
             "pending_requests": pairing.refused,
-            "series_per_metric": self.telemetry.metrics.overflowed + (engine.layer4.overflowed if engine.layer4 is not None else 0),
+            "series_per_metric": self.telemetry.metrics.overflowed
+            + (engine.layer4.table.overflowed if engine.layer4 is not None else 0),
             "out_of_order": limits.forced,
             "flows": table.evicted,
             "fragments": fragments.evicted,

@@ -132,7 +132,7 @@ class Service:
             self.engine.flush_by(spans, self._flush_spans)
         self.layer4: Layer4Metrics | None = None
         if self.engine.layer4 is not None:
-            self.layer4 = Layer4Metrics(self.engine.layer4, config.receivers.pcap.limits.series_per_metric)
+            self.layer4 = Layer4Metrics(self.engine.layer4.table, config.receivers.pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
         self._known_names = None if self._files else known_names(config)
@@ -216,6 +216,7 @@ class Service:
     def run(self) -> int:
         status = EXIT_OK
         sys.setswitchinterval(TURN_S)
+        memory.keep_start()
         self._turned_s = self._named_s = time.monotonic()
         if not self._files:
             threading.Thread(target=memory.release_after_start, args=(self._ended,), name="memory", daemon=True).start()
@@ -333,7 +334,7 @@ class Service:
             self.accounts.start_ns = min(self.accounts.start_ns, now_ns)
             self.telemetry.metrics.begin_by(now_ns)
             if self.engine.layer4 is not None:
-                self.engine.layer4.begin_by(now_ns)
+                self.engine.layer4.table.begin_by(now_ns)
         later = [self.telemetry.metrics.durations_later()]
         if self.layer4 is not None:
             later.append(self.layer4.later())

@@ -150,7 +150,7 @@ class Receiver:
         self.telemetry = Telemetry(metrics, Spans(Redactor()), sampler, identities, traces=pcap.traces)
         self.engine = make_engine(config, self.telemetry, detail=True, local=())
         assert self.engine.layer4 is not None
-        self.layer4 = Layer4Metrics(self.engine.layer4, pcap.limits.series_per_metric)
+        self.layer4 = Layer4Metrics(self.engine.layer4.table, pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, START_NS)
 
     def take(self, packet: Packet, before: bytes = b"", behind: bytes = b"", captured: int | None = None) -> None:

@@ -185,7 +185,7 @@ class Statements(Kept):
         request, response = roundtrip.request, roundtrip.response
         assert roundtrip.endpoints and request
         what: str | None = None
-        if response is not None and response.fault:
+        if response is not None and response.error_side:
             done = (request.summary or "").split()[0].upper() if request.operation is None else "ready"
             what = response.status or done
         self.told.append((request.first_ns, roundtrip.endpoints.client_port, request.operation or "", what))

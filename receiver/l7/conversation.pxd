@@ -46,7 +46,7 @@ cdef class Reading:
     cdef int detect(self, Protocol protocol) except -1
 
 @cython.final
-cdef class Lane:
+cdef class HalfStream:
     cdef bytes partial
     cdef long long partial_ns
     cdef long long seen_ns
@@ -66,8 +66,8 @@ cdef class Conversation(Consumer):
     cdef readonly Protocol protocol
     cdef Decoder decoder
     cdef Matcher matcher
-    cdef Lane to_server
-    cdef Lane to_client
+    cdef HalfStream to_server
+    cdef HalfStream to_client
     cdef int health
     cdef int faults
     cdef bint datagrams
@@ -84,30 +84,30 @@ cdef class Conversation(Consumer):
     cdef int server_port
     cdef int serve(self, Connection connection) except -1
     cdef bint _again(self) except -1
-    cdef int _read(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
-    cdef int _keep(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns, Py_ssize_t need) except -1
+    cdef int _read(self, int direction, HalfStream half, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int _keep(self, int direction, HalfStream half, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns, Py_ssize_t need) except -1
     cdef int _answer_begun(self, int direction) except -1
-    cdef int _begun(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
-    cdef int _break_off(self, int direction, Lane lane, Message piece, Py_ssize_t rest, long long ts_ns) except -1
-    cdef int _offer(self, Lane lane, Message piece) except -1
-    cdef int _ended(self, Lane lane, long long ts_ns) except -1
+    cdef int _begun(self, int direction, HalfStream half, bytes buf, Py_ssize_t start, Py_ssize_t end, long long first_ns, long long ts_ns) except -1
+    cdef int _break_off(self, int direction, HalfStream half, Message piece, Py_ssize_t rest, long long ts_ns) except -1
+    cdef int _offer(self, HalfStream half, Message piece) except -1
+    cdef int _ended(self, HalfStream half, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef bint _may_begin(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _before(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _swap(self) except -1
     cdef int _drop_waited(self) except -1
-    cdef int _drop_partial(self, Lane lane) except -1
+    cdef int _drop_partial(self, HalfStream half) except -1
     cdef int _account(self) except -1
     cdef int _count(self, str protocol, str what) except -1
     cdef bint _agree(self, int direction, Protocol hint) except -1
-    cdef int _wait(self, int direction, Lane lane, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
+    cdef int _wait(self, int direction, HalfStream half, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
     cdef int _introduce(self, Decoder decoder, Endpoints endpoints) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
     cdef int _hand_over(self) except -1
     cdef int _replay(self, bint swapped) except -1
-    cdef int _passing(self, int direction, Lane lane) except -1
-    cdef int _fault(self, int direction, str what, long long ts_ns) except -1
+    cdef int _passing(self, int direction, HalfStream half) except -1
+    cdef int _on_malformed(self, int direction, str what, long long ts_ns) except -1
     cdef int _pass_over(self, int direction, Py_ssize_t size, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
     cdef int _set_aside(self, long long ts_ns) except -1

@@ -123,7 +123,7 @@ class Reading:
 
 @cython.no_gc
 @cython.cclass
-class Lane:
+class HalfStream:
     """One direction between two frames. `passed`: bytes skipped so far that no message's size holds yet. `seen_ns`: when the last
     bytes came; what ends in a hole was last seen then, however much later the hole is known."""
 
@@ -164,8 +164,8 @@ class Conversation(Consumer):
         self.protocol: Protocol | None = None
         self.decoder: Decoder | None = None
         self.matcher: Matcher | None = None
-        self.to_server = Lane()
-        self.to_client = Lane()
+        self.to_server = HalfStream()
+        self.to_client = HalfStream()
         self.health = DETECTING
         self.faults = 0
         self.datagrams = datagrams
@@ -233,39 +233,39 @@ class Conversation(Consumer):
                 self._count("unknown", "internal")
                 self._set_aside(ts_ns)
                 return 0
-        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
         beyond: cython.Py_ssize_t = 0
         try:
-            if lane.partial is not None and end - start > JOINED_WHOLE:
+            if half.partial is not None and end - start > JOINED_WHOLE:
                 # The end of a frame that was cut in two, and a little more; what follows is read where it lies, not copied.
                 near: cython.Py_ssize_t = JOINED
-                if lane.need > len(lane.partial):
-                    near += lane.need - len(lane.partial)
+                if half.need > len(half.partial):
+                    near += half.need - len(half.partial)
                 if near < end - start and not self.datagrams:
                     beyond = end - start - near
-                    self._read(direction, lane, buf, start, start + near, ts_ns)
+                    self._read(direction, half, buf, start, start + near, ts_ns)
                     beyond = 0
                     start += near
-                    if lane.partial is not None and len(lane.partial) <= near:
-                        start -= len(lane.partial)
-                        lane.partial = None
-            self._read(direction, lane, buf, start, end, ts_ns)
+                    if half.partial is not None and len(half.partial) <= near:
+                        start -= len(half.partial)
+                        half.partial = None
+            self._read(direction, half, buf, start, end, ts_ns)
         except Malformed as malformed:
             self.reading.bytes_set_aside += self.unread + beyond
-            self._fault(direction, malformed.what, ts_ns)
+            self._on_malformed(direction, malformed.what, ts_ns)
         except Exception as bug:
             self.reading.bytes_set_aside += self.unread + beyond
             self._report(bug)
-            self._fault(direction, "internal", ts_ns)
+            self._on_malformed(direction, "internal", ts_ns)
             self._set_aside(ts_ns)
-        lane.seen_ns = ts_ns
+        half.seen_ns = ts_ns
         self.cut_off = 0
         return 0
 
     def _read(
         self,
         direction: cython.int,
-        lane: Lane,
+        half: HalfStream,
         buf: bytes,
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
@@ -279,38 +279,38 @@ class Conversation(Consumer):
         # One that a frame without a message left as it was serves the next.
         piece: Message | None = None
         while start < end:
-            if lane.skip != 0:
+            if half.skip != 0:
                 n = end - start
-                if lane.skip < 0:
-                    lane.passed += n
-                    lane.partial_ns = ts_ns
+                if half.skip < 0:
+                    half.passed += n
+                    half.partial_ns = ts_ns
                     return 0
-                if lane.skip > n:
-                    lane.passed += n
-                    lane.skip -= n
+                if half.skip > n:
+                    half.passed += n
+                    half.skip -= n
                     return 0
-                lane.passed += lane.skip
-                start += lane.skip
-                lane.skip = 0
-                self._ended(lane, ts_ns)
+                half.passed += half.skip
+                start += half.skip
+                half.skip = 0
+                self._ended(half, ts_ns)
                 continue
-            if lane.partial is not None:
-                joined: bytes = lane.partial + buf[start:end]
+            if half.partial is not None:
+                joined: bytes = half.partial + buf[start:end]
                 buf = joined
                 start = 0
                 end = len(joined)
-                first_ns = lane.partial_ns
-                lane.partial = None
+                first_ns = half.partial_ns
+                half.partial = None
                 self.unread = end
-                if end < lane.need:
-                    return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, lane.need)
+                if end < half.need:
+                    return self._keep(direction, half, buf, start, end, first_ns, ts_ns, half.need)
             self.unread = end - start
             c.set(buf, start, end)
-            if lane.resync:
+            if half.resync:
                 decoder.at_home = self.reading.detector.at_home(self.protocol, self.connection.server_port)
                 if not decoder.resync(direction, c):
                     return self._pass_over(direction, end - start, ts_ns)
-                lane.resync = False
+                half.resync = False
                 if c.pos > start:
                     self._pass_over(direction, c.pos - start, ts_ns)
                     start = c.pos
@@ -322,7 +322,7 @@ class Conversation(Consumer):
                 self._answer_begun(direction)
                 continue
             if n == MORE or n > end - start:
-                return self._keep(direction, lane, buf, start, end, first_ns, ts_ns, n)
+                return self._keep(direction, half, buf, start, end, first_ns, ts_ns, n)
             c.clamp(start + n)
             if piece is None:
                 piece = new_message(direction, first_ns, ts_ns)
@@ -337,37 +337,37 @@ class Conversation(Consumer):
             if filled:
                 # Only what has come counts, whatever was announced; and not what passed before the message began (a push).
                 if piece.piece & BEGINS:
-                    lane.passed = 0
-                piece.size += n + lane.passed
+                    half.passed = 0
+                piece.size += n + half.passed
                 if piece.body >= 0:
-                    piece.body += lane.passed
-                lane.passed = 0
+                    piece.body += half.passed
+                half.passed = 0
             if rest > 0:
                 n = end - start
                 if rest <= n:
                     n = rest
-                lane.passed += n
+                half.passed += n
                 start += n
                 rest -= n
-                lane.skip = rest
+                half.skip = rest
                 if filled and rest == 0:
                     piece.size += n
                     if piece.body >= 0:
                         piece.body += n
-                    lane.passed = 0
+                    half.passed = 0
             if filled and direction == TO_CLIENT and self.to_server.passed > 0:
                 self._passing(TO_SERVER, self.to_server)  # what has come of a request that may end with this answer
             if rest < 0:
                 if rest != SKIP_TO_CLOSE:
-                    self._break_off(direction, lane, piece if filled else None, rest, ts_ns)
+                    self._break_off(direction, half, piece if filled else None, rest, ts_ns)
                     self.reading.bytes_set_aside += end - start
                     return 0
-                lane.skip = SKIP_TO_CLOSE
-                lane.partial_ns = ts_ns
+                half.skip = SKIP_TO_CLOSE
+                half.partial_ns = ts_ns
             if filled:
                 # Where messages are interleaved, the rest that is still to come must be counted to its own.
                 if rest != 0 and (piece.piece & ENDS or (piece.key >= 0 and piece.piece == 0)):
-                    self._offer(lane, piece)
+                    self._offer(half, piece)
                 else:
                     self.matcher.offer(piece)
                 piece = None
@@ -381,7 +381,7 @@ class Conversation(Consumer):
     def _keep(
         self,
         direction: cython.int,
-        lane: Lane,
+        half: HalfStream,
         buf: bytes,
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
@@ -392,20 +392,20 @@ class Conversation(Consumer):
         if self.datagrams:
             raise Malformed(self.protocol.name, "datagram cut short", end - start)
         if end - start > self.reading.head_max or need > self.reading.head_max:
-            if not self._begun(direction, lane, buf, start, end, first_ns, ts_ns):
+            if not self._begun(direction, half, buf, start, end, first_ns, ts_ns):
                 raise Malformed(self.protocol.name, "head too long", end - start)
             key = (self.protocol.name, "head too long")
             self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
             return 0
-        lane.partial = buf[start:end]
-        lane.partial_ns = first_ns
-        lane.need = need
+        half.partial = buf[start:end]
+        half.partial_ns = first_ns
+        half.need = need
         return 0
 
     def _answer_begun(self, direction: cython.int) -> cython.int:
         """What comes of `direction` answers what the other one has begun and not ended."""
         asking: cython.int = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
-        other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
+        other: HalfStream = self.to_server if direction == TO_CLIENT else self.to_client
         begun: bytes = other.partial if other.partial is not None else b""
         began_ns: cython.longlong = other.partial_ns if other.partial is not None else other.seen_ns
         if not self._begun(asking, other, begun, 0, len(begun), began_ns, other.seen_ns):
@@ -415,7 +415,7 @@ class Conversation(Consumer):
     def _begun(
         self,
         direction: cython.int,
-        lane: Lane,
+        half: HalfStream,
         buf: bytes,
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
@@ -430,20 +430,20 @@ class Conversation(Consumer):
         rest: cython.Py_ssize_t = self.decoder.skip
         self.decoder.skip = 0
         if filled:
-            lane.partial = None
-            lane.need = 0
+            half.partial = None
+            half.need = 0
             if not piece.piece & BEGINS:
-                piece.size += lane.passed
-            lane.passed = 0
+                piece.size += half.passed
+            half.passed = 0
             piece.size += end - start
-            self._break_off(direction, lane, piece, rest, ts_ns)
+            self._break_off(direction, half, piece, rest, ts_ns)
         return filled
 
     def _break_off(
-        self, direction: cython.int, lane: Lane, piece: Message | None, rest: cython.Py_ssize_t, ts_ns: cython.longlong
+        self, direction: cython.int, half: HalfStream, piece: Message | None, rest: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
         """Where the message before ends cannot be told: go on where the next one begins."""
-        lane.resync = True
+        half.resync = True
         if rest == SKIP_UNKNOWN:
             # Whose message this is, is as unknown as how many are passed over with its rest.
             self.matcher.lost(direction, ts_ns)
@@ -453,7 +453,7 @@ class Conversation(Consumer):
             self.matcher.lost(direction, ts_ns)
         return 0
 
-    def _offer(self, lane: Lane, piece: Message) -> cython.int:
+    def _offer(self, half: HalfStream, piece: Message) -> cython.int:
         """Offer what begins now, and keep its end until the rest has passed."""
         ending: Message = Message()
         ending.direction = piece.direction
@@ -463,27 +463,27 @@ class Conversation(Consumer):
         ending.body = 0
         if piece.piece & BEGINS:
             piece.piece = BEGINS
-            lane.ending = ending
+            half.ending = ending
             return self.matcher.offer(piece)
-        lane.ending = piece
+        half.ending = piece
         return 0
 
-    def _ended(self, lane: Lane, ts_ns: cython.longlong) -> cython.int:
-        piece: Message = lane.ending
+    def _ended(self, half: HalfStream, ts_ns: cython.longlong) -> cython.int:
+        piece: Message = half.ending
         if piece is not None:
-            lane.ending = None
+            half.ending = None
             piece.last_ns = ts_ns
-            piece.size += lane.passed
+            piece.size += half.passed
             if piece.body >= 0:
-                piece.body += lane.passed
-            lane.passed = 0
+                piece.body += half.passed
+            half.passed = 0
             self.matcher.offer(piece)
         return 0
 
     def _detect(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
-        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
         c: Cursor = self.reading.cursor
         detector: Detector = self.reading.detector
         self.last_direction = direction
@@ -503,18 +503,18 @@ class Conversation(Consumer):
         if first:
             c.set(buf, start, end)
         else:
-            self._wait(direction, lane, buf, start, end, ts_ns)
+            self._wait(direction, half, buf, start, end, ts_ns)
             if self.datagrams:
                 c.set(buf, start, end)  # each stands for itself
             else:
-                c.set(lane.partial, 0, len(lane.partial))
+                c.set(half.partial, 0, len(half.partial))
         detector.cut_off = self.cut_off
         found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
-        lane.hint = detector.hinted
-        other: Lane = self.to_server if direction == TO_CLIENT else self.to_client
-        if found is None and lane.hint is not None and other.partial is not None and other.hint is lane.hint:
-            if self._agree(direction, lane.hint):
-                found = lane.hint  # both sides could be what the port says, and answer one another
+        half.hint = detector.hinted
+        other: HalfStream = self.to_server if direction == TO_CLIENT else self.to_client
+        if found is None and half.hint is not None and other.partial is not None and other.hint is half.hint:
+            if self._agree(direction, half.hint):
+                found = half.hint  # both sides could be what the port says, and answer one another
         if found is not None:
             if detector.swapped:
                 self._swap()
@@ -526,24 +526,24 @@ class Conversation(Consumer):
             self._replay(detector.swapped)
             return 0
         if first:
-            self._wait(direction, lane, buf, start, end, ts_ns)
+            self._wait(direction, half, buf, start, end, ts_ns)
         self.cut_off = 0
         if (
             direction == TO_SERVER
             and self.from_start
             and self.to_client.tries == 0
-            and len(lane.partial) < DETECT_BYTES
+            and len(half.partial) < DETECT_BYTES
             and not self.datagrams
         ):
             return 0  # a request that breaks every rule may still get an answer that tells the protocol
-        if not detector.undecided or len(lane.partial) >= DETECT_BYTES:
+        if not detector.undecided or len(half.partial) >= DETECT_BYTES:
             # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
             self._drop_waited()
-            lane.tries += 1
+            half.tries += 1
             self.health = SET_ASIDE
             if detector.expected:
                 self.from_start = False  # a port that is pinned is worth another look, whatever came first
-            elif lane.tries + other.tries >= DETECT_TRIES:
+            elif half.tries + other.tries >= DETECT_TRIES:
                 self.from_start = True  # it had its chances: from now on nothing is looked at
         return 0
 
@@ -598,7 +598,7 @@ class Conversation(Consumer):
     def _swap(self) -> cython.int:
         """Client and server are the other way round."""
         self.connection.swap_roles()
-        server: Lane = self.to_server
+        server: HalfStream = self.to_server
         self.to_server = self.to_client
         self.to_client = server
         return 0
@@ -614,10 +614,10 @@ class Conversation(Consumer):
         self.waited = None
         return 0
 
-    def _drop_partial(self, lane: Lane) -> cython.int:
-        if lane.partial is not None:
-            self.reading.bytes_set_aside += len(lane.partial)
-            lane.partial = None
+    def _drop_partial(self, half: HalfStream) -> cython.int:
+        if half.partial is not None:
+            self.reading.bytes_set_aside += len(half.partial)
+            half.partial = None
         return 0
 
     def _agree(self, direction: cython.int, hint: Protocol) -> cython.bint:
@@ -636,7 +636,7 @@ class Conversation(Consumer):
     def _wait(
         self,
         direction: cython.int,
-        lane: Lane,
+        half: HalfStream,
         buf: bytes,
         start: cython.Py_ssize_t,
         end: cython.Py_ssize_t,
@@ -647,7 +647,7 @@ class Conversation(Consumer):
         if self.waited is None:
             self.waited = []
         self.waited.append((direction, piece, ts_ns))
-        lane.partial = piece if lane.partial is None else lane.partial + piece
+        half.partial = piece if half.partial is None else half.partial + piece
         return 0
 
     def _begin(self, protocol: Protocol) -> cython.int:
@@ -733,7 +733,7 @@ class Conversation(Consumer):
         if self.datagrams:
             self.cut_off = missing
             return 0
-        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
             # What the other direction kept belongs to what is missing: it could only be paired with something else.
             self._drop_waited()
@@ -742,20 +742,20 @@ class Conversation(Consumer):
             return 0
         gaps = self.reading.gaps
         gaps[self.protocol.name] = gaps.get(self.protocol.name, 0) + 1
-        if lane.skip < 0 and missing > 0:
+        if half.skip < 0 and missing > 0:
             return 0
-        if missing > 0 and lane.skip >= missing:
-            lane.passed += missing
-            lane.skip -= missing
-            if lane.skip == 0:
-                self._ended(lane, lane.seen_ns)
+        if missing > 0 and half.skip >= missing:
+            half.passed += missing
+            half.skip -= missing
+            if half.skip == 0:
+                self._ended(half, half.seen_ns)
             return 0
         try:
-            if lane.skip > 0 and missing > 0:
+            if half.skip > 0 and missing > 0:
                 # Its last byte is in the hole, so it did end; what came after it in the hole is what is lost.
-                lane.passed += lane.skip
-                lane.skip = 0
-                self._ended(lane, lane.seen_ns)
+                half.passed += half.skip
+                half.skip = 0
+                self._ended(half, half.seen_ns)
             self._lose(direction, missing, ts_ns)
         except Exception as bug:
             self._report(bug)
@@ -763,14 +763,14 @@ class Conversation(Consumer):
         return 0
 
     def _lose(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
-        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
-        self._passing(direction, lane)
-        self._drop_partial(lane)
-        lane.need = 0
-        lane.skip = 0
-        lane.passed = 0
-        lane.ending = None
-        lane.resync = True
+        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
+        self._passing(direction, half)
+        self._drop_partial(half)
+        half.need = 0
+        half.skip = 0
+        half.passed = 0
+        half.ending = None
+        half.resync = True
         self.decoder.skip = 0
         self.decoder.lost(direction, missing)
         self.matcher.lost(direction, ts_ns)
@@ -787,18 +787,18 @@ class Conversation(Consumer):
         """The sender of `direction` has sent all (FIN)."""
         if self.health != READING:
             return 0
-        lane: Lane = self.to_client if direction == TO_CLIENT else self.to_server
+        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
         try:
-            if lane.skip < 0:
-                lane.skip = 0
-                if lane.ending is not None:
-                    self._ended(lane, lane.partial_ns)
+            if half.skip < 0:
+                half.skip = 0
+                if half.ending is not None:
+                    self._ended(half, half.partial_ns)
                     return 0
             piece: Message = new_message(direction, ts_ns, ts_ns)
             if self.decoder.on_close(direction, ts_ns, piece):
                 self.matcher.offer(piece)
         except Malformed as malformed:
-            self._fault(direction, malformed.what, ts_ns)
+            self._on_malformed(direction, malformed.what, ts_ns)
         except Exception as bug:
             self._report(bug)
             self._set_aside(ts_ns)
@@ -845,16 +845,16 @@ class Conversation(Consumer):
         self.matcher.expire(now_ns, self.to_client.seen_ns if self.to_client.partial is not None else 0)
         return 1
 
-    def _passing(self, direction: cython.int, lane: Lane) -> cython.int:
+    def _passing(self, direction: cython.int, half: HalfStream) -> cython.int:
         """Tell the matcher what has come by now of a message whose rest is passed over: nobody else notices those bytes."""
         key: cython.longlong = -1
-        if lane.ending is not None:
-            key = lane.ending.key
-        if self.matcher.passing(direction, key, lane.passed, lane.seen_ns):
-            lane.passed = 0
+        if half.ending is not None:
+            key = half.ending.key
+        if self.matcher.passing(direction, key, half.passed, half.seen_ns):
+            half.passed = 0
         return 0
 
-    def _fault(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
+    def _on_malformed(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
         """Bytes that break the rules are as good as missing: what they hide is unknown."""
         self._count(self.protocol.name, what)
         self.faults += 1

@@ -1,19 +1,18 @@
 from receiver.l7.decoder cimport MORE, NOT_OURS, NOTHING, MESSAGE, NO, PERHAPS, YES
+from receiver.l7.dns_text cimport HEADER, NAME_MAX, ANSWERS_MAX, CUT, BROKEN
+from receiver.l7.dns_text cimport TYPE_A, TYPE_SOA, TYPE_AAAA, TYPE_NIMLOC, TYPE_SRV, TYPE_OPT, TYPE_IXFR, TYPE_AXFR
+from receiver.l7.dns_text cimport read_name, record_text, skip_name
 from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
 from receiver.wire.names cimport Names
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, ERROR_NONE, ERROR_BOTH
 
 cimport cython
 
 cdef str PROTOCOL
 cdef Py_ssize_t WINDOW
-cdef Py_ssize_t HEADER
-cdef Py_ssize_t NAME_MAX
-cdef int ANSWERS_MAX
-cdef Py_ssize_t TEXT_MAX
 cdef int TRANSFERS_MAX
 cdef unsigned long long FACTOR
 cdef unsigned long long LOW_64
@@ -30,33 +29,15 @@ cdef int OPCODE_UPDATE
 cdef int OPCODE_DSO
 cdef int RCODE_NOERROR
 cdef int RCODE_NXDOMAIN
-cdef int TYPE_A
-cdef int TYPE_NS
-cdef int TYPE_CNAME
-cdef int TYPE_SOA
-cdef int TYPE_PTR
-cdef int TYPE_MX
-cdef int TYPE_TXT
-cdef int TYPE_AAAA
-cdef int TYPE_NIMLOC
-cdef int TYPE_SRV
-cdef int TYPE_OPT
-cdef int TYPE_SVCB
-cdef int TYPE_HTTPS
-cdef int TYPE_IXFR
-cdef int TYPE_AXFR
 cdef int CLASS_IN
 cdef int SECTION_QUERY
 cdef int SECTION_ANSWER
 cdef int SECTION_OTHER
 cdef Py_ssize_t APART
-cdef Py_ssize_t CUT
-cdef Py_ssize_t BROKEN
 cdef dict _TYPES
 cdef dict _RCODES
 cdef tuple _OPCODES
 cdef dict _CLASSES
-cdef dict _SVC_KEYS
 
 @cython.final
 cdef class Question:
@@ -114,13 +95,6 @@ cdef class DnsDecoder(Prefixed):
     cdef int _ended(self, int identity) except -1
     cdef int _describe(self, Message out, Question asked, int flags) except -1
     cdef Py_ssize_t _recall(self, int identity, Py_ssize_t otherwise) except -2
-    cdef str _value(self, Cursor c, Py_ssize_t base, int kind, Py_ssize_t at, Py_ssize_t end)
     cdef bint _opens(self, int direction, int flags, bint multicast) except -1
     cdef int _reads(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
     cdef int _fits(self, int direction, Cursor c, Py_ssize_t base, Py_ssize_t size) except -1
-
-cdef Py_ssize_t _skip_name(Cursor c, Py_ssize_t base, Py_ssize_t at) except -3
-cdef str _name(Cursor c, Py_ssize_t base, Py_ssize_t at)
-cdef str _escaped(bytes label, bint dots)
-cdef str _service(Cursor c, Py_ssize_t base, Py_ssize_t at, Py_ssize_t end)
-cdef str _strings(Cursor c, Py_ssize_t at, Py_ssize_t end)

@@ -1,9 +1,8 @@
 """DNS over UDP and TCP (RFC 1035, 7766, 6891).
 
 Room: l7; its frames are messages (`prefixed.py`). A datagram is one; on TCP two bytes of length stand before each.
-Messages pair by
-id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client which spells a
-name in random case (0x20) finds its answer, and an answer to another question finds nothing.
+Messages pair by id and question: the key holds both, the question as a hash of its folded name, type and class, so that a client
+which spells a name in random case (0x20) finds its answer, and an answer to another question finds nothing.
 
     [u16 id][u16 flags][u16 questions][u16 answers][u16 authorities][u16 additionals]                     RFC 1035, 4.1.1
      flags: QR 8000  opcode 7800  AA 0400  TC 0200  RD 0100  RA 0080  Z 0040  AD 0020  CD 0010  rcode 000F
@@ -19,7 +18,6 @@ Not paired: multicast DNS and LLMNR, whose answers come from elsewhere, or from 
 from __future__ import annotations
 
 from functools import partial
-from socket import AF_INET6, inet_ntop
 
 import cython
 
@@ -32,17 +30,30 @@ from receiver.wire.records import Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
-    from receiver.wire.records import ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT
+    from receiver.l7.dns_text import (
+        ANSWERS_MAX,
+        BROKEN,
+        CUT,
+        HEADER,
+        NAME_MAX,
+        TYPE_A,
+        TYPE_AAAA,
+        TYPE_AXFR,
+        TYPE_IXFR,
+        TYPE_NIMLOC,
+        TYPE_OPT,
+        TYPE_SOA,
+        TYPE_SRV,
+        read_name,
+        record_text,
+        skip_name,
+    )
+    from receiver.wire.records import ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT
 
 PROTOCOL = "dns"
 
 # Of a message on TCP so much is read, the rest is passed over: only zone transfers and a few TXT answers are longer.
 WINDOW = 16384
-HEADER = 12
-NAME_MAX = 255  # RFC 1035, 2.3.4, with all length bytes
-# Of a span; an answer of more is a set of addresses to choose from, or an attack.
-ANSWERS_MAX = 64
-TEXT_MAX = 255
 # Zone transfers under way on one connection; BIND runs 10 with one primary.
 TRANSFERS_MAX = 64
 # Questions whose text is kept, so that a name is the same object again and again: 4 096 x 3 objects of about 90 B, 1 MB. One more,
@@ -71,21 +82,6 @@ OPCODE_DSO = 6
 _OPCODES = ("QUERY", "IQUERY", "STATUS", "OPCODE3", "NOTIFY", "UPDATE", "DSO", *(f"OPCODE{i}" for i in range(7, 16)))
 
 # IANA "Domain Name System (DNS) Parameters", resource record types; others are TYPEnnn (RFC 3597, 5).
-TYPE_A = 1
-TYPE_NS = 2
-TYPE_CNAME = 5
-TYPE_SOA = 6
-TYPE_PTR = 12
-TYPE_MX = 15
-TYPE_TXT = 16
-TYPE_AAAA = 28
-TYPE_NIMLOC = 32
-TYPE_SRV = 33
-TYPE_OPT = 41
-TYPE_SVCB = 64
-TYPE_HTTPS = 65
-TYPE_IXFR = 251
-TYPE_AXFR = 252
 _TYPES: dict[int, str] = {
     1: "A", 2: "NS", 3: "MD", 4: "MF", 5: "CNAME", 6: "SOA", 7: "MB", 8: "MG", 9: "MR", 10: "NULL", 11: "WKS", 12: "PTR",
     13: "HINFO", 14: "MINFO", 15: "MX", 16: "TXT", 17: "RP", 18: "AFSDB", 19: "X25", 20: "ISDN", 21: "RT", 22: "NSAP",
@@ -109,9 +105,6 @@ _RCODES: dict[int, str] = {
 CLASS_IN = 1
 _CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 
-# RFC 9460, 14.3.2
-_SVC_KEYS = {0: "mandatory", 1: "alpn", 2: "no-default-alpn", 3: "port", 4: "ipv4hint", 5: "ech", 6: "ipv6hint", 7: "dohpath"}
-
 SECTION_QUERY = 0
 SECTION_ANSWER = 1
 SECTION_OTHER = 2
@@ -119,12 +112,6 @@ SECTION_OTHER = 2
 # Some servers send a message's length in a segment of its own. `announced_` keeps the last length that came alone, or this where it
 # is known of a side that it does so.
 APART = -1
-
-# What a message proves, as `prefixed.py` says.
-
-# Places that are none: the window ends first; the bytes break a rule.
-CUT = -1
-BROKEN = -2
 
 
 @cython.no_gc
@@ -145,7 +132,7 @@ class Questions(Interned):
         return wire.lower()
 
     def make(self, name: bytes) -> Question:
-        return Question(_name(Cursor(name), 0, 0) or ".")
+        return Question(read_name(Cursor(name), 0, 0) or ".")
 
 
 class DnsSettings:
@@ -353,12 +340,12 @@ class DnsDecoder(Prefixed):
         # Eight bits of the code stand in OPT (RFC 6891, 6.1.3). Where that was cut off, an answer without records may be BADVERS.
         if at != CUT or rcode != RCODE_NOERROR or self.edns_size >= 0 or c.u16(base + 6) > 0 or c.u16(base + 10) == 0:
             out.status = name
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
         # That there is no such name is an answer (RFC 2308, 2.1): a search path gets it all day. An update is refused by it
         # (RFC 2136, 2.2).
         if rcode != RCODE_NOERROR and (rcode != RCODE_NXDOMAIN or flags & OPCODE_BITS != 0):
             out.error_type = name
-            out.fault = FAULT_BOTH
+            out.error_side = ERROR_BOTH
         if self.detail:
             if self.texts is not None and self.cut_off == 0:
                 out.add("dns.answers", tuple(self.texts))
@@ -443,7 +430,7 @@ class DnsDecoder(Prefixed):
         self.digest = digest ^ digest >> 32
         at += 4
         while count > 1:
-            at = _skip_name(c, base, at)
+            at = skip_name(c, base, at)
             if at < 0 or at + 4 > end:
                 raise Malformed(PROTOCOL, "question cut short", end - base)
             at += 4
@@ -472,7 +459,7 @@ class DnsDecoder(Prefixed):
         ttl: cython.Py_ssize_t
         while count > 0:
             count -= 1
-            at = _skip_name(c, base, at)
+            at = skip_name(c, base, at)
             if at < 0:
                 return at
             if at + 10 > end:
@@ -506,7 +493,7 @@ class DnsDecoder(Prefixed):
                 if self.texts is None:
                     self.texts = []
                 if len(self.texts) < ANSWERS_MAX:
-                    self.texts.append(self._value(c, base, kind, data, at))
+                    self.texts.append(record_text(c, base, kind, data, at))
         if transfer is not None and transfer.records == 1 and transfer.kind == TYPE_IXFR and section == SECTION_ANSWER:
             transfer.over = True
         return at
@@ -526,47 +513,6 @@ class DnsDecoder(Prefixed):
             if transfer.boundaries == (2 if transfer.incremental else 1):
                 transfer.over = True
         return 0
-
-    def _value(
-        self, c: Cursor, base: cython.Py_ssize_t, kind: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> str:
-        """A record's data as text, as zone files have it, without the dot behind names; TYPEnnn for types not listed here, and
-        for data that does not fit its type."""
-        n: cython.Py_ssize_t = end - at
-        text: str | None = None
-        if kind == TYPE_A:
-            if n == 4:
-                text = f"{c.u8(at)}.{c.u8(at + 1)}.{c.u8(at + 2)}.{c.u8(at + 3)}"
-        elif kind == TYPE_AAAA:
-            if n == 16:
-                text = inet_ntop(AF_INET6, c.take(at, end))
-        elif kind == TYPE_CNAME or kind == TYPE_NS or kind == TYPE_PTR:
-            if _skip_name(c, base, at) == end:
-                text = _name(c, base, at)
-        elif kind == TYPE_MX:
-            if n > 2 and _skip_name(c, base, at + 2) == end:
-                name = _name(c, base, at + 2)
-                text = None if name is None else f"{c.u16(at)} {name}"
-        elif kind == TYPE_SRV:
-            if n > 6 and _skip_name(c, base, at + 6) == end:
-                name = _name(c, base, at + 6)
-                text = None if name is None else f"{c.u16(at)} {c.u16(at + 2)} {c.u16(at + 4)} {name}"
-        elif kind == TYPE_SOA:
-            second: cython.Py_ssize_t = _skip_name(c, base, at)
-            if second >= 0 and _skip_name(c, base, second) == end - 20 and end - 20 >= second:
-                primary = _name(c, base, at)
-                mailbox = _name(c, base, second)
-                if primary is not None and mailbox is not None:
-                    at = end - 20
-                    numbers = f"{c.u32(at)} {c.u32(at + 4)} {c.u32(at + 8)} {c.u32(at + 12)} {c.u32(at + 16)}"
-                    text = f"{primary} {mailbox} {numbers}"
-        elif kind == TYPE_TXT:
-            text = _strings(c, at, end)
-        elif kind == TYPE_SVCB or kind == TYPE_HTTPS:
-            text = _service(c, base, at, end)
-        if text is None:
-            text = f"TYPE{kind}"
-        return text if len(text) <= TEXT_MAX else text[:TEXT_MAX]
 
     def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
         if direction == TO_CLIENT:
@@ -753,7 +699,7 @@ class DnsDecoder(Prefixed):
         at: cython.Py_ssize_t = base + HEADER
         asked: cython.Py_ssize_t
         for asked in range(questions):
-            at = _skip_name(c, base, at)
+            at = skip_name(c, base, at)
             if at == BROKEN:
                 return NO
             if at < 0 or at + 4 > end:
@@ -767,149 +713,6 @@ class DnsDecoder(Prefixed):
         if at == CUT and flags & FLAG_TRUNCATED and direction == TO_CLIENT and questions == 1:
             return YES
         return YES if at >= 0 else NO
-
-
-def _skip_name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the name at `at` ends; CUT when the window ends first, BROKEN when a pointer leads forward, or it is no name. Follows
-    no pointer."""
-    buf: bytes = c.buf
-    end: cython.Py_ssize_t = c.end
-    start: cython.Py_ssize_t = at
-    byte: cython.int
-    low: cython.int
-    while at < end:
-        byte = buf[at]
-        if byte == 0:
-            return at + 1
-        if byte >= 0xC0:
-            if at + 2 > end:
-                return CUT
-            low = buf[at + 1]
-            if (byte & 0x3F) << 8 | low >= start - base:
-                return BROKEN
-            return at + 2
-        if byte > 63:
-            return BROKEN
-        at += byte + 1
-        if at - start >= NAME_MAX:
-            return BROKEN
-    return CUT
-
-
-def _name(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t) -> str | None:
-    """The name at `at` as text, lower case, without the last dot (the root is `.`); None when it is not one.
-
-    Every pointer leads to a place before all that was read so far, so they end; the text is at most 255 bytes of labels.
-    """
-    labels: list[str] = []
-    bound: cython.Py_ssize_t = at
-    size: cython.Py_ssize_t = 1
-    byte: cython.int
-    target: cython.Py_ssize_t
-    while True:
-        if at >= c.end:
-            return None
-        byte = c.u8(at)
-        if byte == 0:
-            break
-        if byte >= 0xC0:
-            if at + 2 > c.end:
-                return None
-            target = base + ((byte & 0x3F) << 8 | c.u8(at + 1))
-            if target >= bound or target < base + HEADER:
-                return None
-            at = target
-            bound = target
-            continue
-        size += byte + 1
-        if byte > 63 or size > NAME_MAX or at + 1 + byte > c.end:
-            return None
-        labels.append(_escaped(c.take(at + 1, at + 1 + byte).lower(), True))
-        at += byte + 1
-    return ".".join(labels) if labels else "."
-
-
-def _escaped(piece: bytes, dots: cython.bint) -> str:
-    """Text as zone files have it (RFC 1035, 5.1): a backslash before what would be taken for something else, \\DDD for what cannot
-    be shown."""
-    if piece.isalnum() or piece.replace(b"-", b"").replace(b"_", b"").isalnum():
-        return piece.decode("ascii")
-    special = b".\\" if dots else b'"\\'
-    shown: list[str] = []
-    for byte in piece:
-        if byte in special:
-            shown.append("\\" + chr(byte))
-        elif 0x21 <= byte <= 0x7E or (byte == 0x20 and not dots):
-            shown.append(chr(byte))
-        else:
-            shown.append(f"\\{byte:03d}")
-    return "".join(shown)
-
-
-def _strings(c: Cursor, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
-    """The strings of a TXT record, each in quotes; None when their lengths do not fit."""
-    shown: list[str] = []
-    size: cython.Py_ssize_t = 0
-    while at < end:
-        length: cython.Py_ssize_t = c.u8(at)
-        if at + 1 + length > end:
-            return None
-        if size <= TEXT_MAX:
-            shown.append(f'"{_escaped(c.take(at + 1, at + 1 + length), False)}"')
-        size += length + 3
-        at += 1 + length
-    return " ".join(shown) if shown else None
-
-
-def _service(c: Cursor, base: cython.Py_ssize_t, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
-    """SVCB and HTTPS (RFC 9460, 2.1 and 2.2): [u16 priority][name, not compressed] and parameters [u16 key][u16 length][value]"""
-    if end - at < 3:
-        return None
-    shown: list[str] = [str(c.u16(at))]
-    place: cython.Py_ssize_t = _skip_name(c, base, at + 2)
-    name = _name(c, base, at + 2)
-    if name is None or place < 0 or place > end:
-        return None
-    shown.append(name)
-    while place < end:
-        if place + 4 > end:
-            return None
-        key: cython.int = c.u16(place)
-        start: cython.Py_ssize_t = place + 4
-        place = start + c.u16(place + 2)
-        if place > end:
-            return None
-        if len(shown) > ANSWERS_MAX:
-            continue
-        label = _SVC_KEYS.get(key) or f"key{key}"
-        value = _parameter(key, c.take(start, place))
-        shown.append(label if value is None else f'{label}="{value}"')
-    return " ".join(shown)
-
-
-def _parameter(key: int, value: bytes) -> str | None:
-    """The value of a parameter as text; None when it has none, is not one that is shown (ech), or does not fit its key."""
-    if key == 1:
-        names: list[str] = []
-        while value:
-            length = value[0]
-            if length == 0 or length >= len(value):
-                return None
-            names.append(_escaped(value[1 : 1 + length], False).replace(",", "\\\\,"))
-            value = value[1 + length :]
-        return ",".join(names) or None
-    if key == 0 and value and len(value) % 2 == 0:
-        keys = [int.from_bytes(value[i : i + 2], "big") for i in range(0, len(value), 2)]
-        return ",".join(_SVC_KEYS.get(one) or f"key{one}" for one in keys)
-    if key == 3 and len(value) == 2:
-        return str(int.from_bytes(value, "big"))
-    if key == 4 and value and len(value) % 4 == 0:
-        return ",".join(".".join(map(str, value[i : i + 4])) for i in range(0, len(value), 4))
-    if key == 6 and value and len(value) % 16 == 0:
-        return ",".join(inet_ntop(AF_INET6, value[i : i + 16]) for i in range(0, len(value), 16))
-    if key == 7 and value:
-        return _escaped(value, False)
-    return None
 
 
 def rows(shared: Shared) -> tuple[Protocol, ...]:

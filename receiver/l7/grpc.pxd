@@ -3,7 +3,7 @@ from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
 from receiver.wire.records cimport Message, Protocol
-from receiver.wire.records cimport FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
+from receiver.wire.records cimport ERROR_BOTH, ERROR_CLIENT, ERROR_NONE
 
 cimport cython
 
@@ -48,7 +48,7 @@ cdef class Grpc:
     cpdef int code_of_reset(self, Py_ssize_t error, long long elapsed_ns, long long timeout_ns) except -1
     cpdef Py_ssize_t timeout_ns(self, bytes value) except -2
     cdef bint is_cancel(self, Py_ssize_t error) except -1
-    cdef int fault(self, int code) except -1
+    cdef int error_side(self, int code) except -1
     cdef int begins(self, bytes path, Message out) except -1
     cdef int ends(self, bytes path, int code, bint said, Message out) except -1
     cdef bytes last_path

@@ -20,7 +20,7 @@ from receiver.wire.records import Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NOT_OURS
-    from receiver.wire.records import FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
+    from receiver.wire.records import ERROR_BOTH, ERROR_CLIENT, ERROR_NONE
 
 STATUSES = (
     "OK",
@@ -180,10 +180,10 @@ class Grpc:
     def is_cancel(self, error: cython.Py_ssize_t) -> cython.bint:
         return error == _RESET_CANCEL
 
-    def fault(self, code: cython.int) -> cython.int:
+    def error_side(self, code: cython.int) -> cython.int:
         if code == OK:
-            return FAULT_NONE
-        return FAULT_BOTH if _SERVER_FAULTS[code] != 0 else FAULT_CLIENT
+            return ERROR_NONE
+        return ERROR_BOTH if _SERVER_FAULTS[code] != 0 else ERROR_CLIENT
 
     def begins(self, path: bytes | None, out: Message) -> cython.int:
         """A request. Without a path, which nobody could read, it has no method."""
@@ -202,9 +202,9 @@ class Grpc:
             return 0
         out.status = STATUSES[code]
         if code == OK:
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
             return 0
-        out.fault = self.fault(code)
+        out.error_side = self.error_side(code)
         out.error_type = STATUSES[code]
         return 0
 

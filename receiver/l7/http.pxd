@@ -1,6 +1,6 @@
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.records cimport Message
-from receiver.wire.records cimport FAULT_NONE, FAULT_CLIENT, FAULT_BOTH
+from receiver.wire.records cimport ERROR_NONE, ERROR_CLIENT, ERROR_BOTH
 
 cimport cython
 

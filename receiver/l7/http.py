@@ -16,7 +16,7 @@ from receiver.l7.trust import Trust
 from receiver.wire.records import Message
 
 if not cython.compiled:
-    from receiver.wire.records import FAULT_BOTH, FAULT_CLIENT, FAULT_NONE
+    from receiver.wire.records import ERROR_BOTH, ERROR_CLIENT, ERROR_NONE
 
 # One object for each, for series are found by identity.
 STATUSES = list(range(1000))
@@ -67,10 +67,10 @@ def settings_of(shared: Shared) -> HttpSettings:
 
 
 def tell_status(status: cython.int, out: Message) -> cython.int:
-    """Put the status of an answer on it, below 1000, and whose fault that is."""
+    """Put the status of an answer on it, below 1000, and for which side it is an error."""
     out.status = STATUSES[status]
-    out.fault = FAULT_NONE
+    out.error_side = ERROR_NONE
     if status >= 400:
-        out.fault = FAULT_CLIENT if status < 500 else FAULT_BOTH
+        out.error_side = ERROR_CLIENT if status < 500 else ERROR_BOTH
         out.error_type = _ERROR_TYPES[status]
     return 0

@@ -4,7 +4,7 @@ from receiver.l7.http cimport HttpSettings, tell_status
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH, VANTAGE_SERVER, UNNOTED
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, ERROR_NONE, ERROR_CLIENT, ERROR_BOTH, VANTAGE_SERVER, UNNOTED
 
 cimport cython
 
@@ -54,7 +54,7 @@ cdef class Lines:
     cdef int coding
     cdef bint expects
     cdef Py_ssize_t chunk
-    cdef str fault
+    cdef str broken_rule
     cdef bint unframed
     cdef bint cut
     cdef Py_ssize_t owed
@@ -82,7 +82,7 @@ cdef class Http1Decoder(Decoder):
     cdef Py_ssize_t _await_body(self, Lines lines, Cursor c) except -2
     cdef int _goes_on(self, Cursor c, Py_ssize_t owed) except -1
     cdef bint _cut_short(self, Cursor c) except -1
-    cdef int _count_fault(self, Lines lines) except -1
+    cdef int _count_broken_rule(self, Lines lines) except -1
     cdef Py_ssize_t _odd_status(self, Cursor c) except -2
     cdef Py_ssize_t _read_status_line(self, Lines lines, Cursor c) except -2
     cdef int _read_header(self, Lines lines, Cursor c, Py_ssize_t at, Py_ssize_t end) except -1

@@ -8,7 +8,7 @@ What a response says cannot be read without its request: the answer to HEAD has 
 ends HTTP. Which of these a request is stands in its `note`. Where a hole has put in doubt which one is answered, an answer's
 length is not believed (`_response`).
 
-What breaks the rules is counted (`Lines.fault`), and told as far as it could be read: a client gets the status of a faulty
+What breaks the rules is counted (`Lines.broken_rule`), and told as far as it could be read: a client gets the status of a faulty
 response, and a server answers a faulty request, with 400 as a rule. Only where the message ends may be unknown then; what follows
 is read again where a message begins. A response is framed as a client takes it, a faulty request may be refused: see `_request` and
 `_response`. Bytes that belong to no message are Malformed.
@@ -104,7 +104,7 @@ class Lines:
     """One direction: what is being read, and what the lines read so far have said.
 
     All places count from the frame's first byte. `at` is where the next line begins, 0 before the start line has ended;
-    no LF stands in `[at:searched)`. `fault` is the first rule that is broken; `unframed`: of a request, it leaves open where that
+    no LF stands in `[at:searched)`. `broken_rule` is the first one; `unframed`: of a request, it leaves open where that
     ends. `cut`: the head's own end was not waited for. In AWAIT, `owed` bytes are the body that may come (-1: in chunks),
     `urged` says that it will.
     """
@@ -134,14 +134,14 @@ class Lines:
         self.length = LENGTH_UNKNOWN
         self.coding = CODING_NONE
         self.expects = False
-        self.fault: str | None = None
+        self.broken_rule: str | None = None
         self.unframed = False
         self.cut = False
         return 0
 
     def break_rule(self, rule: str) -> cython.int:
-        if self.fault is None:
-            self.fault = rule
+        if self.broken_rule is None:
+            self.broken_rule = rule
         return 0
 
 
@@ -207,7 +207,7 @@ class Http1Decoder(Decoder):
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         lines.cut = True
         if lines.state == READ_CHUNK:
-            lines.fault = "head too long"  # of the trailers
+            lines.broken_rule = "head too long"  # of the trailers
             self._chunk(lines, direction, out)
             return MESSAGE
         if lines.state == READ_HEAD and c.end > c.pos:
@@ -560,12 +560,12 @@ class Http1Decoder(Decoder):
                     at += 1
                     b = c.u8(at)
                 if b != 0x0A:
-                    lines.fault = "chunk longer than its size"
+                    lines.broken_rule = "chunk longer than its size"
                     return 1
                 at += 1
             eol = c.find(0x0A, at if at > base + lines.searched else base + lines.searched, end)
             if (end if eol < 0 else eol) - at > CHUNK_LINE_MAX:
-                lines.fault = "chunk line too long"
+                lines.broken_rule = "chunk line too long"
                 return 1
             if eol < 0:
                 lines.searched = end - base
@@ -605,18 +605,18 @@ class Http1Decoder(Decoder):
                 break
             size = size << 4 | digit
             if size > LENGTH_LIMIT:
-                lines.fault = "chunk size too large"
+                lines.broken_rule = "chunk size too large"
                 return -1
             at += 1
         if at == first:
-            lines.fault = "no chunk size"
+            lines.broken_rule = "no chunk size"
             return -1
         while at < end:
             b: cython.int = c.u8(at)
             if b == 0x3B or (b == 0x0D and at + 1 == end):
                 break
             if b != 0x20 and b != 0x09:
-                lines.fault = "no chunk size"
+                lines.broken_rule = "no chunk size"
                 return -1
             at += 1
         return size
@@ -698,8 +698,8 @@ class Http1Decoder(Decoder):
             lines.unframed = True
         elif lines.length == LENGTH_BAD and not chunked:
             lines.unframed = True
-        if lines.fault is not None:
-            self._count_fault(lines)
+        if lines.broken_rule is not None:
+            self._count_broken_rule(lines)
         if lines.unframed or lines.minor < 0 or lines.cut:
             self.skip = SKIP_LOST
         elif chunked or lines.length > 0:
@@ -734,8 +734,8 @@ class Http1Decoder(Decoder):
                 out.version = "1.0" if lines.minor == 0 else "1.1"
         if self.detail and status > 0 and len(self.settings.response_headers) > 0:
             self._keep_headers(self.settings.response_headers, lines, c, out)
-        if lines.fault is not None:
-            self._count_fault(lines)
+        if lines.broken_rule is not None:
+            self._count_broken_rule(lines)
         # RFC 9112, 6.3, in its order; Transfer-Encoding overrides a Content-Length, however wrong that is.
         if status == 101 or (kind == CONNECT and status < 300):
             self._end_http()
@@ -764,15 +764,15 @@ class Http1Decoder(Decoder):
         lines.start_message()
         return MESSAGE
 
-    def _count_fault(self, lines: Lines) -> cython.int:
-        key = ("http", lines.fault)
+    def _count_broken_rule(self, lines: Lines) -> cython.int:
+        key = ("http", lines.broken_rule)
         self.errors[key] = self.errors.get(key, 0) + 1
         return 0
 
     def _chunk(self, lines: Lines, direction: cython.int, out: Message) -> cython.int:
-        if lines.fault is not None:
+        if lines.broken_rule is not None:
             # The body is broken; what its message said before that is known.
-            self._count_fault(lines)
+            self._count_broken_rule(lines)
             out.piece = ENDS
             self.skip = SKIP_LOST
         elif lines.chunk > 0:

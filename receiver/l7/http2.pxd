@@ -7,7 +7,7 @@ from receiver.l7.inner cimport Inner
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Endpoints, Message, Protocol
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_NONE, FAULT_CLIENT, FAULT_BOTH
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, ERROR_UNREAD, ERROR_NONE, ERROR_CLIENT, ERROR_BOTH
 from receiver.wire.records cimport VANTAGE_SERVER, VANTAGE_CLIENT, ROLE_RESPONSE
 
 cimport cython

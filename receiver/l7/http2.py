@@ -47,9 +47,9 @@ if not cython.compiled:
     from receiver.wire.records import (
         BEGINS,
         ENDS,
-        FAULT_BOTH,
-        FAULT_NONE,
-        FAULT_UNREAD,
+        ERROR_BOTH,
+        ERROR_NONE,
+        ERROR_UNREAD,
         ROLE_RESPONSE,
         TO_CLIENT,
         TO_SERVER,
@@ -1057,17 +1057,17 @@ class Http2Decoder(Decoder):
             certain = False  # one of these may be grpc-status
         elif self._may_be_call(exchange):
             # A call to a server that knows none, or something else with messages of that form.
-            certain = not hidden and self._same(out.fault, grpc.fault(grpc.code_of_http(status)))
+            certain = not hidden and self._same(out.error_side, grpc.error_side(grpc.code_of_http(status)))
         if not certain:
-            out.fault = FAULT_UNREAD
+            out.error_side = ERROR_UNREAD
             out.error_type = None
         return 0
 
     def _same(self, one: cython.int, other: cython.int) -> cython.bint:
         """Whether two faults are the same to the side that is ours."""
         if self.vantage == VANTAGE_CLIENT:
-            return (one == FAULT_NONE) == (other == FAULT_NONE)
-        return (one == FAULT_BOTH) == (other == FAULT_BOTH)
+            return (one == ERROR_NONE) == (other == ERROR_NONE)
+        return (one == ERROR_BOTH) == (other == ERROR_BOTH)
 
     def _reset(
         self, direction: cython.int, error: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
@@ -1105,7 +1105,7 @@ class Http2Decoder(Decoder):
             out.protocol = self.settings.plain
             out.operation = exchange.operation
         out.error_type = ERROR_NAMES[error] if error < len(ERROR_NAMES) else "_OTHER"
-        out.fault = FAULT_BOTH
+        out.error_side = ERROR_BOTH
         return 0
 
     def _cut_call(
@@ -1113,19 +1113,19 @@ class Http2Decoder(Decoder):
     ) -> cython.int:
         """A stream that is a call, or may be one, was reset."""
         code: cython.int = grpc.code_of_reset(error, ts_ns - exchange.first_ns, exchange.timeout_ns)
-        fault: cython.int = grpc.fault(code)
+        error_side: cython.int = grpc.error_side(code)
         if exchange.grpc == GRPC_YES or exchange.grpc == GRPC_LIKELY:
             if exchange.timeout_ns != TIMEOUT_HIDDEN or not grpc.is_cancel(error):
                 return grpc.ends(exchange.path, code, False, out)
             # Cancelled, or the time was up: an error to the client, and to the server only the latter.
             grpc.ends(exchange.path, NO_STATUS, False, out)
-            out.fault = FAULT_BOTH if self.vantage == VANTAGE_CLIENT else FAULT_UNREAD
+            out.error_side = ERROR_BOTH if self.vantage == VANTAGE_CLIENT else ERROR_UNREAD
             return 0
         self._reset_as_http(exchange, error, out)
         if exchange.status >= 0:
             out.status = STATUSES[exchange.status]
-        if not self._same(fault, FAULT_BOTH):
-            out.fault = FAULT_UNREAD
+        if not self._same(error_side, ERROR_BOTH):
+            out.error_side = ERROR_UNREAD
             out.error_type = None
         return 0
 

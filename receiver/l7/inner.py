@@ -1,7 +1,7 @@
 """Frames inside frames: what stands between bytes and frames of a stream that is no connection.
 
 Room: l7. A connection's frames may carry another stream of frames, cut anywhere: gRPC's messages in DATA, MySQL's packets in
-compressed ones, a batch that is inflated. `Inner` is to such a stream what a lane of `conversation.py` is to a connection: the
+compressed ones, a batch that is inflated. `Inner` is to such a stream what a `HalfStream` is to a direction of a connection: the
 beginning of a frame that is cut (`partial`), the rest of one that nobody wants (`skip`), and what to do after a hole (`resync`).
 Frames are read by a `Decoder`; many streams may share one that keeps nothing from frame to frame.
 

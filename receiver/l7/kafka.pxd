@@ -3,7 +3,7 @@ from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
-from receiver.wire.records cimport BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER, Message
+from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER, Message
 
 cimport cython
 
@@ -190,4 +190,4 @@ cdef class KafkaDecoder(Prefixed):
     cdef int _answered(self, Walk walk, int number, Message out) except -1
     cdef int _walk(self, int direction, Walk walk, Cursor c, Py_ssize_t rest, Message out) except -1
     cdef int _goes_on(self, int direction, Walk walk, Py_ssize_t passed, Py_ssize_t rest, Message out) except -1
-    cdef int _fault(self, str what) except -1
+    cdef int _count_malformed(self, str what) except -1

@@ -33,7 +33,7 @@ from receiver.wire.records import Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER
 
 # Of a message so much is seen together; more is read window by window.
 WINDOW = 16384
@@ -899,7 +899,7 @@ class KafkaDecoder(Prefixed):
         if kind is None:
             out.operation = tables.unknown_kind(number)
             out.metric_only = True
-            self._fault("unknown kind")
+            self._count_malformed("unknown kind")
             return MESSAGE
         out.operation = kind.operation
         out.namespace = kind.type
@@ -911,14 +911,14 @@ class KafkaDecoder(Prefixed):
         if version < len(kind.programs):
             program = kind.programs[version]
         else:
-            self._fault("unknown version")
+            self._count_malformed("unknown version")
         walk.begin(program)
         walk.detail = self.detail
         walk.key = out.key
         walk.note = note
         walk.at = self._head(walk, kind, version, c, size, out)
         if walk.at < 0:
-            self._fault("head")
+            self._count_malformed("head")
             return MESSAGE
         return self._walk(TO_SERVER, walk, c, rest, out)
 
@@ -1030,7 +1030,7 @@ class KafkaDecoder(Prefixed):
         walk.at = c.pos + 8
         if self.flexible_head:
             if walk._tags(c, walk.at, c.end, 0) != WALKED:
-                self._fault("head")
+                self._count_malformed("head")
                 return MESSAGE
         return self._walk(TO_CLIENT, walk, c, rest, out)
 
@@ -1039,11 +1039,11 @@ class KafkaDecoder(Prefixed):
         kind: Kind = self.tables.kinds[number]
         request: Message | None = self.asked.by_key(walk.key)
         if walk.error != 0:
-            out.fault = FAULT_BOTH
+            out.error_side = ERROR_BOTH
             out.error_type = self.tables.error(walk.error)
             out.status = out.error_type
         else:
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
             if number == SASL_HANDSHAKE and walk.note & 0xFFFF == 0:
                 self.raw = True
         if not kind.spans or request is None or request.metric_only:
@@ -1088,7 +1088,7 @@ class KafkaDecoder(Prefixed):
             out.expects_reply = False
             out.key = -1
         if state != WALKED:
-            self._fault("layout")
+            self._count_malformed("layout")
             return MESSAGE
         if direction == TO_SERVER:
             self._asked(walk, number, out)
@@ -1114,7 +1114,7 @@ class KafkaDecoder(Prefixed):
             self.answering = walk
         return MESSAGE
 
-    def _fault(self, what: str) -> cython.int:
+    def _count_malformed(self, what: str) -> cython.int:
         """Count what breaks the rules; the next frame begins where this one says."""
         key = ("kafka", what)
         self.errors[key] = self.errors.get(key, 0) + 1

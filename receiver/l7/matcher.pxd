@@ -1,6 +1,6 @@
 from receiver.l7.asked cimport Asked, Keyed
 from receiver.wire.records cimport Endpoints, Message, Protocol, Roundtrip, Sink
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_UNREAD, FAULT_CLIENT, FAULT_BOTH, VANTAGE_CLIENT
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, ERROR_UNREAD, ERROR_CLIENT, ERROR_BOTH, VANTAGE_CLIENT
 from receiver.wire.records cimport OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_TIMEOUT, OUTCOME_LOST, OUTCOME_UNREACHABLE
 from receiver.wire.records cimport OUTCOME_UNKNOWN
 from receiver.wire.records cimport CERTAIN, TENTATIVE, GONE, UNNOTED, ROLE_REQUEST

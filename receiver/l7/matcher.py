@@ -3,7 +3,7 @@
 Room: l7. A decoder offers messages or pieces of them; out come roundtrips. Requests without a key pair in order, first in first
 answered; others by their key. Every request that was offered leaves exactly once: paired, one-way, or unanswered with the
 reason; every response is paired or counted as unmatched. `Pairing` counts, so that this can be checked at any moment. A pair whose
-response has no `fault`, because its decoder could not read a status, is neither `ok` nor `error`.
+response has no `error_side`, because its decoder could not read a status, is neither `ok` nor `error`.
 
 What a hole does to an order. After bytes of unknown meaning are gone (or before the first ones that were seen) it is not known
 how many requests or responses they held, so the next answer need not belong to the next request. Pairs made then are
@@ -25,9 +25,9 @@ if not cython.compiled:
         BEGINS,
         CERTAIN,
         ENDS,
-        FAULT_BOTH,
-        FAULT_CLIENT,
-        FAULT_UNREAD,
+        ERROR_BOTH,
+        ERROR_CLIENT,
+        ERROR_UNREAD,
         GONE,
         OUTCOME_ERROR,
         OUTCOME_LOST,
@@ -403,8 +403,8 @@ class Matcher(Asked):
             whole.status = piece.status
         if piece.error_type is not None:
             whole.error_type = piece.error_type
-        if piece.fault != FAULT_UNREAD:
-            whole.fault = piece.fault
+        if piece.error_side != ERROR_UNREAD:
+            whole.error_side = piece.error_side
         whole.messages += piece.messages
         if piece.metric_only:
             whole.metric_only = True
@@ -433,9 +433,10 @@ class Matcher(Asked):
         self.pairing.open -= 1
         self.pairing.paired += 1
         outcome: cython.int = OUTCOME_OK
-        if response.fault == FAULT_UNREAD:
+        side: cython.int = response.error_side
+        if side == ERROR_UNREAD:
             outcome = OUTCOME_UNKNOWN  # whatever the protocol: nothing is called a success whose status nobody read
-        elif response.fault == FAULT_BOTH or (response.fault == FAULT_CLIENT and self.endpoints.vantage == VANTAGE_CLIENT):
+        elif side == ERROR_BOTH or (side == ERROR_CLIENT and self.endpoints.vantage == VANTAGE_CLIENT):
             outcome = OUTCOME_ERROR
         return self._emit(request, response, outcome, response.last_ns)
 

@@ -7,7 +7,7 @@ from receiver.l7.mongodb_names cimport Command, Vocabulary
 from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_SERVER
+from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_SERVER
 from receiver.wire.records cimport Message, Protocol
 
 cimport cython

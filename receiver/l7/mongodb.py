@@ -30,7 +30,7 @@ if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
     from receiver.l7.mongodb_body import OP_COMPRESSED, OP_GET_MORE, OP_KILL_CURSORS, OP_MSG, OP_QUERY, OP_REPLY
     from receiver.l7.mongodb_names import KIND_BULK, KIND_HELLO, KIND_LEGACY
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_SERVER
 
 HEAD = 16
 # maxMessageSizeBytes of every server.
@@ -281,7 +281,7 @@ class MongodbDecoder(Prefixed):
             failed = body.flags & REPLY_FAILED != 0
             good = not failed
         if failed:
-            out.fault = FAULT_BOTH
+            out.error_side = ERROR_BOTH
             if body.code != NO_CODE:
                 out.status = self.words.code(body.code)
                 out.error_type = out.status
@@ -289,7 +289,7 @@ class MongodbDecoder(Prefixed):
             if self.detail and name is not None and len(name) <= CODE_NAME_MAX and name.isalnum():
                 out.add("pcap_receiver.mongodb.code_name", name)
         elif good and not (body.broken or body.cut):
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
         if self.detail and rows >= 0 and kind != KIND_BULK and not (failed or body.broken or body.cut):
             out.add("db.response.returned_rows", rows)
         return MESSAGE

@@ -33,7 +33,7 @@ from receiver.l7.mysql_names cimport (
 from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.sql cimport Prepared, Sql, Statement
 from receiver.wire.cursor cimport Cursor
-from receiver.wire.records cimport BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, FAULT_UNREAD, ROLE_REQUEST, ROLE_RESPONSE
+from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, ERROR_UNREAD, ROLE_REQUEST, ROLE_RESPONSE
 from receiver.wire.records cimport TO_CLIENT, TO_SERVER, Message, Protocol
 
 cimport cython
@@ -121,7 +121,7 @@ cdef class MysqlDecoder(Prefixed):
     cdef bint told
     cdef int piece
     cdef Py_ssize_t rest
-    cdef int fault
+    cdef int error_side
     cdef str status
     cdef bytes sqlstate
     cdef bint refused
@@ -167,7 +167,7 @@ cdef class MysqlDecoder(Prefixed):
     cdef int _status(self, Cursor c, Py_ssize_t at, Py_ssize_t size) except -1
     cdef int _learn(self, int status) except -1
     cdef int _session(self, Cursor c, Py_ssize_t at, bint cut) except -1
-    cdef int _end(self, int fault) except -1
+    cdef int _end(self, int error_side) except -1
     cdef int _error(self, Cursor c, Py_ssize_t at, Py_ssize_t size) except -1
     cdef int _answer(self, Message out) except -1
     cdef int _proves_first(self, Cursor c, Py_ssize_t at, Py_ssize_t length, int sequence) except -1

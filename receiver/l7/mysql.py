@@ -68,9 +68,9 @@ if not cython.compiled:
     from receiver.wire.records import (
         BEGINS,
         ENDS,
-        FAULT_BOTH,
-        FAULT_NONE,
-        FAULT_UNREAD,
+        ERROR_BOTH,
+        ERROR_NONE,
+        ERROR_UNREAD,
         ROLE_REQUEST,
         ROLE_RESPONSE,
         TO_CLIENT,
@@ -194,7 +194,7 @@ class MysqlDecoder(Prefixed):
         self.told = False
         self.piece = 0
         self.rest = 0
-        self.fault = 0
+        self.error_side = 0
         self.status: str | None = None
         self.sqlstate: bytes | None = None
         self.refused = False
@@ -889,7 +889,7 @@ class MysqlDecoder(Prefixed):
         self.piece = BEGINS
         if first == 0xFF:
             return self._error(c, at, size)
-        self._end(FAULT_UNREAD)
+        self._end(ERROR_UNREAD)
         self.state = PASSING
         return 0
 
@@ -925,9 +925,9 @@ class MysqlDecoder(Prefixed):
             self.state = FIELDS
             return self._status(c, at, size) if first == 0xFE else 0
         elif kind == KIND_TEXT:
-            return self._end(FAULT_NONE)
+            return self._end(ERROR_NONE)
         elif kind == KIND_STREAM:
-            self._end(FAULT_NONE)
+            self._end(ERROR_NONE)
             return self._leave_alone()
         elif kind == KIND_LOGIN and first != 0:
             self.told = False  # another plugin, or what it says
@@ -981,7 +981,7 @@ class MysqlDecoder(Prefixed):
     def _next_definitions(self) -> cython.int:
         """Those of the columns behind those of the parameters."""
         if self.left_behind == 0:
-            return self._end(FAULT_NONE)
+            return self._end(ERROR_NONE)
         self.left = self.left_behind
         self.left_behind = 0
         self.state = COLUMNS
@@ -1017,7 +1017,7 @@ class MysqlDecoder(Prefixed):
         if status >= 0 and status & STATUS_MORE_RESULTS and (self.kind == KIND_QUERY or self.kind == KIND_EXECUTE):
             self.state = ANOTHER
             return 0
-        return self._end(FAULT_NONE)
+        return self._end(ERROR_NONE)
 
     def _learn(self, status: cython.int) -> cython.int:
         """What a status says of how texts are written."""
@@ -1050,14 +1050,14 @@ class MysqlDecoder(Prefixed):
                     self.kept = self._schema(c, self.after, self.after + size)
         return 0
 
-    def _end(self, fault: cython.int) -> cython.int:
+    def _end(self, error_side: cython.int) -> cython.int:
         """The answer is over."""
         self.piece |= ENDS
         self.state = FIRST
-        self.fault = fault
+        self.error_side = error_side
         self.status = None
         self.sqlstate = None
-        if fault == FAULT_NONE:
+        if error_side == ERROR_NONE:
             kept = self.kept
             if self.kind == KIND_LOGIN:
                 if self.phase == COMMANDS:
@@ -1076,7 +1076,7 @@ class MysqlDecoder(Prefixed):
             raise Malformed("mysql", "error cut short", HEAD)
         number: cython.int = c.u16le(at + 1)
         self.logging_in = False
-        self._end(FAULT_BOTH)
+        self._end(ERROR_BOTH)
         self.status = self.words.code(number)
         if c.end - at >= 9 and c.u8(at + 3) == 0x23:
             self.sqlstate = c.take(at + 4, at + 9)
@@ -1089,8 +1089,8 @@ class MysqlDecoder(Prefixed):
         out.piece = self.piece
         if self.piece & ENDS == 0:
             return MESSAGE
-        out.fault = self.fault
-        if self.fault == FAULT_BOTH:
+        out.error_side = self.error_side
+        if self.error_side == ERROR_BOTH:
             out.status = self.status
             out.error_type = self.status
             if self.detail and self.sqlstate is not None and self.sqlstate.isalnum():
@@ -1098,7 +1098,7 @@ class MysqlDecoder(Prefixed):
         if self.detail:
             if self.rows >= 0:
                 out.add("db.response.returned_rows", self.rows)
-            if self.affected >= 0 and self.fault == FAULT_NONE:
+            if self.affected >= 0 and self.error_side == ERROR_NONE:
                 out.add("pcap_receiver.mysql.affected_rows", self.affected)
         self.rows = -1
         self.affected = -1

@@ -49,8 +49,8 @@ if not cython.compiled:
         BEGINS,
         CERTAIN,
         ENDS,
-        FAULT_BOTH,
-        FAULT_NONE,
+        ERROR_BOTH,
+        ERROR_NONE,
         ROLE_REQUEST,
         TO_CLIENT,
         TO_SERVER,
@@ -702,7 +702,7 @@ class PostgresqlDecoder(Prefixed):
         elif b == 0x43:
             self._complete(c, at, request, out)
         else:
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
             if b == 0x57:
                 self.left_alone = True
                 if request.state == CERTAIN and request.summary is None:
@@ -744,7 +744,7 @@ class PostgresqlDecoder(Prefixed):
         end: cython.Py_ssize_t = c.find(0, start, c.end)
         if end < 0:
             end = c.end
-        out.fault = FAULT_NONE
+        out.error_side = ERROR_NONE
         stop: cython.Py_ssize_t = start
         while stop < end and (c.u8(stop) < 0x30 or c.u8(stop) > 0x39):
             stop += 1
@@ -788,9 +788,9 @@ class PostgresqlDecoder(Prefixed):
             code = self.names.code(c, self.code_at, self.code_at + 5)
         out.status = code
         if code is not None and code.startswith(("00", "01")):
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
             return 0
-        out.fault = FAULT_BOTH
+        out.error_side = ERROR_BOTH
         out.error_type = code if code is not None else "_OTHER"
         if request is not None and code == "42P05":
             self._forget(request)  # there is one of that name already, with another text
@@ -841,7 +841,7 @@ class PostgresqlDecoder(Prefixed):
             self._complete(c, at, out, answer)
             self.rows = 0
         else:
-            answer.fault = FAULT_NONE
+            answer.error_side = ERROR_NONE
         self.late = answer
         return SEVERAL
 
@@ -860,7 +860,7 @@ class PostgresqlDecoder(Prefixed):
             if self.portals is not None:
                 self.portals.clear()
         if request is not None and request.note & KIND_MASK == LOGIN:
-            out.fault = FAULT_NONE
+            out.error_side = ERROR_NONE
             if self.asked.answered is not None:
                 out.piece = ENDS
             return MESSAGE
@@ -896,13 +896,13 @@ class PostgresqlDecoder(Prefixed):
         if late is not None:
             self.late = None
             out.status = late.status
-            out.fault = late.fault
+            out.error_side = late.error_side
             out.error_type = late.error_type
             out.attributes = late.attributes
             return MESSAGE
         self.skipped -= 1
         if self.aborted:
-            out.fault = FAULT_BOTH
+            out.error_side = ERROR_BOTH
             out.error_type = "aborted"
             request: Message | None = self.asked.head
             if request is not None:

@@ -23,7 +23,7 @@ from receiver.l7.redis_names cimport (
 )
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Message
-from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, FAULT_NONE, FAULT_BOTH
+from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, ERROR_NONE, ERROR_BOTH
 
 cimport cython
 

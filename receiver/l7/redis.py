@@ -50,7 +50,7 @@ if not cython.compiled:
         KIND_SYNC,
         KIND_UNSUBSCRIBE,
     )
-    from receiver.wire.records import BEGINS, ENDS, FAULT_BOTH, FAULT_NONE, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER
 
 # What a count can say besides its value.
 NIL = -1
@@ -804,7 +804,7 @@ class RedisDecoder(Decoder):
         if self.error_at >= 0:
             self._error(c, out)
         elif self.piece & BEGINS and self.opened:
-            out.fault = FAULT_NONE  # its type is the status
+            out.error_side = ERROR_NONE  # its type is the status
         if self.piece & BEGINS:
             if self.asked.head is None:
                 self.replies_off = False  # nobody asked: it was refused, or CLIENT REPLY ON was not seen
@@ -845,7 +845,7 @@ class RedisDecoder(Decoder):
         while stop < c.end and stop - at <= CODE_MAX and c.u8(stop) > 0x20:
             stop += 1
         code: str | None = self.words.codes.named(c.take(at, stop))
-        out.fault = FAULT_BOTH
+        out.error_side = ERROR_BOTH
         out.status = code
         out.error_type = code if code is not None else "_OTHER"
         return 0

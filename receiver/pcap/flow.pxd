@@ -1,5 +1,5 @@
 from receiver.pcap.hosts cimport Host, Hosts
-from receiver.pcap.layer4 cimport Layer4, Tally
+from receiver.pcap.layer4 cimport FlowStats, Layer4
 from receiver.pcap.layer4 cimport END_EVICTED, END_IDLE
 from receiver.pcap.stream cimport Reassembly, Stream
 from receiver.wire.names cimport Names
@@ -47,7 +47,7 @@ cdef class Flow(Connection):
     cdef bint opening
     cdef int turn_direction
     cdef int turn
-    cdef Tally tally
+    cdef FlowStats stats
     cdef Queue queue
     cdef Flow before
     cdef Flow after

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import cython
 
 from receiver.pcap.hosts import Host, Hosts
-from receiver.pcap.layer4 import Layer4, Tally
+from receiver.pcap.layer4 import FlowStats, Layer4
 from receiver.pcap.stream import Reassembly, Stream
 from receiver.wire.names import Names
 from receiver.wire.records import Connection, Consumer, Endpoints, Protocol, Segment
@@ -88,7 +88,7 @@ class Flow(Connection):
             self.protocol: Protocol | None = None
             self.table: FlowTable | None = None
             self.chained: Flow | None = None
-            self.tally: Tally | None = None
+            self.stats: FlowStats | None = None
             self.queue: Queue | None = None
             self.before: Flow | None = None
             self.after: Flow | None = None
@@ -190,15 +190,15 @@ class Flow(Connection):
         self.server_port = port
         self.roles_known = True
         self.known = None
-        if self.tally is not None:
+        if self.stats is not None:
             self.table.on_roles_swapped(self)
         return 0
 
     def endpoints(self) -> Endpoints:
         if self.known is None:
             self.known = self.table.describe(self)
-            if self.tally is not None:
-                self.tally.endpoints = self.known
+            if self.stats is not None:
+                self.stats.endpoints = self.known
         return self.known
 
 
@@ -414,7 +414,7 @@ class FlowTable:
         if self.layer4 is not None and not flow.ignored:
             client: Host = flow.client()
             server: Host = flow.server()
-            flow.tally = self.layer4.begin(
+            flow.stats = self.layer4.begin(
                 client.packed,
                 server.packed,
                 flow.server_port,
@@ -467,7 +467,7 @@ class FlowTable:
         client: Host = flow.client()
         server: Host = flow.server()
         return self.layer4.swap(
-            flow.tally,
+            flow.stats,
             client.packed,
             server.packed,
             flow.server_port,
@@ -497,8 +497,8 @@ class FlowTable:
         if flow is None:
             return 0
         self.evicted += 1
-        if flow.tally is not None:
-            self.layer4.end(flow.tally, END_EVICTED, 0, flow.last_ns)
+        if flow.stats is not None:
+            self.layer4.end(flow.stats, END_EVICTED, 0, flow.last_ns)
         return self.remove(flow)
 
     def _resting(self, queue: Queue) -> Flow | None:
@@ -547,8 +547,8 @@ class FlowTable:
         told here that it went out of sight (lost)."""
         if flow.table is None:
             return 0
-        if flow.tally is not None:
-            self.layer4.end(flow.tally, END_IDLE, 0, flow.last_ns)
+        if flow.stats is not None:
+            self.layer4.end(flow.stats, END_IDLE, 0, flow.last_ns)
         self._unchain(flow)
         flow.queue.take(flow)
         consumer: Consumer | None = flow.consumer
@@ -563,7 +563,7 @@ class FlowTable:
             flow.to_server.peer = None
             flow.to_client.peer = None
         flow.consumer = None
-        flow.tally = None
+        flow.stats = None
         flow.table = None
         self.open -= 1
         return 0
@@ -617,7 +617,7 @@ class FlowTable:
     def describe(self, flow: Flow) -> Endpoints:
         client: Host = flow.client()
         server: Host = flow.server()
-        name: str | None = self._name(server, flow.last_ns) if flow.tally is None else flow.tally.name
+        name: str | None = self._name(server, flow.last_ns) if flow.stats is None else flow.stats.name
         known: Endpoints = Endpoints.__new__(Endpoints)  # with `__init__` and its arguments it takes four times as long
         known.client_address = client.text
         known.client_port = flow.client_port
@@ -643,8 +643,8 @@ class FlowTable:
             flow: Flow | None = queue.first
             while flow is not None:
                 name: str | None = None
-                if flow.tally is not None:
-                    name = flow.tally.name
+                if flow.stats is not None:
+                    name = flow.stats.name
                 elif flow.known is not None and flow.known.server_name is not flow.known.server_address:
                     name = flow.known.server_name
                 if name is not None:

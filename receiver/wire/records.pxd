@@ -24,10 +24,10 @@ cdef enum Piece:
     ENDS = 2
 
 cdef enum Fault:
-    FAULT_UNREAD = 0
-    FAULT_NONE = 1
-    FAULT_CLIENT = 2
-    FAULT_BOTH = 3
+    ERROR_UNREAD = 0
+    ERROR_NONE = 1
+    ERROR_CLIENT = 2
+    ERROR_BOTH = 3
 
 cdef enum Outcome:
     OUTCOME_OK = 0
@@ -108,7 +108,7 @@ cdef class Message:
     cdef public bint metric_only
     cdef public long long messages
     cdef public bytes links
-    cdef public int fault
+    cdef public int error_side
     cdef public str operation
     cdef public str target
     cdef public str namespace

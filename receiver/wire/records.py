@@ -24,10 +24,10 @@ if not cython.compiled:
     VANTAGE_CLIENT = 1
     BEGINS = 1
     ENDS = 2
-    FAULT_UNREAD = 0
-    FAULT_NONE = 1
-    FAULT_CLIENT = 2
-    FAULT_BOTH = 3
+    ERROR_UNREAD = 0
+    ERROR_NONE = 1
+    ERROR_CLIENT = 2
+    ERROR_BOTH = 3
     OUTCOME_OK = 0
     OUTCOME_ERROR = 1
     OUTCOME_ONE_WAY = 2
@@ -158,12 +158,12 @@ class Message:
     where that is not known any more.
     `may_block`: it may wait for its answer as long as the connection lives (a blocking command, a long poll). `awaits`: the answer
     comes when there are news, or none for so long; how long that took is nobody's latency, and counts in no metric of durations.
-    `fault`: whether it is an error for the client alone or for both sides. It says so of a response only once its status was read;
-    until then it is FAULT_UNREAD, and a response that stays so is no known success and no known error. The slots from `operation`
-    to `version` are what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says; `path` and `query`
-    are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
-    (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` are the caller's, -1 where it left
-    open whether the trace is sampled; it may have decided that without giving ids (`b3: 0`).
+    `error_side`: whether it is an error for the client alone or for both sides. Of a response that is known only once its status
+    was read; until then it is ERROR_UNREAD, and one that stays so is no known success and no known error. The slots from
+    `operation` to `version` are what metrics are split by, and mean per protocol family what `telemetry/semconv.py` says;
+    `path` and `query` are a request target's, as on the wire: telemetry finds the route and redacts. `attributes` is flat
+    (name, value, name, value, ...), only for spans, None while nobody wants it. `trace_flags` are the caller's, -1 where it
+    left open whether the trace is sampled; it may have decided that without giving ids (`b3: 0`).
     `repeats`: how many times more it was sent while it waited (`Protocol.repeats`).
     `body`: bytes of its body that came, whatever was announced; -1 where it has none, or a part of it was not seen; -2 where it is
     not known yet whether one comes. Of a piece, what it adds.
@@ -191,7 +191,7 @@ class Message:
             self.first_ns = 0
             self.last_ns = 0
             self.size = 0
-            self.fault = 0
+            self.error_side = 0
             self.server_port = 0
             self.state = 0
             self.repeats = 0

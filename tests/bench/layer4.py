@@ -123,7 +123,7 @@ def flood() -> dict[str, object]:
         rss.append(resident_bytes())
     assert engine.layer4 is not None
     named: dict[str, float] = {}
-    for metric in Layer4Metrics(engine.layer4).metrics():
+    for metric in Layer4Metrics(engine.layer4.table).metrics():
         if metric.kind == "sum":
             named[metric.name] = sum(point.value for point in metric.points if isinstance(point, NumberPoint))
     return {

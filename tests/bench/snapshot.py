@@ -34,6 +34,7 @@ from receiver.config import (
     Size,
 )
 from receiver.config import Service as ServiceSettings
+from receiver.memory import keep_start
 from receiver.pcap.capture import tune_allocator
 from receiver.service import TURN_S, Service
 from tests.bench.generate import ACK, LINK_ETHERNET, PSH, SYN, Packet, Workload, _Side, batches, packets
@@ -64,6 +65,7 @@ def measure(part: str, interval_s: float) -> tuple[list[float], float, int, int,
     sys.setswitchinterval(TURN_S)  # as the service does when it runs
     tune_allocator()
     service = build(part, interval_s)
+    keep_start()
     for joined, records in batches(traffic()):
         service.engine.process_batch(joined, records, LINK_ETHERNET)
     service.tick(0)  # of a live service: by now everything is due in `interval_s`

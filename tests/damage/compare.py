@@ -43,6 +43,7 @@ from receiver.l7.registry import protocols
 from receiver.l7.shared import Shared
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.layer4 import Layer4
+from receiver.pcap.layer4_rows import CounterTable
 from receiver.pcap.oddlink import decode as decode_odd
 from receiver.pcap.stream import Reassembly
 from receiver.telemetry.layer4 import Layer4Metrics, histograms
@@ -136,7 +137,7 @@ def run(
     limits = Reassembly(out_of_order, memory)
     reading = Reading(pairing, Detector(ROWS))
     table = FlowTable(limits, flow_max, server_ports=PORTS)
-    layer4 = Layer4(histograms(), get_args(Layer4Label)) if rng.random() < 0.3 else None
+    layer4 = Layer4(CounterTable(histograms(), get_args(Layer4Label))) if rng.random() < 0.3 else None
     engine = Engine(table, reading, decode_odd, False, layer4)
     at = 0
     while at < len(packets):
@@ -166,7 +167,7 @@ def run(
 def check_layer4(layer4: Layer4) -> None:
     """Of all connections none is open any more; none was ever closed that had not been opened, and nothing fell below zero."""
     totals: Counter[str] = Counter()
-    for metric in Layer4Metrics(layer4).metrics():
+    for metric in Layer4Metrics(layer4.table).metrics():
         for point in metric.points:
             value = point.count if isinstance(point, HistogramPoint) else point.value
             if value < 0:

@@ -155,8 +155,8 @@ class Session(Run):
             self.broke = [seen for seen in self.seen if seen.paired]
 
     def check_limits(self) -> None:
-        for lane in (self.conversation.to_server, self.conversation.to_client):
-            assert lane.partial is None or len(lane.partial) <= self.reading.head_max + INPUT_MAX
+        for half in (self.conversation.to_server, self.conversation.to_client):
+            assert half.partial is None or len(half.partial) <= self.reading.head_max + INPUT_MAX
         waited = self.conversation.waited or ()
         assert sum(len(piece) for _, piece, _ in waited) <= 2 * (conversation.DETECT_BYTES + INPUT_MAX)
 

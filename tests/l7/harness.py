@@ -110,7 +110,7 @@ class Said:
     version: str | None
     status: Any
     error_type: str | None
-    fault: int
+    error_side: int
     server_address: str | None
     server_port: int
     trace_id: bytes | None
@@ -134,7 +134,7 @@ class Said:
             message.version,
             message.status,
             message.error_type,
-            message.fault,
+            message.error_side,
             message.server_address,
             message.server_port,
             message.trace_id,
@@ -170,7 +170,7 @@ class Seen:
         """A value by the name that it has in a vector's expectations."""
         if name in ("outcome", "protocol"):
             return getattr(self, name)
-        answers = name in ("status", "error_type", "fault", "version")
+        answers = name in ("status", "error_type", "error_side", "version")
         for said in (self.response, self.request) if answers else (self.request, self.response):
             if said is None:
                 continue

@@ -18,7 +18,7 @@ from receiver.wire.records import Message, Protocol
 from tests.l7.harness import TO_CLIENT, TO_SERVER, Run, Vector, check_vector, exchange
 
 NO, PERHAPS, YES = 0, 1, 2
-FAULT_NONE = 1
+ERROR_NONE = 1
 TURNS = 6
 # The upper half of each number: what a decoder may take for proof.
 MARK = 0x5AFE
@@ -50,7 +50,7 @@ class Asks(Prefixed):
         if direction == TO_SERVER:
             out.operation = str(number)
         else:
-            out.status, out.fault = number, FAULT_NONE
+            out.status, out.error_side = number, ERROR_NONE
         return 1
 
     def bounded(self, size: int) -> int:

@@ -78,7 +78,7 @@ class Wire:
         self.ns = START_NS
         self.ident = 0
         assert self.engine.layer4 is not None
-        self.metrics = Layer4Metrics(self.engine.layer4, 2000)
+        self.metrics = Layer4Metrics(self.engine.layer4.table, 2000)
 
     def packet(self, frame: bytes, after_ms: float = 1.0) -> None:
         self.ns += round(after_ms * 1e6)

@@ -445,7 +445,7 @@ def test_layer_4_begins_its_series_by_the_packets_clock() -> None:
     told.ns -= HOUR
     Line(told, ports=(40001, 9090), isn=(7, 9)).opened().c(b"x").c(flags=FIN | ACK)
     assert told.engine.layer4 is not None
-    metrics = Layer4Metrics(told.engine.layer4, 2000).metrics()
+    metrics = Layer4Metrics(told.engine.layer4.table, 2000).metrics()
     began = {dict(point.attributes)["server.port"]: point.start_ns for metric in metrics for point in metric.points}
     assert began[8080] - START_NS < S
     assert began[9090] - START_NS + HOUR < S

@@ -589,7 +589,7 @@ def test_ephemeral_port_of_a_guessed_server_is_no_attribute() -> None:
 
 def test_beyond_the_cap_all_is_counted_in_one() -> None:
     wire = Wire(engine(labels=("client.address",), series_max=5))
-    wire.metrics = type(wire.metrics)(wire.engine.layer4, 5)  # type: ignore[arg-type]  # it has one here
+    wire.metrics = type(wire.metrics)(wire.engine.layer4.table, 5)  # type: ignore[union-attr]  # it has one here
     for host in range(20):
         Line(wire, client=f"10.1.0.{host + 1}").opened().closed()
     assert wire.tcp()["connections.closed{fin,client}"] + wire.tcp()["connections.closed"] == 20
@@ -630,10 +630,12 @@ def enums(pxd: str) -> dict[str, dict[str, int]]:
 
 def test_numbers_that_are_counted_by_are_those_of_the_table_of_names() -> None:
     """Where the C compiler's enums, plain source and the table each say a part of it."""
-    source = Path(__file__).parents[2] / "receiver" / "pcap" / "layer4.py"
-    said = enums(source.with_suffix(".pxd").read_text())
-    plain = {key: int(value) for key, value in re.findall(r"^    ([A-Z_]+) = (\d+)$", source.read_text(), re.MULTILINE)}
-    assert plain == {key: value for numbers in said.values() for key, value in numbers.items()}
+    room = Path(__file__).parents[2] / "receiver" / "pcap"
+    for name in ("layer4.py", "layer4_rows.py"):
+        source = room / name
+        said = enums(source.with_suffix(".pxd").read_text())
+        plain = {key: int(value) for key, value in re.findall(r"^    ([A-Z_]+) = (\d+)$", source.read_text(), re.MULTILINE)}
+        assert plain == {key: value for numbers in said.values() for key, value in numbers.items()}
     for kind, enum in (("sum", "Counter"), ("histogram", "Histogram")):
         firsts = [0]
         for metric, splits in semconv.LAYER4_NUMBERS:
@@ -656,11 +658,12 @@ def test_every_metric_of_the_table_can_be_counted() -> None:
 
 def test_vmrange_buckets_when_asked_for() -> None:
     from receiver.pcap.layer4 import Layer4
+    from receiver.pcap.layer4_rows import CounterTable
     from receiver.telemetry.layer4 import histograms
     from receiver.telemetry.vmrange import BOUNDS
 
     on: Engine = engine()
-    on.table.layer4 = Layer4(histograms(), (), 2000, BOUNDS)
+    on.table.layer4 = Layer4(CounterTable(histograms(), (), 2000, BOUNDS))
     on = Engine(on.table, on.reading, None, False, on.table.layer4)
     line = Line(Wire(on)).opened()
     shape: HistogramPoint = line.wire.shape("tcp.rtt{server}")

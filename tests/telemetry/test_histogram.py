@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from receiver.otlp_out.encode import MetricRequests
 from receiver.pcap.layer4 import Layer4
+from receiver.pcap.layer4_rows import CounterTable
 from receiver.remote_write.encode import WriteRequests
 from receiver.telemetry import semconv
 from receiver.telemetry.histogram import Buckets
@@ -158,13 +159,13 @@ def test_every_edge_of_a_duration() -> None:
     assert tried > 750  # of 1 029
 
 
-def layer4() -> tuple[Layer4, Any]:
+def layer4() -> tuple[CounterTable, Any]:
     """With one row of counters, as one connection makes it."""
-    counting = Layer4(histograms(), (), 2000, BOUNDS)
+    counting = Layer4(CounterTable(histograms(), (), 2000, BOUNDS))
     on = engine()
     on.table.layer4 = counting
     Line(Wire(type(on)(on.table, on.reading, None, False, counting))).c(flags=SYN)
-    return counting, counting.everything()[0]
+    return counting.table, counting.table.everything()[0]
 
 
 NUMBERS = [(each.name, int(each.unit)) for each in HISTOGRAMS]

@@ -2,7 +2,7 @@ from receiver.l7.decoder cimport MESSAGE, MORE, NO, NOT_OURS, PERHAPS, YES
 from receiver.l7.prefixed cimport Prefixed
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
-from receiver.wire.records cimport FAULT_BOTH, FAULT_NONE, TO_SERVER, Message
+from receiver.wire.records cimport ERROR_BOTH, ERROR_NONE, TO_SERVER, Message
 
 cimport cython
 

@@ -17,7 +17,7 @@ from receiver.wire.records import Malformed, Message
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, PERHAPS, YES
-    from receiver.wire.records import FAULT_BOTH, FAULT_NONE, TO_SERVER
+    from receiver.wire.records import ERROR_BOTH, ERROR_NONE, TO_SERVER
 
 ASK = 1
 TELL = 2
@@ -62,7 +62,7 @@ class ParcelDecoder(Prefixed):
             out.note = said & COUNT
             return MESSAGE
         out.status = said
-        out.fault = FAULT_BOTH if said != 0 else FAULT_NONE
+        out.error_side = ERROR_BOTH if said != 0 else ERROR_NONE
         asked: Message | None = self.asked.next()
         if self.detail and asked is not None and asked.note == COUNT and c.end - c.pos >= 8:
             out.add("db.response.returned_rows", c.u32(c.pos + 4))
