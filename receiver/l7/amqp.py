@@ -749,7 +749,6 @@ class AmqpDecoder(Prefixed):
                 out.add("messaging.rabbitmq.message.delivery_tag", content.tag)
             if content.redelivered:
                 out.add("pcap_receiver.amqp.redelivered", True)
-            out.add("messaging.message.body.size", left)
         if left == 0:
             content.method = 0
         return SEVERAL if len(self.answers) > 0 else MESSAGE
@@ -872,10 +871,10 @@ class AmqpDecoder(Prefixed):
             return 0
         out.key = self._key(DELIVERED, channel, content.tag)
         out.may_block = True  # for as long as it is worked on
-        if channel.oldest == 0 or channel.oldest > channel.newest:
-            channel.oldest = content.tag
-            channel.delivered_ns = ts_ns
         if content.tag > channel.newest:
+            if channel.oldest == 0 or channel.oldest > channel.newest:
+                channel.oldest = content.tag
+                channel.delivered_ns = ts_ns
             channel.newest = content.tag
             if channel.newest - channel.oldest > TAGS_MAX:
                 channel.oldest = channel.newest - TAGS_MAX

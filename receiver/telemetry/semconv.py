@@ -389,7 +389,6 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "messaging.kafka.offset",
         "messaging.message.id",
         "messaging.message.conversation_id",
-        "messaging.message.body.size",
         "messaging.rabbitmq.destination.routing_key",
         "messaging.rabbitmq.message.delivery_tag",
         "pcap_receiver.amqp.redelivered",
