@@ -147,7 +147,7 @@ cdef class AmqpDecoder(Prefixed):
     cdef int _link(self, TraceContext context, Message out) except -1
     cdef int _got(self, Channel channel, Message call, Cursor c, Py_ssize_t at, Py_ssize_t end, Py_ssize_t size, long long ts_ns) except -1
     cdef int _tell_got(self, Content content, TraceContext context, Message out) except -1
-    cdef int _return(self, Channel channel, Cursor c, Py_ssize_t at, Py_ssize_t end, Py_ssize_t size, long long ts_ns) except -1
+    cdef int _return(self, Channel channel, Cursor c, Py_ssize_t at, Py_ssize_t end, Py_ssize_t size, long long ts_ns, Message out) except -1
     cdef int _settled(self, int direction, Channel channel, Py_ssize_t number, Cursor c, Py_ssize_t end, long long ts_ns, Message out) except -1
     cdef int _tell_settled(self, int direction, Channel channel, Py_ssize_t number, long long tag, Message out) except -1
     cdef bint _confirmed(self, Channel channel, long long tag, bint multiple, long long ts_ns) except -1

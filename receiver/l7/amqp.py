@@ -398,7 +398,7 @@ class AmqpDecoder(Prefixed):
                 return NOTHING
             return self._call(channel, number, method, c, at, end, out)
         if number == BASIC_RETURN:
-            return self._return(channel, c, at, end, size, ts_ns)
+            return self._return(channel, c, at, end, size, ts_ns, out)
         if method.answer != 0 or number == CONNECTION_SECURE:
             return NOTHING  # the broker asks: for a challenge to be met, to wait, not to consume any more
         return self._answer(channel, number, c, at, end, size, ts_ns, out)
@@ -935,8 +935,9 @@ class AmqpDecoder(Prefixed):
         end: cython.Py_ssize_t,
         size: cython.Py_ssize_t,
         ts_ns: cython.longlong,
+        out: Message,
     ) -> cython.int:
-        """A message that went nowhere comes back; its confirm follows."""
+        """A message that went nowhere comes back; its confirm, if there are any, follows."""
         #  [u16 code][short text][short exchange][short routing key]
         content: Content = self._content(channel, TO_CLIENT, BASIC_RETURN, size, ts_ns)
         stop: cython.Py_ssize_t = -1 if at + 3 > end else self._string(c, at + 2, end)
@@ -944,14 +945,23 @@ class AmqpDecoder(Prefixed):
             self._count("arguments cut short")
             content.method = 0
             return NOTHING
-        self._count("message returned")
         if channel.confirms == CONFIRMS:
             if channel.returned is None:
                 channel.returned = []
             if len(channel.returned) < CONSUMERS_MAX:
                 channel.returned.append(self.words.reply(c.u16(at)))
                 channel.returned.append(content.target)
-        return NOTHING
+            return NOTHING
+        if channel.confirms != PLAIN:
+            return NOTHING
+        out.role = ROLE_REQUEST
+        out.key = self._way(channel)
+        out.operation = "return"
+        out.namespace = "send"
+        out.target = content.target
+        out.expects_reply = False
+        out.metric_only = True
+        return MESSAGE
 
     # --- confirms and acknowledgements ---
 

@@ -1,7 +1,7 @@
 """What pika did, by its own account: a line for each of its calls, in the order of their ends.
 
-pika returns from a call when the broker has answered, raises where it refused, and hands over what is delivered: `Client` writes that
-down, as what the roundtrip must say.
+pika returns from a call when the broker has answered, raises where it refused, and hands over what is delivered: `Client` writes
+that down, as what the roundtrip must say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from amqp_broker import SECRET
 from pika.adapters.blocking_connection import BlockingChannel
 
 Expected = list[dict[str, Any]]
+Settles = Callable[[BlockingChannel, int], str | None]
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ROUTING_KEY = "messaging.rabbitmq.destination.routing_key"
 
@@ -87,9 +88,7 @@ class Client:
         self.lines.append(line("get", told, "receive"))
         return None if method is None else int(method.delivery_tag)
 
-    def consume(
-        self, channel: BlockingChannel, queue: str, count: int, done: Callable[[BlockingChannel, int], str | None] | None, prefetch: int = 0
-    ) -> None:
+    def consume(self, channel: BlockingChannel, queue: str, count: int, done: Settles | None, prefetch: int = 0) -> None:
         """`count` messages; `done` settles one and says what error that is, or None; without it none is settled."""
         if prefetch:
             self.call("basic.qos", None, lambda: channel.basic_qos(prefetch_count=prefetch))

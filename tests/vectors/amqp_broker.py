@@ -17,7 +17,7 @@ SERVER = Path(os.environ.get("RABBITMQ_ROOT", "/")) / "usr/lib/rabbitmq/bin/rabb
 # A password, a value of a header, a body: what must never be found in anything that is told.
 SECRET = "hunter2-never-shown"
 CONFIG = """
-listeners.tcp.1 = {address}:{port}
+listeners.tcp.1 = 127.0.0.1:{port}
 loopback_users = none
 default_user = lab
 default_pass = {secret}
@@ -43,12 +43,11 @@ def version() -> str:
 
 
 @contextlib.contextmanager
-def broker(port: int, distribution: int, mapper: int, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> Iterator[None]:
-    """A broker on `port`, with a user `lab`; `distribution` and `mapper` are ports that Erlang wants for itself. `prefix` stands before
-    its command (`ip netns exec NAME`)."""
+def broker(port: int, distribution: int, mapper: int) -> Iterator[None]:
+    """A broker on `port` of the loopback, with a user `lab`; `distribution` and `mapper` are ports that Erlang wants for itself."""
     with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
         home = Path(folder)
-        (home / "rabbitmq.conf").write_text(CONFIG.format(address=address, port=port, secret=SECRET))
+        (home / "rabbitmq.conf").write_text(CONFIG.format(port=port, secret=SECRET))
         (home / "plugins").write_text("[].\n")
         env = {
             **os.environ,
@@ -62,39 +61,33 @@ def broker(port: int, distribution: int, mapper: int, address: str = "127.0.0.1"
             "ERL_EPMD_PORT": str(mapper),
             "HOME": folder,
         }
-        said = (home / "said").open("w")
-        quiet = {"env": env, "stdout": said, "stderr": subprocess.STDOUT, "start_new_session": True}
-        names = subprocess.Popen([*prefix, "epmd", "-address", "127.0.0.1", "-port", str(mapper)], **quiet)  # type: ignore[call-overload]
-        server = subprocess.Popen([*prefix, str(SERVER)], **quiet)  # type: ignore[call-overload]
-        try:
-            wait_ready(address, port, server, home / "said", prefix)
-            yield
-        finally:
-            for process in (server, names):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(20)
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            said.close()
+        commands = (["epmd", "-address", "127.0.0.1", "-port", str(mapper)], [str(SERVER)])
+        with (home / "said").open("w") as said:
+            started = [
+                subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+                for command in commands
+            ]
+            try:
+                wait_ready(port, started[1], home / "said")
+                yield
+            finally:
+                for process in reversed(started):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGTERM)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(20)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
-ASK = "import socket,sys;s=socket.create_connection((sys.argv[1],int(sys.argv[2])),2);s.sendall(b'AMQP\\0\\0\\x09\\x01');sys.exit(s.recv(1)!=b'\\1')"
-
-
-def wait_ready(address: str, port: int, server: subprocess.Popen[bytes], said: Path, prefix: tuple[str, ...]) -> None:
+def wait_ready(port: int, server: subprocess.Popen[bytes], said: Path) -> None:
     for _ in range(600):
         if server.poll() is not None:
             raise RuntimeError(f"RabbitMQ ended: {said.read_text(errors='replace')[-2000:]}")
-        if prefix:
-            if subprocess.run([*prefix, "python3", "-c", ASK, address, str(port)], capture_output=True, check=False).returncode == 0:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as ask:
+            ask.sendall(b"AMQP\0\0\x09\x01")
+            if ask.recv(1) == b"\1":
                 return
-        else:
-            with contextlib.suppress(OSError), socket.create_connection((address, port), 2) as ask:
-                ask.sendall(b"AMQP\0\0\x09\x01")
-                if ask.recv(1) == b"\1":
-                    return
         time.sleep(0.1)
     raise RuntimeError(f"RabbitMQ does not answer: {said.read_text(errors='replace')[-2000:]}")

@@ -2,8 +2,8 @@
 
     python tests/vectors/record_amqp.py [name ...]        as record.py
 
-Needs RabbitMQ (`amqp_broker.py`) and pika. Expected is pika's own account (`amqp_account.py`); what pika's blocking connection cannot
-do, many confirms at once, is its account of what it published and what its callback was told.
+Needs RabbitMQ (`amqp_broker.py`) and pika. Expected is pika's own account (`amqp_account.py`); what pika's blocking connection
+cannot do, many confirms at once, is its account of what it published and what its callback was told.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pika
-from amqp_account import TRACE, Client, Expected, destination, line
+from amqp_account import TRACE, Client, Expected, line
 from amqp_broker import SECRET, broker, version
 from pika.adapters.blocking_connection import BlockingChannel
 from record import Relay, free_port, write
