@@ -310,9 +310,7 @@ class AmqpDecoder(Prefixed):
             return NO
         return PERHAPS
 
-    def read(
-        self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message
-    ) -> cython.int:
+    def read(self, direction: cython.int, c: Cursor, size: cython.Py_ssize_t, ts_ns: cython.longlong, out: Message) -> cython.int:
         kind: cython.int = c.u8(c.pos)
         if kind == 0x41:
             self.greeted = True
@@ -1011,9 +1009,7 @@ class AmqpDecoder(Prefixed):
         out.metric_only = True
         return MESSAGE
 
-    def _confirmed(
-        self, channel: Channel, tag: cython.longlong, multiple: cython.bint, ts_ns: cython.longlong
-    ) -> cython.bint:
+    def _confirmed(self, channel: Channel, tag: cython.longlong, multiple: cython.bint, ts_ns: cython.longlong) -> cython.bint:
         """The broker has taken what was published, or has not; False where it is not known which."""
         number: cython.longlong
         request: Message | None

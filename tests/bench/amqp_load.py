@@ -3,8 +3,8 @@
     amqp_load.py serve ADDRESS PORT                              confirms each message
     amqp_load.py load ADDRESS PORT REQUESTS CONNECTIONS          each behind the confirm of the one before
 
-What is said is made once, by pika, but for the numbers of the confirms. Each connection begins with two calls, which open a channel and
-ask for confirms; they count among REQUESTS. `load` prints how many were answered.
+What is said is made once, by pika, but for the numbers of the confirms. Each connection begins with two calls, which open a channel
+and ask for confirms; they count among REQUESTS. `load` prints how many were answered.
 """
 
 from __future__ import annotations

@@ -227,9 +227,7 @@ def batch_of_confirms(port: int) -> Expected:
             connection.close()
 
     parameters = pika.ConnectionParameters("127.0.0.1", port, credentials=pika.PlainCredentials("lab", SECRET), heartbeat=0)
-    connection = pika.SelectConnection(
-        parameters, on_open_callback=opened, on_close_callback=lambda *_: connection.ioloop.stop()
-    )
+    connection = pika.SelectConnection(parameters, on_open_callback=opened, on_close_callback=lambda *_: connection.ioloop.stop())
     connection.ioloop.start()
     return lines
 
