@@ -189,6 +189,39 @@ def kafka_kinds(seen: Observed, times: int) -> None:
     seen.engine.reading.errors.pop(("kafka", "unknown kind"))
 
 
+def amqp(channel: int, number: int, arguments: bytes = b"") -> bytes:
+    payload = struct.pack(">I", number) + arguments
+    return b"\1" + struct.pack(">HI", channel, len(payload)) + payload + b"\xce"
+
+
+def amqp_published(seen: Observed, keys: Iterator[bytes]) -> None:
+    frames = (amqp(1, 0x3C_0028, b"\0\0\0" + bytes((len(key),)) + key + b"\0") for key in keys)
+    seen.talk((TO_SERVER, b"AMQP\0\0\x09\1"), *((TO_SERVER, one) for one in frames))
+
+
+def amqp_destinations(seen: Observed, times: int) -> None:
+    amqp_published(seen, (b"k%d" % i for i in range(1000 + times)))
+
+
+def amqp_spellings(seen: Observed, times: int) -> None:
+    amqp_published(seen, (b"k%05d" % i for i in range(4096 + times)))
+
+
+def amqp_reply_codes(seen: Observed, times: int) -> None:
+    closes = ((TO_CLIENT, amqp(1, 0x14_0028, struct.pack(">HBI", 1000 + i, 0, 0))) for i in range(64 + times))
+    seen.talk((TO_SERVER, b"AMQP\0\0\x09\1"), *closes)
+
+
+def amqp_channels(seen: Observed, times: int) -> None:
+    opens = ((TO_SERVER, amqp(1 + i, 0x14_000A, b"\0")) for i in range(2048 + times))
+    seen.talk((TO_SERVER, b"AMQP\0\0\x09\1"), *opens)
+
+
+def amqp_consumers(seen: Observed, times: int) -> None:
+    consumes = (amqp(1, 0x3C_0014, b"\0\0\1q\5%05d\x08\0\0\0\0" % i) for i in range(1024 + times))
+    seen.talk((TO_SERVER, b"AMQP\0\0\x09\1"), *((TO_SERVER, one) for one in consumes))
+
+
 def grpc_methods(seen: Observed, times: int) -> None:
     settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     turns = [(TO_SERVER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)]
@@ -356,6 +389,11 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         hosts,
         callers,
         grpc_methods,
+        amqp_destinations,
+        amqp_spellings,
+        amqp_reply_codes,
+        amqp_channels,
+        amqp_consumers,
         kafka_topics,
         kafka_groups,
         kafka_clients,
@@ -404,6 +442,7 @@ def test_every_table_of_names_is_exported_from_the_start() -> None:
 COUNTED = {
     "health.py": {"CONNECTIONS_MAX": "-- who asks gets no answer", "REQUEST_BYTES_MAX": "-- answered as too large"},
     "known_names.py": {"READ_MAX": "-- a file that is not ours, and said so in the log"},
+    "l7/amqp.py": {"CHANNELS_MAX": "amqp_channels", "CONSUMERS_MAX": "amqp_consumers"},
     "l7/conversation.py": {"SPARE_MAX": "-- more are made anew"},
     "l7/dns.py": {"TRANSFERS_MAX": "dns_transfers", "ANSWERS_MAX": "-- what a span shows"},
     "l7/dns_text.py": {"ANSWERS_MAX": "-- what a span shows", "TEXT_MAX": "-- what a span shows"},

@@ -38,7 +38,6 @@ if not cython.compiled:
         OUTCOME_UNREACHABLE,
         ROLE_REQUEST,
         TENTATIVE,
-        TO_CLIENT,
         TO_SERVER,
         UNNOTED,
         VANTAGE_CLIENT,
@@ -541,7 +540,9 @@ class Matcher(Asked):
                     return 0
             for each in self.keyed.all():
                 request: Message = each
-                if request.next is not None and direction != request.direction:
+                # What may have been lost is the end of its answer, or, where nobody answers it, its own.
+                begun: cython.bint = request.next is not None if direction != request.direction else not request.expects_reply
+                if begun:
                     self._give_up(request, OUTCOME_LOST, ts_ns)
                 else:
                     request.state = TENTATIVE
@@ -581,7 +582,7 @@ class Matcher(Asked):
         whole: Message | None = self.open_request if direction == TO_SERVER else self.open_response
         if key >= 0:
             whole = None if self.keyed is None else self.keyed.find(key)
-            if whole is not None and direction == TO_CLIENT:
+            if whole is not None and direction != whole.direction:
                 whole = whole.next
         if whole is None:
             return False

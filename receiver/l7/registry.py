@@ -6,11 +6,11 @@ telemetry read the rows and know no protocol by name. The number of a row is its
 
 from __future__ import annotations
 
-from receiver.l7 import dns, http1, http2, kafka, mongodb, mysql, postgresql, redis, tls
+from receiver.l7 import amqp, dns, http1, http2, kafka, mongodb, mysql, postgresql, redis, tls
 from receiver.l7.shared import Shared
 from receiver.wire.records import Protocol
 
-MODULES = (http1, dns, redis, http2, tls, mongodb, mysql, postgresql, kafka)
+MODULES = (http1, dns, redis, http2, tls, mongodb, mysql, postgresql, kafka, amqp)
 """In this order they are asked what a connection is: MongoDB, whose header is seldom anything else, before those that a number of
 its messages may look like."""
 

@@ -273,6 +273,25 @@ def _messaging(
     )
 
 
+def _processing(system: str, vantage: Literal["server", "client"], default_port: int) -> Shape:
+    """Of the same, the work on what was delivered, until it is acknowledged: a span of kind CONSUMER, and a metric of its own."""
+    server = vantage == "server"
+    shape = _messaging(system, vantage, default_port)
+    return msgspec.structs.replace(
+        shape,
+        family=f"{system}_process",
+        kind=KIND_SERVER if server else KIND_CONSUMER,
+        metric=MetricDef(
+            name="pcap_receiver.messaging.server.process.duration" if server else "messaging.process.duration",
+            unit="s",
+            description=f"Duration of work on messages, as the {vantage} sees it.",
+            kind="histogram",
+            bounds=H14,
+        ),
+        counted=tuple(("process", definition) for kind, definition in shape.counted if kind == "receive"),
+    )
+
+
 def _named(family: str, vantage: Literal["server", "client"]) -> Shape:
     """A protocol that is recognised and not read: there is no roundtrip to tell of."""
     kind = KIND_SERVER if vantage == "server" else KIND_CLIENT
@@ -319,6 +338,12 @@ SHAPES: tuple[Shape, ...] = (
     _database("mongodb", "client", _MONGODB, 27017, peer=True),
     _messaging("kafka", "server", 9092),
     _messaging("kafka", "client", 9092),
+    _messaging("rabbitmq", "server", 5672),
+    _messaging("rabbitmq", "client", 5672),
+    _processing("rabbitmq", "server", 5672),
+    _processing("rabbitmq", "client", 5672),
+    _named("amqp1", "server"),
+    _named("amqp1", "client"),
     _named("tls", "server"),
     _named("tls", "client"),
 )
@@ -329,7 +354,9 @@ DATABASES: tuple[str, ...] = tuple(
 """Families whose server side is off unless `db.server_side` asks for it."""
 
 BROKERS: tuple[str, ...] = tuple(
-    shape.family for shape in SHAPES if shape.vantage == "server" and ("messaging.system", shape.family) in shape.system
+    shape.family
+    for shape in SHAPES
+    if shape.vantage == "server" and any(name == "messaging.system" for name, _ in shape.system)
 )
 """Those of `messaging.server_side`."""
 
@@ -360,6 +387,11 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "messaging.destination.partition.id",
         "messaging.batch.message_count",
         "messaging.kafka.offset",
+        "messaging.message.id",
+        "messaging.message.conversation_id",
+        "messaging.rabbitmq.destination.routing_key",
+        "messaging.rabbitmq.message.delivery_tag",
+        "pcap_receiver.amqp.redelivered",
         "pcap_receiver.kafka.compression",
         "pcap_receiver.kafka.throttle_time_ms",
     }

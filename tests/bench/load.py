@@ -230,6 +230,26 @@ class MongodbFinds:
 
 
 @dataclass(frozen=True)
+class AmqpPublishes:
+    """`requests` messages of 200 bytes on 8 connections, each behind the confirm of the one before."""
+
+    requests: int
+
+    @property
+    def label(self) -> str:
+        return "publish and confirm, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        script = [sys.executable, str(HERE / "amqp_load.py"), "load", APP_ADDRESS, "5672", str(self.requests), "8"]
+        start_ns = time.monotonic_ns()
+        answered = int(lab.run("client", script))
+        return Done(self.requests, answered, 0, 0, time.monotonic_ns() - start_ns, start_ns)
+
+
+@dataclass(frozen=True)
 class Pgbench:
     """pgbench, a statement a transaction, `requests` of them on 8 connections, as fast as it and the server go."""
 

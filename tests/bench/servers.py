@@ -119,6 +119,13 @@ def mongodb(lab: Lab) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def amqp(lab: Lab) -> Iterator[int]:
+    """Confirms what is published."""
+    with running(lab, [sys.executable, str(HERE / "amqp_load.py"), "serve", APP_ADDRESS, "5672"], 5672) as port:
+        yield port
+
+
+@contextlib.contextmanager
 def postgresql(lab: Lab) -> Iterator[int]:
     """As nobody, for it refuses root."""
     need("pgbench", "psql")

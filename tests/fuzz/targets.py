@@ -21,7 +21,7 @@ import hpack
 from hpack.exceptions import HPACKError
 
 from receiver.config import KNOWN_METHODS, Kafka, PcapReceiver
-from receiver.l7 import conversation, kafka, mongodb, mysql
+from receiver.l7 import amqp, conversation, kafka, mongodb, mysql
 from receiver.l7.conversation import Conversation, Reading
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
@@ -342,6 +342,7 @@ TARGETS = {
     "mysql": Target(partial(connection, mysql_rows), partial(recorded, "mysql")),
     "postgresql": Target(partial(connection, postgresql_rows), partial(recorded, "postgresql")),
     "mongodb": Target(partial(connection, mongodb_rows), partial(recorded, "mongodb")),
+    "amqp": Target(partial(connection, partial(amqp.rows, Shared())), partial(recorded, "amqp")),
     "kafka": Target(partial(connection, kafka_rows), partial(recorded, "kafka")),
     "tls": Target(partial(connection, tls_rows), hellos),
     "sql": Target(sql_text, sql_seeds),

@@ -47,6 +47,14 @@ KNOWN: dict[str, list[Turn]] = {
     ],
     "tls": [(TO_SERVER, hello()), (TO_CLIENT, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(116))],
     "mongodb": [(TO_SERVER, MONGODB_PING), (TO_CLIENT, MONGODB_ANSWER)],
+    "amqp": [
+        (TO_SERVER, b"AMQP\x00\x00\x09\x01"),
+        (TO_CLIENT, b"\x01\x00\x00\x00\x00\x00\x2e\x00\x0a\x00\x0a\x00\x09" + bytes(40) + b"\xce"),
+    ],
+    "amqp1": [
+        (TO_SERVER, b"AMQP\x03\x01\x00\x00"),
+        (TO_CLIENT, b"AMQP\x03\x01\x00\x00\x00\x00\x00\x1a\x02\x01\x00\x00" + bytes(18)),
+    ],
     "kafka": [
         (TO_SERVER, b"\x00\x00\x00\x2b\x00\x12\x00\x04\x00\x00\x00\x00\x00\x07java-tx\x00\x12apache-kafka-java\x064.1.0\x00"),
         (TO_CLIENT, b"\x00\x00\x00\x0a\x00\x00\x00\x00\x00\x23\x00\x00\x00\x00"),
@@ -71,10 +79,6 @@ STRANGERS: dict[str, list[Turn]] = {
         (TO_SERVER, b"EHLO a.test\r\n"),
         (TO_CLIENT, b"250-mail.test\r\n250 STARTTLS\r\n"),
         (TO_SERVER, b"MAIL FROM:<a@a.test>\r\n"),
-    ],
-    "amqp": [
-        (TO_SERVER, b"AMQP\x00\x00\x09\x01"),
-        (TO_CLIENT, b"\x01\x00\x00\x00\x00\x01\xfe\x00\x0a\x00\x0a\x00\x09" + bytes(40)),
     ],
     "zeros": [(TO_SERVER, bytes(100)), (TO_CLIENT, bytes(100))],
 }

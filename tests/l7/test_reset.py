@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(COMPILED, reason="fields of compiled objects can
 
 # What whoever drives a decoder tells it, each time anew.
 TOLD = {"asked", "detail", "vantage", "datagrams", "limits", "errors"}
-VECTORS = [vector for folder in ("dns", "http1", "http2", "kafka", "mysql", "postgresql", "redis") for vector in load_all(folder)]
+FOLDERS = ("amqp", "dns", "http1", "http2", "kafka", "mysql", "postgresql", "redis")
+VECTORS = [vector for folder in FOLDERS for vector in load_all(folder)]
 
 
 def differences(one: Any, other: Any, place: str) -> list[str]:

@@ -16,7 +16,7 @@ def test_fresh_message_says_nothing() -> None:
     names = ("operation", "target", "namespace", "summary", "version", "status", "error_type", "server_address")
     assert [getattr(message, name) for name in names] == [None] * len(names)
     assert [message.trace_id, message.parent_id, message.tracestate, message.attributes, message.next] == [None] * 5
-    assert (message.direction, message.first_ns, message.last_ns, message.size, message.fault, message.server_port) == (
+    assert (message.direction, message.first_ns, message.last_ns, message.size, message.error_side, message.server_port) == (
         0,
     ) * 6
 
