@@ -1,16 +1,22 @@
-"""Secrets in every place that Redis and HTTP have for them, spoken to real servers: in no byte that leaves the program.
+"""Secrets in every place that protocols have for them, spoken to real servers: in no byte that leaves the program.
 
 Searched are what the Collector got, what VictoriaMetrics stores, the debug exporter, the log at its most talkative, the pages and
-the screen of `watch`. Needs root, redis-server (Debian package redis-server), nginx, and the upstreams.
+the screen of `watch`. Needs root, redis-server, nginx, MariaDB, PostgreSQL, their clients, and the upstreams; RabbitMQ and Kafka
+where they are.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tests.integration.namespaces import APPLICATION
 from tests.integration.servers import RECEIVER_ENV, Program, Site, http_get, program, receiver_command, wait_for
 from tests.integration.test_redis import SERVER
+from tests.vectors import amqp_broker, kafka_broker
 
 PLANTED = "planted"
 REDIS_EACH = ("AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE", "SET", "GET", "HSET", "EVAL", "EVALSHA", "PUBLISH", "CLIENT", "MSET")
@@ -95,6 +101,9 @@ print(number)
 """
 
 
+BROKERS = {"amqp": amqp_broker, "kafka": kafka_broker}
+
+
 def test_planted_secrets_leave_in_no_way(site: Site) -> None:
     program("redis-server")
     site.nginx()
@@ -102,9 +111,49 @@ def test_planted_secrets_leave_in_no_way(site: Site) -> None:
     redis = Program(SERVER, site.application, site.folder / "redis")
     site.programs.append(redis)
     redis.start()
+    wait_for(lambda: "Ready to accept" in redis.output(), "redis-server")
+    planted: list[int] = []
+
+    def workload() -> None:
+        planted.append(int(site.client.run("python3", "-c", WORKLOAD, APPLICATION, timeout_s=120).stdout))
+
+    shown, broken = told(site, workload, "pcap_receiver_db_server_operation_duration", ("redis", "http"))
+    assert planted[0] > 130
+    # What is to be searched is there.
+    for name in ("collector", "receiver", "watch"):
+        missing = [each for each in (*REDIS_EACH, "/kept") if each not in shown[name]]
+        assert not missing, (name, missing)
+    assert "db_operation_name" in shown["store"] and "debug" in shown["receiver"].lower()
+    assert min(broken.values()) > 0, broken
+    search(shown)
+
+
+def test_planted_secrets_of_databases_and_brokers_leave_in_no_way(site: Site) -> None:
+    program("mariadbd")
+    program("pgbench")
+    program("ferretdb-lab")
+    vectors = Path(__file__).resolve().parent.parent / "vectors"
+    said: list[str] = []
+
+    def workload() -> None:
+        command = [sys.executable, "-W", "ignore", os.fspath(Path(__file__).with_name("planted.py")), os.fspath(vectors)]
+        said.extend(site.application.run(*command, timeout_s=180).stdout.splitlines())
+
+    shown, _ = told(site, workload, "db_client_operation_duration", ())
+    *left, planted = said
+    assert [line.split()[0] for line in left] == [name for name, module in BROKERS.items() if module.why_not()], left
+    assert int(planted) > 150
+    for name in ("collector", "watch"):
+        missing = [each for each in ("CREATE TABLE t", "INSERT", "COPY", "carts") if each not in shown[name]]
+        assert not missing, (name, missing)
+    assert "hunter2" not in "".join(shown.values())
+    search(shown)
+
+
+def told(site: Site, workload: Callable[[], None], metric: str, broken: Sequence[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """All that is told of a workload, by where it went, until the store has `metric`; and how often `broken` protocols were."""
     collector = site.collector()
     store = site.victoria_metrics()
-    wait_for(lambda: "Ready to accept" in redis.output(), "redis-server")
     screens: list[Program] = []
     for name, more in (("watch", ()), ("table", ("--table",))):
         argv = receiver_command("watch", "-i", "any", "--debug", *more)
@@ -115,19 +164,24 @@ def test_planted_secrets_leave_in_no_way(site: Site) -> None:
     receiver = site.receiver(
         "service.telemetry.logs.level=debug",
         "receivers.pcap.db.server_side=true",
+        "receivers.pcap.messaging.server_side=true",
+        "receivers.pcap.kafka.record_headers=true",
         "exporters.debug.verbosity=detailed",
         "service.pipelines.traces.exporters=[otlp_grpc, debug]",
         "service.pipelines.metrics.exporters=[otlp_grpc, prometheus_remote_write, debug]",
     )
 
-    planted = int(site.client.run("python3", "-c", WORKLOAD, APPLICATION, timeout_s=120).stdout)
-    assert planted > 130
+    workload()
 
-    time.sleep(1.5)  # libpcap hands a block over up to its timeout late
-    wait_for(lambda: len(collector.spans()) >= receiver.roundtrips() > 0, "each roundtrip as a span")
+    def at_rest() -> bool:
+        before = receiver.roundtrips(), len(collector.spans())
+        time.sleep(2.5)  # libpcap hands a block over up to its timeout late, and exporters send every second
+        return before == (receiver.roundtrips(), len(collector.spans())) and min(before) > 0
+
+    wait_for(at_rest, "what is told to arrive")
     pages = [http_get(site.application, url)[1] for url in ("http://localhost:8898/metrics", "http://localhost:13143/")]
-    wait_for(lambda: "pcap_receiver_db_server_operation_duration" in store.exported(), "Redis in VictoriaMetrics")
-    broken = {name: receiver.own("decode_errors_total", protocol=name) for name in ("redis", "http")}
+    wait_for(lambda: metric in store.exported(), f"{metric} in VictoriaMetrics")
+    errors = {name: receiver.own("decode_errors_total", protocol=name) for name in broken}
     receiver.stop()
     for screen in screens:
         screen.stop()
@@ -139,12 +193,10 @@ def test_planted_secrets_leave_in_no_way(site: Site) -> None:
         "watch": screens[0].output(),
         "table": screens[1].output(),
     }
-    # What is to be searched is there.
-    for name in ("collector", "receiver", "watch"):
-        missing = [each for each in (*REDIS_EACH, "/kept") if each not in shown[name]]
-        assert not missing, (name, missing)
-    assert "db_operation_name" in shown["store"] and "debug" in shown["receiver"].lower()
-    assert min(broken.values()) > 0, broken
+    return shown, errors
+
+
+def search(shown: dict[str, str]) -> None:
     for name, text in shown.items():
         at = text.lower().find(PLANTED)
         assert at < 0, (name, text[max(0, at - 200) : at + 200])
