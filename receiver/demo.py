@@ -2,7 +2,8 @@
 
 Room: cli. Nothing here is staged but the application: the service is the one that `run` starts, configured in code;
 what is shown is what a real OTLP gRPC server and a real remote write server got from it. Where capturing is not
-permitted, the same calls are written to a capture file, and the service reads that.
+permitted, the same calls are written to a capture file, and the service reads that. Protocols for which that would take a server
+that is installed nowhere are shown from conversations that were recorded.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 import msgspec
 
 from receiver import __version__
+from receiver.build import make_engine, make_source
 from receiver.config import (
     Config,
     Duration,
@@ -41,6 +43,7 @@ from receiver.config import (
 )
 from receiver.config import Http as HttpSettings
 from receiver.config import Service as ServiceSettings
+from receiver.demo_recorded import RECORDED
 from receiver.pcap.capture import CaptureDenied, CaptureError
 from receiver.service import Service
 from receiver.telemetry.redact import Redactor
@@ -83,7 +86,10 @@ def demo(pause_s: float = PAUSE_S) -> int:
             return EXIT_DIFFERENT
         page.span(backend)
         page.metrics(backend)
-        return page.balance(shown, backend)
+        status = page.balance(shown, backend)
+    _recorded(page)
+    page.next(status)
+    return status
 
 
 def _show(page: Page, application: Application, backend: Backend, pause_s: float) -> Shown:
@@ -135,6 +141,39 @@ def _from_file(page: Page, application: Application, backend: Backend) -> Shown:
         page.explain(application, backend, f"read from {path.name}, {path.stat().st_size} bytes, written by the client")
         watched.run()
     return _shown(watched, caller)
+
+
+def _recorded(page: Page) -> None:
+    """Show what protocols look like for which nothing here is a server: conversations of real ones, out of a capture file."""
+    spoken = recorded()
+    page.head("The other protocols", "what real servers and clients said to each other, recorded")
+    for server, client, *_ in RECORDED:
+        page.remark(f"{server}, called by {client}")
+    with tempfile.TemporaryDirectory(prefix="pcap-receiver-demo-") as folder:
+        path = Path(folder) / "recorded.pcap"
+        write_capture(path, spoken)
+        config = Config(receivers=Receivers(pcap=PcapReceiver(files=(str(path),))))
+        engine = make_engine(config, page, detail=True, local=())
+        source = make_source(config)
+        source.open()
+        with contextlib.closing(source):
+            source.run(engine.process_batch, lambda now_ns: None, lambda: False)
+        engine.finish()
+
+
+def recorded() -> list[Spoken]:
+    """Those conversations, one after the other, as they were timed."""
+    spoken: list[Spoken] = []
+    began_ns = time.time_ns()
+    for number, (_, _, port, events) in enumerate(RECORDED):
+        client = 50_000 + number
+        opens = ((0, True, b"", SYN), (0, False, b"", SYN | ACK))
+        closes = ((events[-1][0], True, b"", FIN | ACK), (events[-1][0], False, b"", FIN | ACK))
+        said = ((us, to_server, payload, PUSH | ACK) for us, to_server, payload in events)
+        for us, to_server, payload, flags in (*opens, *said, *closes):
+            spoken.append(Spoken(began_ns + us * 1000, client, port, to_server, payload, flags))
+        began_ns += events[-1][0] * 1000
+    return spoken
 
 
 def _shown(watched: Service, caller: Caller) -> Shown:
@@ -707,14 +746,20 @@ class Page(Sink):
             well = well and right
             sign = self._terminal.paint(mark, GREEN) if right else self._terminal.paint(cross, RED)
             self._print(f"  {sign} {text:<32} {number:>4}  {self._terminal.paint(remark, DIM)}")
+        return EXIT_OK if well else EXIT_DIFFERENT
+
+    def remark(self, text: str) -> None:
+        self._print(self._terminal.paint(f"  {text}", DIM))
+
+    def next(self, status: int) -> None:
+        """What to do after this."""
         self._print("")
-        if well:
+        if status == EXIT_OK:
             self.say(
                 "Next: `pcap-receiver watch -i any` where there is traffic, and the README for a Collector of your own."
             )
         else:
             self.say("The figures differ: something was lost on the way, and the receiver's own metrics say where.")
-        return EXIT_OK if well else EXIT_DIFFERENT
 
     def _print(self, *lines: str) -> None:
         self._terminal.write("\n".join(lines) + "\n")

@@ -15,6 +15,7 @@ import pytest
 import snappy
 
 from receiver import privileges
+from receiver.config import Config, PcapReceiver, Receivers
 from receiver.demo import (
     CALLS,
     HTTP_CALLS,
@@ -27,10 +28,12 @@ from receiver.demo import (
     Page,
     Relay,
     Shown,
+    recorded,
     write_capture,
 )
 from receiver.privileges import may_capture
-from receiver.watch import Terminal
+from receiver.watch import Terminal, watch
+from tests.generate_demo_recorded import MODULE, source
 from tests.remote_write.conftest import V1
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,12 +73,18 @@ WELL = {
 }
 
 
+OTHERS = {"dns", "redis", "mariadb", "postgresql", "mongodb", "kafka", "amqp", "amqp_delivery"}
+
+
 def check(done: subprocess.CompletedProcess[str]) -> None:
     # Not compiled, the service says so; nothing else is to be said.
     assert [line for line in done.stderr.splitlines() if "plain interpreter" not in line] == []
     assert balance(done.stdout) == WELL
     assert done.returncode == 0
-    assert len(re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  127\.0\.0\.1:\d+ -> ", done.stdout, re.MULTILINE)) == CALLS
+    live, _, others = done.stdout.partition("The other protocols")
+    assert len(re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  127\.0\.0\.1:\d+ -> ", live, re.MULTILINE)) == CALLS
+    assert set(re.findall(r" -> 127\.0\.0\.1:\d+  (\w+)  ", others)) == OTHERS
+    assert "hunter2" not in others
     span = done.stdout.partition("One span in full")[2].partition("Metrics as")[0]
     assert re.search(rf"trace id +{TRACE_ID}", span)
     assert re.search(rf"parent +{PARENT_ID}", span)
@@ -99,6 +108,24 @@ def test_demo_without_the_capability_reads_its_own_capture_file() -> None:
     done = run_demo(permitted=False)
     check(done)
     assert "No live capture here (CAP_NET_RAW is missing)" in done.stdout
+
+
+def test_recorded_conversations_are_those_of_the_vectors() -> None:
+    assert MODULE.read_text() == source(), "stale: python -m tests.generate_demo_recorded"
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_watch_shows_every_protocol(table: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Application() as application, Relay(application.grpc_port) as relay:
+        caller = Caller(application.port, relay.port)
+        caller.call_all(0.0)
+    calls, others = tmp_path / "calls.pcap", tmp_path / "others.pcap"
+    write_capture(calls, sorted(caller.spoken + relay.spoken, key=lambda piece: piece.ts_ns))
+    write_capture(others, recorded())
+    assert watch(Config(receivers=Receivers(pcap=PcapReceiver(files=(str(calls), str(others))))), table=table) == 0
+    shown = capsys.readouterr().out
+    missing = [name for name in ("http", "grpc", *OTHERS) if not re.search(rf"(^|\s){name}\s", shown, re.MULTILINE)]
+    assert not missing, shown
 
 
 def test_capture_file_holds_what_was_spoken(tmp_path: Path) -> None:
@@ -162,7 +189,9 @@ def test_balance_that_is_not_even_is_said(
     with Backend() as backend:
         backend.received = received
         shown = Shown(client=Counter(), roundtrips=roundtrips, packets=0, dropped=0)
-        assert Page(Terminal(sys.stdout)).balance(shown, backend) == status
+        page = Page(Terminal(sys.stdout))
+        assert page.balance(shown, backend) == status
+        page.next(status)
     out = capsys.readouterr().out
     assert out.count("!!") == status
     assert ("The figures differ" in out) == bool(status)
