@@ -153,8 +153,8 @@ def test_capture_file_holds_what_was_spoken(tmp_path: Path) -> None:
             streams[key] = streams.get(key, b"") + tcp.data
     assert len(streams) == 8  # three connections for HTTP and one for gRPC, both directions
     answers: Counter[str] = Counter()
-    for (source, _), text in streams.items():
-        if source == application.port:
+    for (sender, _), text in streams.items():
+        if sender == application.port:
             while text:
                 answer = dpkt.http.Response(text)
                 answers[answer.status] += 1
