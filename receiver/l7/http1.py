@@ -230,9 +230,11 @@ class Http1Decoder(Decoder):
         lines: Lines = self.response if direction == TO_CLIENT else self.request
         if lines.state == TUNNEL:
             return True
-        if self._starts(direction, c) != YES:
-            return False
-        return direction == TO_CLIENT or self._recognised(c, _skip_empty(c))
+        verdict: cython.int = self._starts(direction, c)
+        if direction == TO_CLIENT:
+            # `HTTP` alone may be all that a segment has: the rest of the line is waited for.
+            return verdict == YES or (verdict == PERHAPS and c.end - _skip_empty(c) >= 4)
+        return verdict == YES and self._recognised(c, _skip_empty(c))
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
         return self._starts(direction, c)

@@ -855,7 +855,8 @@ class PostgresqlDecoder(Prefixed):
         self.rows = 0
         if self.torn == 0:
             self.torn = -1
-        if c.u8(at + 5) == 0x49:  # no transaction: its portals are gone
+        if c.u8(at + 5) == 0x49 and current == self.batch - 1 and not self.in_batch:
+            # No transaction: its portals are gone. Where the client went on meanwhile, some may be of the next one.
             self.portal = None
             if self.portals is not None:
                 self.portals.clear()

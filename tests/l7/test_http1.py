@@ -1020,6 +1020,16 @@ def test_response_head_lost_gives_up_its_request_alone() -> None:
     assert [(s["url.path"], s.outcome) for s in run.end()] == [("/a", "ok"), ("/b", "lost"), ("/c", "ok")]
 
 
+def test_answer_behind_a_hole_may_come_in_pieces() -> None:
+    run = Run(PROTOCOLS).feed(TO_SERVER, get("/a")).feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    run.gap(TO_CLIENT, 24)
+    run.feed(TO_SERVER, get("/a"))
+    for piece in (b"HTTP", b"/1.1 20", b"0 OK\r\nContent-Length: 0\r\n\r\n"):
+        run.feed(TO_CLIENT, piece)
+    run.feed(TO_SERVER, get("/a")).feed(TO_CLIENT, b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert [(one.outcome, one["status"]) for one in run.end()] == [("lost", 200), ("ok", 200), ("ok", 204)]
+
+
 def test_hole_of_unknown_size_inside_a_body_is_a_loss() -> None:
     run = Run(PROTOCOLS).feed(TO_SERVER, get("/a"))
     run.feed(TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx").gap(TO_CLIENT, 0)

@@ -336,6 +336,20 @@ def test_portal_that_is_suspended_is_fetched_again() -> None:
     assert [(one.outcome, one["db.response.returned_rows"]) for one in seen] == [("ok", 2), ("ok", 2), ("ok", 1)]
 
 
+def test_portal_that_is_bound_before_the_batch_before_was_answered_is_kept() -> None:
+    """As pgjdbc does: `ready, no transaction` is of the batch before, and ends none of the portals of this one."""
+    first = parse("SELECT 1 FROM t", "s") + bind("s", "p") + execute("p", 2) + SYNC
+    seen = talk(
+        (TO_SERVER, close("S", "old") + SYNC + query("BEGIN") + first),
+        (TO_CLIENT, CLOSED + ready()),
+        (TO_CLIENT, done("BEGIN") + ready(b"T")),
+        (TO_CLIENT, PARSED + BOUND + row(b"1") * 2 + SUSPENDED + ready(b"T")),
+        (TO_SERVER, execute("p", 2) + SYNC),
+        (TO_CLIENT, row(b"1") * 2 + SUSPENDED + ready(b"T")),
+    )
+    assert [one["summary"] for one in seen] == ["BEGIN", "SELECT t", "SELECT t"]
+
+
 def test_error_skips_the_rest_of_its_batch_and_nothing_behind() -> None:
     three = (parse("SELECT 1") + bind() + execute()) * 3 + SYNC
     seen = talk(
