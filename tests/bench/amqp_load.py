@@ -9,11 +9,11 @@ and ask for confirms; they count among REQUESTS. `load` prints how many were ans
 
 from __future__ import annotations
 
-import selectors
 import socket
 import sys
 
 import pika
+from one_by_one import load, serve
 from pika import frame, spec
 
 
@@ -34,65 +34,32 @@ TAG = ACK.index(b"\0\x3c\0\x50") + 4
 CALLS = 2
 
 
-def listening(address: str, port: int) -> None:
-    chosen = selectors.DefaultSelector()
-    listener = socket.create_server((address, port), backlog=64)
-    chosen.register(listener, selectors.EVENT_READ)
-    tags: dict[socket.socket, int] = {}
-    while True:
-        for key, _ in chosen.select():
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
-            if sock is listener:
-                sock, _ = listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                chosen.register(sock, selectors.EVENT_READ)
-                tags[sock] = 0
-                continue
-            asked = sock.recv(65536)
-            if not asked:
-                chosen.unregister(sock)
-                del tags[sock]
-                sock.close()
-            elif asked == HELLO:
-                sock.sendall(WELCOME)
-            else:
-                for _ in range(len(asked) // len(PUBLISH)):
-                    tags[sock] += 1
-                    sock.sendall(ACK[:TAG] + tags[sock].to_bytes(8, "big") + ACK[TAG + 8 :])
+tags: dict[socket.socket, int] = {}
 
 
-def load(address: str, port: int, requests: int, connections: int) -> int:
-    chosen = selectors.DefaultSelector()
-    for _ in range(connections):
-        sock = socket.create_connection((address, port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(HELLO)
-        if sock.recv(65536) != WELCOME:
-            raise RuntimeError("an answer of another size")
-        chosen.register(sock, selectors.EVENT_READ)
-    asked = answered = CALLS * connections
-    for key in list(chosen.get_map().values()):
-        asked += 1
-        key.fileobj.sendall(PUBLISH)  # type: ignore[union-attr]  # a socket was registered
-    while answered < requests:
-        for key, _ in chosen.select():
-            sock = key.fileobj  # type: ignore[assignment]  # as above
-            if len(sock.recv(65536)) != len(ACK):
-                raise RuntimeError("an answer of another size")
-            answered += 1
-            if asked < requests:
-                asked += 1
-                sock.sendall(PUBLISH)
-    return answered
+def answer(sock: socket.socket, asked: bytes) -> bytes:
+    if asked == HELLO:
+        tags[sock] = 0
+        return WELCOME
+    first = tags[sock] + 1
+    tags[sock] += len(asked) // len(PUBLISH)
+    return b"".join(ACK[:TAG] + tag.to_bytes(8, "big") + ACK[TAG + 8 :] for tag in range(first, tags[sock] + 1))
+
+
+def begin(sock: socket.socket) -> None:
+    sock.sendall(HELLO)
+    if sock.recv(65536) != WELCOME:
+        raise RuntimeError("an answer of another size")
 
 
 def main() -> None:
     what, address, port, *more = sys.argv[1:]
     if what == "serve":
-        listening(address, int(port))
+        serve(address, int(port), answer)
     else:
-        print(load(address, int(port), int(more[0]), int(more[1])))
+        requests, connections = int(more[0]), int(more[1])
+        calls = CALLS * connections
+        print(calls + load(address, int(port), requests - calls, connections, lambda _: PUBLISH, len(ACK), begin))
 
 
 if __name__ == "__main__":

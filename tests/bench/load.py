@@ -230,6 +230,26 @@ class MongodbFinds:
 
 
 @dataclass(frozen=True)
+class KafkaProduces:
+    """`requests` batches of one record on 8 connections, each behind the answer of the one before."""
+
+    requests: int
+
+    @property
+    def label(self) -> str:
+        return "produce, full speed"
+
+    def warm_up(self, lab: Lab) -> None:
+        replace(self, requests=WARM_UP_REQUESTS).run(lab)
+
+    def run(self, lab: Lab) -> Done:
+        script = [sys.executable, str(HERE / "kafka_load.py"), "load", APP_ADDRESS, "9092", str(self.requests), "8"]
+        start_ns = time.monotonic_ns()
+        answered = int(lab.run("client", script))
+        return Done(self.requests, answered, 0, 0, time.monotonic_ns() - start_ns, start_ns)
+
+
+@dataclass(frozen=True)
 class AmqpPublishes:
     """`requests` messages of 200 bytes on 8 connections, each behind the confirm of the one before."""
 

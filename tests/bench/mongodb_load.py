@@ -9,12 +9,12 @@ how many were answered.
 
 from __future__ import annotations
 
-import selectors
 import socket
 import struct
 import sys
 
 import bson
+from one_by_one import load, serve
 
 SESSION = {"id": bson.Binary(bytes(16), 4)}
 FIND = bson.encode({"find": "item", "filter": {"_id": 7}, "limit": 1, "singleBatch": True, "lsid": SESSION, "$db": "bench"})
@@ -27,58 +27,22 @@ def message(number: int, to: int, document: bytes) -> bytes:
     return struct.pack("<5iB", 21 + len(document), number, to, 2013, 0, 0) + document
 
 
-def listening(address: str, port: int) -> None:
-    chosen = selectors.DefaultSelector()
-    listener = socket.create_server((address, port), backlog=64)
-    chosen.register(listener, selectors.EVENT_READ)
+def answer(_: socket.socket, asked: bytes) -> bytes:
     size = len(message(0, 0, FIND))
     head, tail = message(1, 0, FOUND)[:8], message(1, 0, FOUND)[12:]
-    while True:
-        for key, _ in chosen.select():
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
-            if sock is listener:
-                sock, _ = listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                chosen.register(sock, selectors.EVENT_READ)
-                continue
-            asked = sock.recv(65536)
-            if not asked:
-                chosen.unregister(sock)
-                sock.close()
-                continue
-            sock.sendall(b"".join(head + asked[at + 4 : at + 8] + tail for at in range(0, len(asked), size)))
+    return b"".join(head + asked[at + 4 : at + 8] + tail for at in range(0, len(asked), size))
 
 
-def load(address: str, port: int, requests: int, connections: int) -> int:
-    chosen = selectors.DefaultSelector()
-    size = len(message(0, 0, FOUND))
-    head, tail = message(0, 0, FIND)[:4], message(0, 0, FIND)[8:]
-    asked = answered = 0
-    for _ in range(min(connections, requests)):
-        sock = socket.create_connection((address, port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        chosen.register(sock, selectors.EVENT_READ)
-        asked += 1
-        sock.sendall(head + asked.to_bytes(4, "little") + tail)
-    while answered < requests:
-        for key, _ in chosen.select():
-            sock = key.fileobj  # type: ignore[assignment]  # a socket was registered
-            if len(sock.recv(65536)) != size:
-                raise RuntimeError("an answer of another size")
-            answered += 1
-            if asked < requests:
-                asked += 1
-                sock.sendall(head + asked.to_bytes(4, "little") + tail)
-    return answered
+def ask(number: int) -> bytes:
+    return message(number, 0, FIND)
 
 
 def main() -> None:
     what, address, port, *more = sys.argv[1:]
     if what == "serve":
-        listening(address, int(port))
+        serve(address, int(port), answer)
     else:
-        print(load(address, int(port), int(more[0]), int(more[1])))
+        print(load(address, int(port), int(more[0]), int(more[1]), ask, len(message(0, 0, FOUND))))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,13 @@ def mongodb(lab: Lab) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def kafka(lab: Lab) -> Iterator[int]:
+    """Answers what is produced."""
+    with running(lab, [sys.executable, str(HERE / "kafka_load.py"), "serve", APP_ADDRESS, "9092"], 9092) as port:
+        yield port
+
+
+@contextlib.contextmanager
 def amqp(lab: Lab) -> Iterator[int]:
     """Confirms what is published."""
     with running(lab, [sys.executable, str(HERE / "amqp_load.py"), "serve", APP_ADDRESS, "5672"], 5672) as port:
