@@ -25,6 +25,7 @@ from tests.l7.harness import (
     Run,
     Seen,
     Vector,
+    check_random_bytes,
     check_vector,
     load_all,
 )
@@ -285,6 +286,10 @@ def test_hole_among_confirms_does_not_move_them() -> None:
 
 
 # --- what is none ---
+
+
+def test_random_bytes_are_hardly_ever_amqp() -> None:
+    check_random_bytes(ALONE)
 
 
 def test_version_that_the_broker_does_not_speak() -> None:
