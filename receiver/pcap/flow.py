@@ -148,10 +148,13 @@ class Flow(Connection):
         return 0
 
     def on_bare_ack(self, direction: cython.int, seg: Segment) -> cython.int:
-        """Take an acknowledgement that carries nothing, of what may have passed unseen: the next byte of the other direction."""
+        """Take an acknowledgement that carries nothing, of what may have passed unseen: the next byte of the other direction. Of a
+        client that has sent something it may be that of an answer, which then was not seen from its start."""
         if self.from_start and self.to_server is None:
             if direction == TO_SERVER and self.server_first < 0:
                 self.server_first = seg.ack
+                if seg.seq != self.client_first:
+                    self.from_start = False
             elif direction == TO_CLIENT and self.client_first < 0:
                 self.client_first = seg.ack
         return 0

@@ -153,10 +153,15 @@ class Stream:
             if seg.wire_length <= 1 and not flags & (SYN | FIN | PSH):
                 return self._probe(seg)
             self.next_seq = seq
+            if peer.first_seq >= 0 and not flags & SYN:
+                consumer.gap(self.direction, 0, seg.ts_ns)  # the connection's start was seen, this side's was not
         ahead: cython.longlong = 0
         if flags & ACK:
             if peer.next_seq < 0:
                 peer.next_seq = seg.ack  # joined late, or only one side is seen: what was acknowledged is past
+                if self.first_seq >= 0 and Sequence.diff(seq, self.first_seq) > 0:
+                    # From the start, but not the handshake's own acknowledgement: the other side may have begun to speak.
+                    consumer.gap(peer.direction, 0, seg.ts_ns)
             ahead = Sequence.diff(seg.ack, peer.next_seq)
             if (ahead > OFF or ahead < -OFF) and not flags & SYN and self._restarts(seg, seq, ahead, consumer):
                 ahead = 0

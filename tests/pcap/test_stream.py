@@ -394,6 +394,29 @@ def test_joined_at_empty_probes_begins_at_the_data() -> None:
     assert (pair.asked, pair.limits.gaps) == ([b"abc"], 0)
 
 
+def test_beginning_that_was_acknowledged_and_not_seen_is_a_hole_though_the_handshake_began() -> None:
+    """The SYN was seen, its answer was not, nor the acknowledgement of that: how much the server has said is not known."""
+    pair = Pair()
+    pair.streams[TO_SERVER].on_syn(pair.segment(TO_SERVER, -1, b"", None, SYN, 0, None))
+    pair.client(5, ack=100).server(100, b"more", ack=5).client(0, b"quest", ack=0)
+    assert pair.asked == [b"quest"]
+    assert pair.answered == [0, b"more"]
+
+
+def test_first_bytes_of_a_side_whose_start_was_not_seen_may_be_later_ones() -> None:
+    pair = Pair()
+    pair.streams[TO_SERVER].on_syn(pair.segment(TO_SERVER, -1, b"", None, SYN, 0, None))
+    pair.server(100, b"more", ack=5).client(0, b"quest", ack=0)
+    assert (pair.asked, pair.answered) == ([b"quest"], [0, b"more"])
+
+
+def test_acknowledgement_of_a_handshake_whose_answer_was_not_seen_is_no_hole() -> None:
+    pair = Pair()
+    pair.streams[TO_SERVER].on_syn(pair.segment(TO_SERVER, -1, b"", None, SYN, 0, None))
+    pair.client(0, ack=0).client(0, b"quest", ack=0).server(0, b"answer", ack=5)
+    assert (pair.asked, pair.answered) == ([b"quest"], [b"answer"])
+
+
 def test_half_closed_goes_on_in_the_other_direction() -> None:
     pair = Pair().open().client(0, b"abc", ack=0, flags=FIN).server(0, b"x", ack=4).server(1, b"y", ack=4, flags=FIN)
     assert (pair.asked, pair.answered) == ([b"abc", "fin"], [b"xy", "fin"])
