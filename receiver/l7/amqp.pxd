@@ -45,6 +45,7 @@ cdef Py_ssize_t PROVED_MAX
 cdef Py_ssize_t WINDOW
 cdef Py_ssize_t CHANNELS_MAX
 cdef Py_ssize_t CONSUMERS_MAX
+cdef Py_ssize_t WAITING_MAX
 cdef long long TAGS_MAX
 cdef long long REST_NS
 cdef long long SILENT_PUBLISHED

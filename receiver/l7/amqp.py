@@ -107,6 +107,8 @@ WINDOW = 16384
 # A broker allows 2 047 channels unless told otherwise; consumers of a channel are few.
 CHANNELS_MAX = 2048
 CONSUMERS_MAX = 1024
+# Of a channel: tags that came by `get` and wait for their acknowledgement; what came back and waits for its confirm.
+WAITING_MAX = 1024
 # Of what was delivered and waits, so many tags are looked through where many are acknowledged at once.
 TAGS_MAX = 65536
 # A channel that was silent for so long owes nothing: what is confirmed next is what was published last.
@@ -128,7 +130,7 @@ _TIMESTAMP = 6
 _SIZES = {
     **dict.fromkeys(b"tbB", 1),
     **dict.fromkeys(b"sUu", 2),
-    **dict.fromkeys(b"IifF"[:3], 4),
+    **dict.fromkeys(b"Iif", 4),
     **dict.fromkeys(b"lLdT", 8),
     ord("D"): 5,
     ord("V"): 0,
@@ -911,7 +913,7 @@ class AmqpDecoder(Prefixed):
         content.tag = self._tag(c, at)
         content.redelivered = c.u8(at + 8) & 1 != 0
         content.consumer = call.kept
-        if content.consumer is not None and content.consumer.settles and len(channel.got) < CONSUMERS_MAX:
+        if content.consumer is not None and content.consumer.settles and len(channel.got) < WAITING_MAX:
             channel.got.add(content.tag)
         self._named(content, content.consumer, c, at + 9, end)
         return NOTHING
@@ -946,10 +948,11 @@ class AmqpDecoder(Prefixed):
         if channel.confirms == CONFIRMS:
             if channel.returned is None:
                 channel.returned = []
-            if len(channel.returned) < CONSUMERS_MAX:
+            if len(channel.returned) < 2 * WAITING_MAX:
                 channel.returned.append(self.words.reply(c.u16(at)))
                 channel.returned.append(content.target)
-            return NOTHING
+            else:
+                channel.unheard = channel.published  # as good as not seen: which came back is not known
         if channel.confirms != PLAIN:
             return NOTHING
         out.role = ROLE_REQUEST
