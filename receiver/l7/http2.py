@@ -516,6 +516,7 @@ class Http2Decoder(Decoder):
         exchange.key = 1
         exchange.path = request.path
         exchange.first_ns = request.first_ns
+        exchange.asked = True
         self.streams[1] = exchange
         request.key = 1
         return 0
@@ -1267,8 +1268,12 @@ class Http2Decoder(Decoder):
             key: cython.Py_ssize_t = c.u32(at + 5) & STREAM_MASK
             if 0 < self.highest < key - STREAMS_AHEAD:
                 return -1
-            if direction == TO_SERVER and key & 1 == 0 and (kind == H2_DATA or kind == H2_HEADERS):
-                return -1  # streams of even numbers are the server's, for what it pushes
+            if direction == TO_SERVER and (kind == H2_DATA or kind == H2_HEADERS):
+                if key & 1 == 0:
+                    return -1  # streams of even numbers are the server's, for what it pushes
+                exchange: Exchange | None = self._find(key)
+                if exchange is not None and exchange.asked:
+                    return -1  # the client has said all that it will
             if kind == H2_HEADERS:
                 first: cython.Py_ssize_t = at + 9
                 flags: cython.int = c.u8(at + 4)

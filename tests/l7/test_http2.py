@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.http import HttpSettings
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.trust import Trust
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
@@ -487,6 +488,24 @@ def test_end_of_a_window_update_is_not_taken_for_a_frame() -> None:
     seen = talk.answer(5, "200").answer(43, "200").end()
     assert answered(seen) == [("ok", "/first", 200), ("ok", "/second", 200)]
     assert talk.run.reading.bytes_set_aside == len(rest) == 9
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_client_that_has_said_all_says_no_more(upgraded: bool) -> None:
+    """From its second byte on, this WINDOW_UPDATE looks like DATA of 1 032 bytes on stream 1, which is half closed."""
+    if upgraded:
+        running = run().feed(TO_SERVER, b"GET /first HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n")
+        running.feed(TO_CLIENT, b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        talk = Talk(running, opened=False)
+    else:
+        talk = Talk().request(1, path="/first")
+    asked_ns = talk.run.ts_ns
+    talk.run.gap(TO_SERVER, 52)
+    talk.say(TO_SERVER, frame(WINDOW_UPDATE, 0, 0, b"\1\xff\0\1")[1:])
+    talk.say(TO_CLIENT, frame(SETTINGS, 0, 0, b"")).answer(1, "200")
+    (seen,) = talk.end()
+    assert answered([seen]) == [("ok", "/first", 200)]
+    assert seen.times[1] <= asked_ns and talk.run.reading.bytes_set_aside == 12
 
 
 def test_stream_of_events_does_not_time_out_once_it_is_answered() -> None:
