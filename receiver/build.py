@@ -36,9 +36,9 @@ from receiver.export.own import OwnSockets
 from receiver.export.tls import check_files
 from receiver.known_names import KnownNames
 from receiver.l7 import registry
-from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.shared import Shared
 from receiver.l7.trust import Trust
 from receiver.pcap.bpf import FilterPlan, build_filter

@@ -1,4 +1,5 @@
-from receiver.l7.conversation cimport Conversation, Reading
+from receiver.l7.conversation cimport open_conversation
+from receiver.l7.reading cimport Reading
 from receiver.pcap.clock cimport Clock
 from receiver.pcap.duplicate cimport Duplicates
 from receiver.pcap.flow cimport Flow, FlowTable

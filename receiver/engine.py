@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 import cython
 
-from receiver.l7.conversation import Reading
+from receiver.l7.conversation import open_conversation
+from receiver.l7.reading import Reading
 from receiver.pcap.clock import Clock
 from receiver.pcap.duplicate import Duplicates
 from receiver.pcap.flow import Flow, FlowTable
@@ -276,7 +277,7 @@ class Engine:
                 elif seg.flags & ACK:
                     flow.on_bare_ack(direction, seg)
                 return 0
-            consumer = self.reading.open(flow, flow.from_start, False)
+            consumer = open_conversation(self.reading, flow, flow.from_start, False)
             flow.consumer = consumer
             if flow.to_server is None:
                 flow.open_streams()
@@ -291,7 +292,7 @@ class Engine:
         if seg.end <= seg.start:
             return 0
         if consumer is None:
-            consumer = self.reading.open(flow, False, True)
+            consumer = open_conversation(self.reading, flow, False, True)
             flow.consumer = consumer
         missing: cython.Py_ssize_t = seg.wire_length - (seg.end - seg.start)
         if missing > 0:

@@ -1,7 +1,9 @@
 from receiver.l7.decoder cimport MORE, ANSWERS_BEGUN, SEVERAL, SKIP_TO_CLOSE, SKIP_UNKNOWN
 from receiver.l7.decoder cimport Decoder
-from receiver.l7.detect cimport Detector
-from receiver.l7.matcher cimport Matcher, Pairing
+from receiver.l7.detection cimport Detection
+from receiver.l7.detection cimport KNOWN, GIVEN_UP, WAITS
+from receiver.l7.matcher cimport Matcher
+from receiver.l7.reading cimport Reading
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport Connection, Consumer, Endpoints, Message, Protocol, new_message
 from receiver.wire.records cimport TO_SERVER, TO_CLIENT, BEGINS, ENDS, OUTCOME_LOST, OUTCOME_CLOSED, VANTAGE_CLIENT
@@ -11,39 +13,8 @@ cimport cython
 cdef int READING
 cdef int DETECTING
 cdef int SET_ASIDE
-cdef Py_ssize_t DETECT_BYTES
-cdef int DETECT_TRIES
-cdef int PREAMBLES_MAX
 cdef Py_ssize_t JOINED
 cdef Py_ssize_t JOINED_WHOLE
-cdef Py_ssize_t SPARE_MAX
-
-cdef class Conversation
-
-@cython.final
-cdef class Reading:
-    cdef readonly Pairing pairing
-    cdef readonly Detector detector
-    cdef readonly bint detail
-    cdef readonly Py_ssize_t head_max
-    cdef readonly dict errors
-    cdef readonly dict gaps
-    cdef Protocol _last
-    cdef long long _times
-    cdef dict _before
-    cdef readonly dict limits
-    cdef readonly long long bytes_set_aside
-    cdef readonly dict undetected
-    cdef readonly dict preambles
-    cdef object trust
-    cdef bytes first
-    cdef Cursor cursor
-    cdef list spare
-    cdef set logged
-    cdef public object on_end
-    cpdef Conversation open(self, Connection connection, bint from_start, bint datagrams)
-    cdef int keep(self, Conversation conversation) except -1
-    cdef int detect(self, Protocol protocol) except -1
 
 @cython.final
 cdef class HalfStream:
@@ -53,11 +24,8 @@ cdef class HalfStream:
     cdef Py_ssize_t need
     cdef Py_ssize_t skip
     cdef long long passed
-    cdef Protocol hint
     cdef Message ending
     cdef bint resync
-    cdef int tries
-    cdef int start(self) except -1
 
 @cython.final
 cdef class Conversation(Consumer):
@@ -72,12 +40,7 @@ cdef class Conversation(Consumer):
     cdef int faults
     cdef bint datagrams
     cdef Py_ssize_t cut_off
-    cdef bint from_start
-    cdef int last_direction
-    cdef list waited
-    cdef bint fresh
-    cdef object preamble
-    cdef int preambles_left
+    cdef Detection detection
     cdef Py_ssize_t unread
     cdef bint ended
     cdef str server_address
@@ -92,22 +55,17 @@ cdef class Conversation(Consumer):
     cdef int _offer(self, HalfStream half, Message piece) except -1
     cdef int _ended(self, HalfStream half, long long ts_ns) except -1
     cdef int _detect(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
-    cdef bint _may_begin(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end) except -1
-    cdef int _before(self, int direction, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
-    cdef int _swap(self) except -1
     cdef int _drop_waited(self) except -1
     cdef int _drop_partial(self, HalfStream half) except -1
     cdef int _account(self) except -1
-    cdef int _count(self, str protocol, str what) except -1
-    cdef bint _agree(self, int direction, Protocol hint) except -1
-    cdef int _wait(self, int direction, HalfStream half, bytes buf, Py_ssize_t start, Py_ssize_t end, long long ts_ns) except -1
     cdef int _begin(self, Protocol protocol) except -1
     cdef int _introduce(self, Decoder decoder, Endpoints endpoints) except -1
     cdef int _more(self, int direction, long long first_ns, long long ts_ns) except -1
     cdef int _hand_over(self) except -1
-    cdef int _replay(self, bint swapped) except -1
     cdef int _passing(self, int direction, HalfStream half) except -1
     cdef int _on_malformed(self, int direction, str what, long long ts_ns) except -1
     cdef int _pass_over(self, int direction, Py_ssize_t size, long long ts_ns) except -1
     cdef int _lose(self, int direction, Py_ssize_t missing, long long ts_ns) except -1
     cdef int _set_aside(self, long long ts_ns) except -1
+
+cpdef Conversation open_conversation(Reading reading, Connection connection, bint from_start, bint datagrams)

@@ -1,28 +1,28 @@
 """One connection as its decoder sees it: ordered bytes in, messages to the matcher.
 
 Room: l7. Keeps what stands between bytes and frames, once for all protocols: the head of a frame cut in two (`partial`), the rest
-of a frame that nobody wants (`skip`), what to do after a hole (`resync`), which protocol it is (`detect.py`), and what happens
-when a decoder gives up. Knows no packets: the stream below it hands over bytes in order, and says where some are missing.
+of a frame that nobody wants (`skip`), what to do after a hole (`resync`), and what happens when a decoder gives up. Which protocol
+it is, `detection.py` finds out first. Knows no packets: the stream below it hands over
+bytes in order, and says where some are missing.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
 
 import cython
 
 from receiver.l7.decoder import Decoder
-from receiver.l7.detect import Detector
-from receiver.l7.matcher import Matcher, Pairing
-from receiver.l7.preamble import BROKEN, FIRST, NONE, UNDER_WAY, Preamble, may_begin
-from receiver.l7.trust import Trust
+from receiver.l7.detection import Detection
+from receiver.l7.matcher import Matcher
+from receiver.l7.reading import Reading
 from receiver.wire.cursor import Cursor
 from receiver.wire.records import Connection, Consumer, Endpoints, Malformed, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import ANSWERS_BEGUN, MORE, SEVERAL, SKIP_TO_CLOSE, SKIP_UNKNOWN
+    from receiver.l7.detection import GIVEN_UP, KNOWN, WAITS
     from receiver.wire.records import BEGINS, ENDS, OUTCOME_LOST, TO_CLIENT, TO_SERVER, VANTAGE_CLIENT, new_message
 
 log = logging.getLogger(__name__)
@@ -34,91 +34,9 @@ STATES = ("reading", "detecting", "set aside")
 
 # A flow that breaks the rules this often is not what it was taken for.
 FAULTS_MAX = 16
-# What detection may cost: bytes kept of each direction while they could still be something, however small the pieces in which they
-# come, and how often a flow is looked at that is nothing: when it begins, and joined late when the direction turns.
-DETECT_BYTES = 4096
-DETECT_TRIES = 4
-# One behind the other, before a connection's own protocol: a balancer before a proxy, twice.
-PREAMBLES_MAX = 4
 # A frame cut in two is joined with so much of the segment in which it ends, and no more of one that is longer than JOINED_WHOLE.
 JOINED = 512
 JOINED_WHOLE = 4096
-# Readers of datagrams that wait for another flow: 4 MB, which were in use all at a time.
-SPARE_MAX = 4096
-
-
-class Reading:
-    """What all conversations share: matching, detection, limits, whom to believe, the counts of what could not be read, and those
-    of datagrams that wait for another flow.
-
-    `bytes_set_aside`: of flows that are no known protocol, and what decoders did not get or could not read. `undetected`: flows
-    that ended before their protocol was known, by why. `preambles`: what stood before connections' own protocols, by its kind.
-    """
-
-    def __init__(
-        self,
-        pairing: Pairing,
-        detector: Detector,
-        detail: cython.bint = True,
-        head_max: cython.Py_ssize_t = 65536,
-        trust: Trust | None = None,
-    ) -> None:
-        self.pairing = pairing
-        self.detector = detector
-        self.detail = detail
-        self.head_max = head_max
-        self.errors: dict[tuple[str, str], int] = {}
-        self.gaps: dict[str, int] = {}
-        # What was detected last, how often since it was something else, and all before that.
-        self._last: Protocol | None = None
-        self._times = 0
-        self._before: dict[str, int] = {}
-        self.limits: dict[str, int] = {}
-        self.bytes_set_aside = 0
-        self.undetected: dict[str, int] = {}
-        self.preambles: dict[str, int] = {}
-        self.trust = Trust() if trust is None else trust
-        self.first = FIRST
-        self.cursor = Cursor(b"")
-        self.spare: list[Conversation] = []
-        self.logged: set[str] = set()
-        # Told of each connection on which something was said when it is over: the protocol, None where that stayed unknown, whether
-        # it could be followed to its end, and its ends.
-        self.on_end: Callable[[Protocol | None, bool, Endpoints], None] | None = None
-
-    def open(self, connection: Connection, from_start: cython.bint, datagrams: cython.bint) -> Conversation:
-        """Whoever reads the connection from here on. `from_start` as there.
-
-        Datagrams come from a new port each: what has read one is still in the processor's cache when the next one comes.
-        """
-        if datagrams and self.spare:
-            found: Conversation = self.spare.pop()
-            found.serve(connection)
-            return found
-        return Conversation(self, connection, from_start, datagrams)
-
-    def keep(self, conversation: Conversation) -> cython.int:
-        """Nothing has to be remembered there: it waits for `open`."""
-        if len(self.spare) < SPARE_MAX:
-            self.spare.append(conversation)
-        return 0
-
-    def detect(self, protocol: Protocol) -> cython.int:
-        """Count a flow whose protocol is known now."""
-        if protocol is not self._last:
-            self._before = self.detected
-            self._last = protocol
-            self._times = 0
-        self._times += 1
-        return 0
-
-    @property
-    def detected(self) -> dict[str, int]:
-        """Flows by the name of their protocol."""
-        last: Protocol | None = self._last
-        if last is None:
-            return {}
-        return {**self._before, last.name: self._before.get(last.name, 0) + self._times}
 
 
 @cython.no_gc
@@ -134,17 +52,8 @@ class HalfStream:
         self.need = 0
         self.skip = 0
         self.passed = 0
-        self.hint: Protocol | None = None
         self.ending: Message | None = None
         self.resync = False
-        self.tries = 0
-
-    def start(self) -> cython.int:
-        """What is left is of the flow before."""
-        self.seen_ns = 0
-        self.hint = None
-        self.tries = 0
-        return 0
 
 
 @cython.no_gc
@@ -170,13 +79,8 @@ class Conversation(Consumer):
         self.faults = 0
         self.datagrams = datagrams
         self.cut_off = 0
-        self.from_start = from_start
-        self.last_direction = -1
-        self.waited: list[tuple[int, bytes, int]] | None = None
-        # Nothing was said yet; what stands before the protocol, while it is read; and how many such there may still be.
-        self.fresh = not datagrams
-        self.preamble: Preamble | None = None
-        self.preambles_left = PREAMBLES_MAX
+        # None once the protocol is known; of datagrams it stays, for the next flow that is read here.
+        self.detection: Detection | None = Detection(reading, connection, from_start, datagrams)
         self.unread = 0
         self.ended = False
         # The server of the flow that was read before. Of another flow to it the protocol is known, and not looked for again.
@@ -194,6 +98,7 @@ class Conversation(Consumer):
         self.server_address = self.matcher.endpoints.server_address
         self.server_port = self.matcher.endpoints.server_port
         self.connection = None
+        self.detection.serve(None)
         self.matcher.begin(None, False)
         self.health = DETECTING
         self.reading.keep(self)
@@ -202,11 +107,10 @@ class Conversation(Consumer):
     def serve(self, connection: Connection) -> cython.int:
         """Read the datagrams of another flow."""
         self.connection = connection
-        self.from_start = False
-        self.last_direction = -1
+        self.detection.serve(connection)
         self.ended = False
-        self.to_server.start()
-        self.to_client.start()
+        self.to_server.seen_ns = 0
+        self.to_client.seen_ns = 0
         return 0
 
     def _again(self) -> cython.bint:
@@ -221,16 +125,14 @@ class Conversation(Consumer):
         if end <= start:
             return 0
         if self.health != READING:
-            if self.health == SET_ASIDE and (
-                self.from_start or (direction == self.last_direction and not self.datagrams) or self.faults
-            ):
+            if self.health == SET_ASIDE and (self.faults or self.detection.passes(direction)):
                 self.reading.bytes_set_aside += end - start
                 return 0
             try:
                 return self._detect(direction, buf, start, end, ts_ns)
             except Exception as bug:
                 self._report(bug)
-                self._count("unknown", "internal")
+                self.reading.count("unknown", "internal")
                 self._set_aside(ts_ns)
                 return 0
         half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
@@ -394,9 +296,7 @@ class Conversation(Consumer):
         if end - start > self.reading.head_max or need > self.reading.head_max:
             if not self._begun(direction, half, buf, start, end, first_ns, ts_ns):
                 raise Malformed(self.protocol.name, "head too long", end - start)
-            key = (self.protocol.name, "head too long")
-            self.reading.errors[key] = self.reading.errors.get(key, 0) + 1
-            return 0
+            return self.reading.count(self.protocol.name, "head too long")
         half.partial = buf[start:end]
         half.partial_ns = first_ns
         half.need = need
@@ -483,135 +383,43 @@ class Conversation(Consumer):
     def _detect(
         self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
     ) -> cython.int:
-        half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
-        c: Cursor = self.reading.cursor
-        detector: Detector = self.reading.detector
-        self.last_direction = direction
-        self.health = DETECTING
-        if self.preamble is not None:
-            return self._before(direction, buf, start, end, ts_ns)
-        if self.fresh:
-            self.fresh = False
-            if self.reading.first[buf[start]] and self._may_begin(direction, buf, start, end):
-                return self._before(direction, buf, start, end, ts_ns)
-        if direction == TO_SERVER and self.server_address is not None and self._again():
-            self._drop_waited()  # answers to what nobody saw, that could have been something else
-            self._begin(self.protocol)
-            return self.feed(direction, buf, start, end, ts_ns)
-        # Most flows are known by their first bytes, which then need not be kept.
-        first: cython.bint = self.waited is None
-        if first:
-            c.set(buf, start, end)
-        else:
-            self._wait(direction, half, buf, start, end, ts_ns)
-            if self.datagrams:
-                c.set(buf, start, end)  # each stands for itself
-            else:
-                c.set(half.partial, 0, len(half.partial))
-        detector.cut_off = self.cut_off
-        found: Protocol | None = detector.choose(self.connection, direction, c, self.datagrams)
-        half.hint = detector.hinted
-        other: HalfStream = self.to_server if direction == TO_CLIENT else self.to_client
-        if found is None and half.hint is not None and other.partial is not None and other.hint is half.hint:
-            if self._agree(direction, half.hint):
-                found = half.hint  # both sides could be what the port says, and answer one another
-        if found is not None:
-            if detector.swapped:
-                self._swap()
-            self._begin(found)
-            if first:
-                if detector.swapped:
-                    direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
-                return self.feed(direction, buf, start, end, ts_ns)
-            self._replay(detector.swapped)
-            return 0
-        if first:
-            self._wait(direction, half, buf, start, end, ts_ns)
-        self.cut_off = 0
-        if (
-            direction == TO_SERVER
-            and self.from_start
-            and self.to_client.tries == 0
-            and len(half.partial) < DETECT_BYTES
-            and not self.datagrams
-        ):
-            return 0  # a request that breaks every rule may still get an answer that tells the protocol
-        if not detector.undecided or len(half.partial) >= DETECT_BYTES:
-            # What the other direction kept goes too: bytes are passed over from here on, and it must not be joined to later ones.
-            self._drop_waited()
-            half.tries += 1
-            self.health = SET_ASIDE
-            if detector.expected:
-                self.from_start = False  # a port that is pinned is worth another look, whatever came first
-            elif half.tries + other.tries >= DETECT_TRIES:
-                self.from_start = True  # it had its chances: from now on nothing is looked at
-        return 0
-
-    def _may_begin(
-        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> cython.bint:
-        """Whether something may stand before the protocol; then `preamble` reads it."""
-        if self.preambles_left == 0 or (direction == TO_CLIENT and self.connection.roles_known):
-            return False
-        if not may_begin(buf[start : min(end, start + 16)], self.from_start and direction == TO_SERVER):
-            return False
-        self.preamble = Preamble()
-        return True
-
-    def _before(
-        self, direction: cython.int, buf: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t, ts_ns: cython.longlong
-    ) -> cython.int:
-        """Read what stands before the protocol; what follows it is as good as the connection's first bytes."""
-        preamble: Preamble = self.preamble
-        verdict: cython.int = preamble.take(direction, buf[start:end], ts_ns)
-        if verdict == UNDER_WAY:
-            return 0
-        if verdict == BROKEN:
-            self._count(preamble.kind, preamble.what)
-            self._drop_waited()
-            self.health = SET_ASIDE
-            self.from_start = True  # whoever listens there closes the connection, and nobody else knows what follows
-            return 0
-        self.preamble = None
+        detection: Detection = self.detection
+        protocol: Protocol | None = None
         swapped: cython.bint = False
-        if verdict != NONE:
-            preambles = self.reading.preambles
-            preambles[preamble.kind] = preambles.get(preamble.kind, 0) + 1
-            self.preambles_left -= 1
-            self.fresh = True
-            self.from_start = True
-            swapped = preamble.client == TO_CLIENT
-            if swapped:
-                self._swap()
-            self.connection.roles_known = True
-            endpoints: Endpoints = self.connection.endpoints()
-            if preamble.address is not None and self.reading.trust.covers(endpoints.caller()):
-                endpoints.announced_address = preamble.address
-                endpoints.announced_port = preamble.port
-        for came, piece, piece_ns in preamble.waited:
+        if direction == TO_SERVER and self.server_address is not None and self._again():
+            detection.drop()  # answers to what nobody saw, that could have been something else
+            protocol = self.protocol
+        else:
+            verdict: cython.int = detection.take(direction, buf, start, end, ts_ns, self.cut_off)
+            if verdict == WAITS or verdict == GIVEN_UP:
+                self.health = DETECTING if verdict == WAITS else SET_ASIDE
+                self.cut_off = 0
+                return 0
+            if verdict == KNOWN:
+                protocol = detection.protocol
+            swapped = detection.swapped
+        waited: list[tuple[int, bytes, int]] | None = detection.release()
+        if protocol is not None:
+            self._begin(protocol)
+        other: cython.int
+        if waited is None:
+            other = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+            return self.feed(other if swapped else direction, buf, start, end, ts_ns)
+        # As it came: in its order, each piece with its own time.
+        cut_off: cython.Py_ssize_t = self.cut_off
+        for i, (came, piece, piece_ns) in enumerate(waited, 1):
+            self.cut_off = cut_off if i == len(waited) else 0
             direction = came
-            if swapped:
-                direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
-            self.feed(direction, piece, 0, len(piece), piece_ns)
-        return 0
-
-    def _swap(self) -> cython.int:
-        """Client and server are the other way round."""
-        self.connection.swap_roles()
-        server: HalfStream = self.to_server
-        self.to_server = self.to_client
-        self.to_client = server
+            other = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
+            self.feed(other if swapped else direction, piece, 0, len(piece), piece_ns)
         return 0
 
     def _drop_waited(self) -> cython.int:
         """What waited to be read is not."""
         self._drop_partial(self.to_server)
         self._drop_partial(self.to_client)
-        if self.preamble is not None:
-            for _, piece, _ in self.preamble.waited:
-                self.reading.bytes_set_aside += len(piece)
-            self.preamble = None
-        self.waited = None
+        if self.detection is not None:
+            self.detection.drop()
         return 0
 
     def _drop_partial(self, half: HalfStream) -> cython.int:
@@ -620,40 +428,12 @@ class Conversation(Consumer):
             half.partial = None
         return 0
 
-    def _agree(self, direction: cython.int, hint: Protocol) -> cython.bint:
-        """Whether what came last of `direction` can be a question and an answer with something that waits of the other one."""
-        detector: Detector = self.reading.detector
-        if not self.datagrams:
-            return detector.agree(hint, self.to_server.partial, self.to_client.partial)
-        latest: bytes = self.waited[len(self.waited) - 1][1]
-        for came, piece, _ in self.waited:
-            if came != direction:
-                asked, told = (piece, latest) if direction == TO_CLIENT else (latest, piece)
-                if detector.agree(hint, asked, told):
-                    return True
-        return False
-
-    def _wait(
-        self,
-        direction: cython.int,
-        half: HalfStream,
-        buf: bytes,
-        start: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        ts_ns: cython.longlong,
-    ) -> cython.int:
-        """Keep what came until it is known what it is."""
-        piece: bytes = buf[start:end]
-        if self.waited is None:
-            self.waited = []
-        self.waited.append((direction, piece, ts_ns))
-        half.partial = piece if half.partial is None else half.partial + piece
-        return 0
-
     def _begin(self, protocol: Protocol) -> cython.int:
         connection: Connection = self.connection
         endpoints: Endpoints = connection.endpoints()
-        uncertain: cython.bint = not self.from_start and not self.datagrams
+        uncertain: cython.bint = not self.detection.from_start and not self.datagrams
+        if not self.datagrams:
+            self.detection = None
         decoder: Decoder
         if self.matcher is not None and self.protocol is protocol:
             decoder = self.decoder  # it served another flow before
@@ -715,19 +495,6 @@ class Conversation(Consumer):
         self.reading.detect(protocol)
         return 0
 
-    def _replay(self, swapped: cython.bint) -> cython.int:
-        """Read what waited for the detection, as it came: in its order, each piece with its own time."""
-        waited: list[tuple[int, bytes, int]] = self.waited
-        self.waited = None
-        self.to_server.partial = None
-        self.to_client.partial = None
-        for came, piece, ts_ns in waited:
-            direction: cython.int = came
-            if swapped:
-                direction = TO_SERVER if direction == TO_CLIENT else TO_CLIENT
-            self.feed(direction, piece, 0, len(piece), ts_ns)
-        return 0
-
     def gap(self, direction: cython.int, missing: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
         """`missing` bytes of `direction` never came (0: nobody knows how many)."""
         if self.datagrams:
@@ -735,10 +502,8 @@ class Conversation(Consumer):
             return 0
         half: HalfStream = self.to_client if direction == TO_CLIENT else self.to_server
         if self.health != READING:
-            # What the other direction kept belongs to what is missing: it could only be paired with something else.
-            self._drop_waited()
-            self.from_start = False
-            self.fresh = False
+            if self.detection is not None:
+                self.detection.gap()
             return 0
         gaps = self.reading.gaps
         gaps[self.protocol.name] = gaps.get(self.protocol.name, 0) + 1
@@ -812,7 +577,7 @@ class Conversation(Consumer):
         if not self.ended:
             self.ended = True
             self._account()
-            if self.reading.on_end is not None and (self.connection.protocol is not None or self.last_direction >= 0):
+            if self.reading.on_end is not None and (self.connection.protocol is not None or self.detection.last_direction >= 0):
                 self.reading.on_end(self.connection.protocol, self.health == READING, self.connection.endpoints())
         return 0
 
@@ -827,7 +592,7 @@ class Conversation(Consumer):
                 reading.bytes_set_aside += len(self.to_client.partial)
             return 0
         why: str = "undecided" if self.health == DETECTING else "unknown"
-        if self.connection.protocol is None and (self.health == SET_ASIDE or self.waited is not None or self.preamble is not None):
+        if self.connection.protocol is None and (self.health == SET_ASIDE or self.detection.unfinished()):
             reading.undetected[why] = reading.undetected.get(why, 0) + 1
         return self._drop_waited()
 
@@ -856,17 +621,11 @@ class Conversation(Consumer):
 
     def _on_malformed(self, direction: cython.int, what: str, ts_ns: cython.longlong) -> cython.int:
         """Bytes that break the rules are as good as missing: what they hide is unknown."""
-        self._count(self.protocol.name, what)
+        self.reading.count(self.protocol.name, what)
         self.faults += 1
         if self.faults >= FAULTS_MAX:
             return self._set_aside(ts_ns)
         return self._lose(direction, 0, ts_ns)
-
-    def _count(self, protocol: str, what: str) -> cython.int:
-        key = (protocol, what)
-        errors = self.reading.errors
-        errors[key] = errors.get(key, 0) + 1
-        return 0
 
     def _set_aside(self, ts_ns: cython.longlong) -> cython.int:
         self.health = SET_ASIDE
@@ -884,3 +643,15 @@ class Conversation(Consumer):
         if place not in self.reading.logged:
             self.reading.logged.add(place)
             log.error("decoder bug, the connection is set aside: %s at %s", type(bug).__name__, place)
+
+
+def open_conversation(reading: Reading, connection: Connection, from_start: cython.bint, datagrams: cython.bint) -> Conversation:
+    """Whoever reads the connection from here on. `from_start` and `datagrams` as there.
+
+    Datagrams come from a new port each: what has read one is still in the processor's cache when the next one comes.
+    """
+    if datagrams and reading.spare:
+        found: Conversation = reading.spare.pop()
+        found.serve(connection)
+        return found
+    return Conversation(reading, connection, from_start, datagrams)

@@ -36,9 +36,9 @@ from typing import get_args
 
 from receiver.config import Http, Layer4Label, PcapReceiver
 from receiver.engine import Engine
-from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import protocols
 from receiver.l7.shared import Shared
 from receiver.pcap.flow import FlowTable

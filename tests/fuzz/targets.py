@@ -21,8 +21,8 @@ import hpack
 from hpack.exceptions import HPACKError
 
 from receiver.config import KNOWN_METHODS, Kafka, PcapReceiver
-from receiver.l7 import amqp, conversation, kafka, mongodb, mysql
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7 import amqp, detection, kafka, mongodb, mysql
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.dns import DnsDecoder, DnsSettings
 from receiver.l7.hpack import HeaderList, HpackDecoder
@@ -30,6 +30,7 @@ from receiver.l7.http import HttpSettings
 from receiver.l7.http1 import Http1Decoder
 from receiver.l7.http2 import Http2Decoder, Http2Settings
 from receiver.l7.postgresql import PostgresqlDecoder, Tables
+from receiver.l7.reading import Reading
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.shared import Shared
@@ -157,8 +158,8 @@ class Session(Run):
     def check_limits(self) -> None:
         for half in (self.conversation.to_server, self.conversation.to_client):
             assert half.partial is None or len(half.partial) <= self.reading.head_max + INPUT_MAX
-        waited = self.conversation.waited or ()
-        assert sum(len(piece) for _, piece, _ in waited) <= 2 * (conversation.DETECT_BYTES + INPUT_MAX)
+        waited = self.conversation.detection.waited or () if self.conversation.detection else ()
+        assert sum(len(piece) for _, piece, _ in waited) <= 2 * (detection.DETECT_BYTES + INPUT_MAX)
 
 
 def play(rows: tuple[Protocol, ...], plan: Script, size: int = INPUT_MAX) -> tuple[Session, list[Seen]]:

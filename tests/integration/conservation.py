@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from receiver.engine import Engine
-from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.file import FileSource
 from receiver.pcap.flow import FlowTable

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from receiver.l7 import conversation
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation, open_conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.trust import Trust
 from receiver.wire.records import OUTCOMES, Connection, Endpoints, Message, Protocol, Roundtrip, Sink
 
@@ -276,7 +277,7 @@ class Run:
         """As the engine does with datagrams: whoever reads leaves, if nothing has to be remembered, and another one goes on."""
         if not self.conversation.release():
             return False
-        self.conversation = self.reading.open(self.connection, self.from_start, self.datagrams)
+        self.conversation = open_conversation(self.reading, self.connection, self.from_start, self.datagrams)
         return True
 
     def gap(self, direction: int, missing: int) -> Run:

@@ -9,11 +9,12 @@ import logging
 
 import pytest
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.decoder import Decoder
 from receiver.l7.detect import Detector
 from receiver.l7.http1 import Http1Decoder
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.wire.records import OUTCOMES, Protocol
 from tests.l7.harness import COMPILED, TO_CLIENT, TO_SERVER, Collector, Pair, Run

@@ -8,9 +8,9 @@ import struct
 import pytest
 
 from receiver.engine import Engine
-from receiver.l7.conversation import Reading
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.flow import FlowTable
 from receiver.pcap.stream import Reassembly

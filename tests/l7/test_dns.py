@@ -28,10 +28,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.engine import Engine
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.dns import NUMBERS_MAX, QUESTIONS_MAX, DnsDecoder, DnsSettings
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.pcap.bpf import FilterPlan, build_filter
 from receiver.pcap.file import FileSource

@@ -6,11 +6,12 @@ import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.grpc import Grpc
 from receiver.l7.http2 import Http2Settings
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import protocols
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry

@@ -24,11 +24,12 @@ from kafka.protocol.api_message import ApiMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from receiver.config import Kafka, PcapReceiver
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.kafka import rows
 from receiver.l7.kafka_names import APIS
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.shared import Shared
 from receiver.telemetry.metrics import Metrics

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from receiver.config import PcapReceiver, Traces
 from receiver.l7 import packed
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.mongodb import rows
 from receiver.l7.packed import Snappy
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.shared import Shared
 from receiver.telemetry.metrics import Metrics

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
 from receiver.l7.postgresql import PostgresqlDecoder, Tables
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry

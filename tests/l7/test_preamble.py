@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
+from receiver.l7.reading import Reading
 from receiver.l7.registry import PROTOCOLS, protocols
 from receiver.l7.shared import Shared
 from receiver.l7.trust import Trust

@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.engine import Engine
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.redis import RedisDecoder
 from receiver.l7.redis_names import Vocabulary
 from receiver.l7.registry import PROTOCOLS

@@ -10,9 +10,10 @@ import dns.rrset
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from receiver.config import Dns, PcapReceiver
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import protocols
 from receiver.l7.shared import Shared
 from receiver.telemetry.metrics import Metrics

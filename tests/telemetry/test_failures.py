@@ -8,9 +8,10 @@ import os
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
-from receiver.l7.conversation import Conversation, Reading
+from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.matcher import Pairing
+from receiver.l7.reading import Reading
 from receiver.l7.registry import protocols
 from receiver.telemetry.redact import Redactor
 from receiver.telemetry.spans import Identities, Spans
