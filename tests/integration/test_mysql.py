@@ -1,7 +1,8 @@
 """MySQL and MariaDB between real programs in a namespace: what the clients say they did is what is read off the wire.
 
-Needs root, MariaDB (Debian package mariadb-server-core), tcpdump, PyMySQL and mysql-connector-python; MySQL 9 out of a root of its
-own, which docs/protocols/mysql.md says how to make (`MYSQL_ROOT`, /opt/sid if that is not set).
+Needs root, MariaDB (Debian package mariadb-server-core), tcpdump, PyMySQL, mysql-connector-python and, beside a Python of the
+distribution, mysqlclient (python3-mysqldb); MySQL 9 out of a root of its own, which docs/protocols/mysql.md says how to make
+(`MYSQL_ROOT`, /opt/sid if that is not set).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +78,74 @@ for server in servers:
 print(json.dumps(told))
 """
 
+# The client of the distribution's Python, over MariaDB's C library: its account, and which of its commands are the library's own.
+MYSQLCLIENT = r"""
+import json, sys, MySQLdb, MySQLdb.cursors
+from MySQLdb.constants import CLIENT
+port, user, secret, ROWS, AFFECTED = int(sys.argv[1]), *sys.argv[2:]
+where = dict(host="127.0.0.1", port=port, user=user)
+def plain(**more):
+    return {"status": None, "outcome": "ok", **more}
+try:
+    MySQLdb.connect(passwd="wrong", **where)
+    assert False
+except MySQLdb.Error as error:
+    refused = error.args[0]
+c = MySQLdb.connect(passwd=secret, db="shop", client_flag=CLIENT.MULTI_STATEMENTS, charset="utf8mb4", **where)
+# What `connect` sends by itself: its login, and that nothing is committed by itself.
+account = [plain(operation="LOGIN"), plain()]
+def run(text, values=None, cursor=None):
+    one = plain()
+    account.append(one)
+    cursor = cursor or c.cursor()
+    try:
+        count = cursor.execute(text, values)
+        while True:
+            if cursor.description is not None:
+                one[ROWS] = one.get(ROWS, 0) + len(cursor.fetchall())
+            else:
+                one[AFFECTED] = one.get(AFFECTED, 0) + count
+            if cursor.nextset() is None:
+                break
+            count = cursor.rowcount
+    except MySQLdb.Error as error:
+        one.update(status=str(error.args[0]), outcome="error")
+        one.pop(AFFECTED, None)
+run("CREATE TABLE load_c (id INT PRIMARY KEY AUTO_INCREMENT, name LONGTEXT)")
+for i in range(300):
+    run("INSERT INTO load_c (name) VALUES (%s), (%s)", (secret, "it's" * i))
+    run("SELECT * FROM load_c WHERE id <= %s", (i,), c.cursor(MySQLdb.cursors.SSCursor) if i % 2 else None)
+    if i % 7 == 0:
+        run("SELECT nothing")
+        run("INSERT INTO load_c VALUES (1, 'twice')")
+        run("SELECT 1; UPDATE load_c SET name = '' WHERE id = 3; SELECT 2")
+        c.ping()
+        account.append(plain(operation="PING"))
+        c.commit()
+        account.append(plain())
+run("SELECT repeat('x', 18000000)")
+run("CREATE PROCEDURE twice_c() BEGIN SELECT 1; SELECT 2, 3; END")
+run("CALL twice_c()")
+run("DROP TABLE load_c; DROP PROCEDURE twice_c")
+c.select_db("shop")
+account.append(plain(operation="INIT_DB"))
+c.close()
+account.append({"status": None, "outcome": "one_way", "operation": "QUIT"})
+print(json.dumps([refused, account]))
+"""
+# Runs in the namespace; the server's general log is the second witness.
+WITH_MYSQLCLIENT = r"""
+import json, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from mysql_account import AFFECTED, ROWS, SECRET, USER, logged, mariadb
+log = Path(sys.argv[3], "general.log")
+with mariadb("--general-log=1", f"--general-log-file={log}", "--max-allowed-packet=64M") as port:
+    client = ["/usr/bin/python3", "-c", sys.argv[2], str(port), USER, SECRET, ROWS, AFFECTED]
+    said = subprocess.run(client, check=True, stdout=subprocess.PIPE).stdout
+    print(json.dumps([*json.loads(said), list(logged(log.read_text()).values())]))
+"""
+
 
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
@@ -102,3 +172,19 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
         assert [{name: one[name] for name in wanted} for one, wanted in zip(seen, account, strict=True)] == account
         assert {one.protocol for one in seen} == {server}
         assert "hunter2" not in repr(seen)
+
+
+def test_mysqlclients_record_is_what_is_read_and_what_the_server_logs(namespace: Namespace, tmp_path: Path) -> None:
+    if subprocess.run(["/usr/bin/python3", "-c", "import MySQLdb"], check=False, capture_output=True).returncode:
+        pytest.skip("NOT RUN: mysqlclient is missing (Debian package python3-mysqldb)")
+    command = [sys.executable, "-c", WITH_MYSQLCLIENT, os.fspath(VECTORS), MYSQLCLIENT, os.fspath(tmp_path)]
+    printed, collector = run_captured(namespace, tmp_path, command)
+    refused, account, logged = json.loads(printed)
+    assert len(account) > 800
+    (seen,) = [seen for seen in collector.by_port.values() if len(seen) > 100]
+    assert [{name: one[name] for name in wanted} for one, wanted in zip(seen, account, strict=True)] == account
+    (log,) = [log for log in logged if len(log) > 100]  # it has no pings
+    assert [one["operation"] for one in seen if one["operation"] != "PING"] == [one.get("operation") for one in log]
+    logins = [(one["operation"], one["status"]) for others in collector.by_port.values() for one in others if len(others) == 1]
+    assert ("LOGIN", str(refused)) in logins
+    assert "hunter2" not in repr(collector.by_port)

@@ -1,6 +1,7 @@
 """PostgreSQL between real programs in namespaces: what is read off the wire is what the clients say they did, and the server's log.
 
-Needs root, PostgreSQL (Debian package postgresql-15: server, psql and pgbench), tcpdump, psycopg 3 and asyncpg.
+Needs root, PostgreSQL (Debian package postgresql-15: server, psql and pgbench), tcpdump, psycopg 3 and asyncpg; the newest version
+out of a root of its own, which docs/protocols/postgresql.md says how to make (`POSTGRESQL_ROOT`, /opt/sid if that is not set).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from tests.l7.harness import Seen
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 PORT = 5432
-AS_NOBODY = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+NEWEST = Path(os.environ.get("POSTGRESQL_ROOT", "/opt/sid"))
+# Which ones a test is run with: the roots whose programs they are.
+ROOTS = {"distribution": Path("/"), "newest": NEWEST}
 
 # Runs inside the namespace; prints the local port and the account of each connection.
 WORKLOAD = r"""
@@ -35,7 +39,8 @@ import asyncio, contextlib, json, sys, threading
 sys.path.insert(0, sys.argv[1])
 import asyncpg, psycopg
 from postgresql_account import Psycopg, aborted, failed, named, ok, result
-where = dict(host="127.0.0.1", port=5432, user="lab", dbname="postgres", sslmode="disable", gssencmode="disable")
+where = dict(max_protocol_version=sys.argv[2]) if psycopg.pq.version() >= 180000 else {}
+where |= dict(host="127.0.0.1", port=5432, user="lab", dbname="postgres", sslmode="disable", gssencmode="disable")
 told = []
 def pipeline(libpq, bad):
     # By libpq itself: psycopg breaks a pipeline off when it notices the error.
@@ -63,6 +68,8 @@ def pipeline(libpq, bad):
 def work(simple, table):
     with psycopg.connect(**where, autocommit=True) as connection:
         port = int(connection.execute("SELECT inet_client_port()").fetchone()[0])
+        if "max_protocol_version" in where:
+            assert connection.pgconn.full_protocol_version == (30002 if sys.argv[2] == "latest" else 30000)
         one = Psycopg(connection, simple)
         one.expected.append(ok("SELECT", 1))
         one.run(f"CREATE TABLE {table} (id int PRIMARY KEY, name text)")
@@ -112,20 +119,20 @@ print(json.dumps(told))
 """
 
 
-def programs() -> Path:
-    """The folder of PostgreSQL's programs; skips the test where it is not there, or a client is not."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+def programs(root: Path = Path("/")) -> Path:
+    """The folder of PostgreSQL's programs in `root`; skips the test where it is not there, or a client is not."""
+    found = sorted(root.glob("usr/lib/postgresql/*/bin/initdb"))
     if not found:
-        pytest.skip("NOT RUN: PostgreSQL is missing (Debian package postgresql-15)")
+        pytest.skip(f"NOT RUN: PostgreSQL is missing in {root} (Debian package postgresql; docs/protocols/postgresql.md)")
     for module in ("psycopg", "asyncpg"):
         pytest.importorskip(module, reason=f"NOT RUN: {module} is missing (pip install psycopg[binary] asyncpg)")
     return found[-1].parent
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """One that the server, which refuses root, can reach."""
-    made = Path(tempfile.mkdtemp(prefix="pr-postgresql-"))
+@contextmanager
+def made_folder(root: Path) -> Iterator[Path]:
+    """One in `root` that the server, which refuses to be root, can reach."""
+    made = Path(tempfile.mkdtemp(prefix="pr-postgresql-", dir=root / "tmp"))
     shutil.chown(made, "nobody", "nogroup")
     try:
         yield made
@@ -133,14 +140,24 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-def server(folder: Path, address: str) -> list[str]:
-    """The command that starts it, with a database made; it logs each statement that it has done."""
-    initdb = [*AS_NOBODY, os.fspath(programs() / "initdb"), "-D", f"{folder}/data", "-U", "lab", "-A", "trust", "--no-sync"]
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with made_folder(Path("/")) as made:
+        yield made
+
+
+def server(folder: Path, address: str, root: Path = Path("/"), *more: str) -> list[str]:
+    """The command that starts it, with a database made in `folder` of `root`. `more` settings."""
+    inside = Path("/", folder.relative_to(root))
+    there = Path("/", programs(root).relative_to(root))
+    as_nobody = ["chroot", "--userspec=nobody:nogroup", "--groups=", os.fspath(root)]
+    initdb = [*as_nobody, os.fspath(there / "initdb"), "-D", f"{inside}/data", "-U", "lab", "-A", "trust", "--no-sync"]
     subprocess.run([*initdb, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd=folder)
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 0.0.0.0/0 trust\n")
-    settings = [f"listen_addresses={address}", "fsync=off", "max_connections=50"]
-    argv = [*AS_NOBODY, os.fspath(programs() / "postgres"), "-D", f"{folder}/data", "-p", str(PORT), "-k", os.fspath(folder)]
+    # Shared memory in files: a root of its own may have no /dev/shm.
+    settings = [f"listen_addresses={address}", "fsync=off", "max_connections=50", "dynamic_shared_memory_type=mmap", *more]
+    argv = [*as_nobody, os.fspath(there / "postgres"), "-D", f"{inside}/data", "-p", str(PORT), "-k", os.fspath(inside)]
     return argv + [word for each in settings for word in ("-c", each)]
 
 
@@ -166,19 +183,24 @@ def agrees(read: Seen, expected: dict[str, Any]) -> bool:
     return all((read.outcome if name == "outcome" else read[name]) == value for name, value in expected.items() if name != "tag")
 
 
-def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Path, tmp_path: Path) -> None:
-    need("tcpdump", "setpriv")
-    argv = server(folder, "127.0.0.1")
-    logs = ["logging_collector=on", "log_destination=jsonlog", f"log_directory={folder}/log", "log_filename=all"]
-    logs.append("log_min_duration_statement=0")
-    argv += [word for each in logs for word in ("-c", each)]
+@pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS)
+def test_the_clients_record_is_what_is_read_and_what_the_server_logs(tmp_path: Path, root: Path) -> None:
+    need("tcpdump")
+    programs(root)
+    with made_folder(root) as folder:
+        check_record(folder, tmp_path, root)
+
+
+def check_record(folder: Path, tmp_path: Path, root: Path) -> None:
+    logs = ["logging_collector=on", "log_destination=jsonlog", "log_directory=../log", "log_filename=all"]
+    argv = server(folder, "127.0.0.1", root, *logs, "log_min_duration_statement=0")
     namespace = Namespace(f"pr-postgresql-{os.getpid()}")
     try:
         postgres = start(namespace, folder, *argv)
         try:
             wait_for(lambda: is_up(namespace, folder), "postgres")
             # libpq looks through its socket; what is captured begins behind that.
-            command = [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS)]
+            command = [sys.executable, "-c", WORKLOAD, os.fspath(VECTORS), "latest" if root == NEWEST else "3.0"]
             printed, collector = run_captured(namespace, tmp_path, command, f"port {PORT}")
         finally:
             postgres.terminate()
@@ -207,7 +229,6 @@ def test_the_clients_record_is_what_is_read_and_what_the_server_logs(folder: Pat
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
 def test_pgbench_at_full_speed_is_counted_one_by_one(site: Site, tmp_path: Path, folder: Path, mode: str) -> None:
     """Its transactions times its statements are our count, live."""
-    need("setpriv")
     program = Program(server(folder, "0.0.0.0"), site.application, folder)
     site.programs.append(program)
     program.start()
