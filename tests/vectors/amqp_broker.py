@@ -1,10 +1,9 @@
-"""A real RabbitMQ, from the system's package, as an ordinary user's process: nothing of the system's own is touched."""
+"""A real RabbitMQ, from the package of the system or of another root (`RABBITMQ_ROOT`): nothing of the system's own is touched."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-SERVER = Path(os.environ.get("RABBITMQ_ROOT", "/")) / "usr/lib/rabbitmq/bin/rabbitmq-server"
+ROOT = Path(os.environ.get("RABBITMQ_ROOT", "/"))
+SERVER = Path("usr/lib/rabbitmq/bin/rabbitmq-server")
 # A password, a value of a header, a body: what must never be found in anything that is told.
 SECRET = "hunter2-never-shown"
 CONFIG = """
@@ -27,44 +27,46 @@ log.console = false
 """
 
 
-def why_not() -> str | None:
+def why_not(root: Path = ROOT) -> str | None:
     """What is missing, None when it can run."""
-    if not SERVER.exists():
-        return "RabbitMQ (apt install rabbitmq-server)"
-    if shutil.which("epmd") is None:
-        return "epmd (apt install erlang-base)"
+    if not (root / SERVER).exists():
+        return f"RabbitMQ in {root} (apt install rabbitmq-server; docs/protocols/amqp.md)"
+    if not (root / "usr/bin/epmd").exists():
+        return f"epmd in {root} (apt install erlang-base)"
     return None
 
 
 def version() -> str:
     """Of the package that is installed."""
-    plugins = sorted(SERVER.parents[1].glob("lib/rabbitmq_server-*"))
+    plugins = sorted((ROOT / SERVER).parents[1].glob("lib/rabbitmq_server-*"))
     return plugins[-1].name.rpartition("-")[2] if plugins else "unknown"
 
 
 @contextlib.contextmanager
 def broker(port: int, distribution: int, mapper: int) -> Iterator[None]:
     """A broker on `port` of the loopback, with a user `lab`; `distribution` and `mapper` are ports that Erlang wants for itself."""
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
-        home = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", dir=ROOT / "tmp") as made:
+        home = Path(made)
+        folder = f"/{home.relative_to(ROOT)}"  # as it is called in there
         (home / "rabbitmq.conf").write_text(CONFIG.format(port=port, secret=SECRET))
         (home / "plugins").write_text("[].\n")
         env = {
             **os.environ,
             "RABBITMQ_NODENAME": f"lab{port}@localhost",
-            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
             "RABBITMQ_MNESIA_BASE": folder,
             "RABBITMQ_LOG_BASE": folder,
-            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/plugins",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "ERL_EPMD_PORT": str(mapper),
             "HOME": folder,
         }
-        commands = (["epmd", "-address", "127.0.0.1", "-port", str(mapper)], [str(SERVER)])
+        there = [] if Path("/") == ROOT else ["chroot", str(ROOT)]
+        commands = (["/usr/bin/epmd", "-address", "127.0.0.1", "-port", str(mapper)], [f"/{SERVER}"])
         with (home / "said").open("w") as said:
             started = [
-                subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+                subprocess.Popen([*there, *command], env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
                 for command in commands
             ]
             try:
