@@ -402,7 +402,7 @@ class Stream:
                     first = peer
             oldest: Held = first.held[0]
             hole: Stream = first  # the direction that has the hole
-            if Sequence.diff(oldest.seq, first.next_seq) <= 0:
+            if Sequence.diff(oldest.seq, first.next_seq) <= 0 or first._comes_behind(oldest):
                 hole = first.peer
             waited: cython.longlong = now_ns - oldest.ts_ns
             count: cython.Py_ssize_t = 0
@@ -412,16 +412,36 @@ class Stream:
                 count += len(peer.held)
             passed: cython.bint = hole.acked >= 0 and Sequence.diff(hole.acked, hole.next_seq) > 0
             if all_of_it or waited > PATIENCE_NS or (passed and (waited > GRACE_NS or count >= GRACE_SEGMENTS)):
-                hole._declare(consumer, now_ns)
+                first._go_on(hole, consumer, now_ns)
             elif (
                 self.held_bytes > self.reassembly.out_of_order
                 or peer.held_bytes > self.reassembly.out_of_order
                 or self.reassembly.held_bytes > self.reassembly.memory
             ):
                 self.reassembly.forced += 1
-                hole._declare(consumer, now_ns)
+                first._go_on(hole, consumer, now_ns)
             else:
                 return 0
+
+    def _go_on(self, hole: Stream, consumer: Consumer, now_ns: cython.longlong) -> cython.int:
+        """Declare the hole that what is held here waits for. Where it waits for bytes that are held there, while they wait for those
+        here, both were sent again with later acknowledgements: what came first is first."""
+        if hole is not self and hole.held is not None:
+            theirs: Held = hole.held[0]
+            if Sequence.diff(theirs.seq, hole.next_seq) <= 0:
+                return self._pop(consumer)
+        return hole._declare(consumer, now_ns)
+
+    def _comes_behind(self, oldest: Held) -> cython.bint:
+        """Whether what is held here comes behind something that is held there, behind a hole, and that waits for nothing of here:
+        the hole there is first, for the one here may have its end between the two."""
+        peer: Stream = self.peer
+        if peer.held is None or not oldest.has_ack or Sequence.diff(oldest.ack, peer.next_seq) <= 0:
+            return False
+        theirs: Held = peer.held[0]
+        if Sequence.diff(theirs.seq, peer.next_seq) <= 0:
+            return False
+        return not theirs.has_ack or Sequence.diff(theirs.ack, self.next_seq) <= 0
 
     def _can_deliver(self) -> cython.bint:
         if self.held is None:

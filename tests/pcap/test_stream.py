@@ -25,6 +25,7 @@ class Told(Consumer):
     def __init__(self) -> None:
         self.of: tuple[list[Any], list[Any]] = ([], [])
         self.times: list[tuple[int, bytes, int]] = []
+        self.all: list[tuple[int, bytes | int]] = []  # bytes, and how many are missing
 
     def feed(self, direction: int, buf: bytes, start: int, end: int, ts_ns: int) -> int:
         said = self.of[direction]
@@ -33,10 +34,12 @@ class Told(Consumer):
         else:
             said.append(buf[start:end])
         self.times.append((direction, buf[start:end], ts_ns))
+        self.all.append((direction, buf[start:end]))
         return 0
 
     def gap(self, direction: int, missing: int, ts_ns: int) -> int:
         self.of[direction].append(-missing)
+        self.all.append((direction, missing))
         return 0
 
     def close(self, direction: int, ts_ns: int) -> int:
@@ -244,6 +247,23 @@ def test_hole_that_is_never_filled_ends_the_patience() -> None:
 def test_nothing_waits_when_the_connection_ends() -> None:
     pair = Pair().open().client(2, b"c", flags=FIN).settle(all_of_it=True)
     assert pair.asked == [-2, b"c", "fin"]
+
+
+def test_hole_that_ends_between_two_requests_is_declared_between_them() -> None:
+    """The second request acknowledges five bytes of nine, the third all: four belong to what answered the second."""
+    pair = Pair().open().client(8, b"third", ack=9, ms=5).server(9, b"", ack=13, ms=5).server(9, b"to third", ack=13, ms=6)
+    pair.client(3, b"secon", ack=5, ms=6).client(13, b"", ack=17, ms=7)
+    assert pair.told.all == [
+        (TO_CLIENT, 5), (TO_SERVER, 3), (TO_SERVER, b"secon"), (TO_CLIENT, 4), (TO_SERVER, b"third"), (TO_CLIENT, b"to third")
+    ]  # fmt: skip
+
+
+def test_repetitions_that_acknowledge_each_other_are_both_read() -> None:
+    """Of both the first copy was not captured; the second tells of what came since it was sent first."""
+    pair = Pair().open().client(0, b"question", ack=6, ms=5).server(0, b"answer", ack=8, ms=6).settle(ms=7)
+    assert pair.told.all == []
+    pair.settle(ms=40)
+    assert pair.told.all == [(TO_SERVER, b"question"), (TO_CLIENT, b"answer")] and pair.limits.gaps == 0
 
 
 def test_acknowledgement_alone_tells_what_was_not_seen() -> None:
