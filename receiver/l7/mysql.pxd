@@ -48,6 +48,7 @@ cdef Py_ssize_t STATUS_SEEN
 cdef int PROGRESS
 cdef long long LATEST
 cdef int COM_INIT_DB
+cdef int COM_QUIT
 cdef int COM_QUERY
 cdef int COM_FIELD_LIST
 cdef int COM_DROP_DB

@@ -93,6 +93,7 @@ PROGRESS = 0xFFFF
 # MariaDB: the statement that was prepared last.
 LATEST = 0xFFFFFFFF
 COM_INIT_DB = 0x02
+COM_QUIT = 0x01
 COM_QUERY = 0x03
 COM_FIELD_LIST = 0x04
 COM_DROP_DB = 0x06
@@ -1165,8 +1166,8 @@ class MysqlDecoder(Prefixed):
         if seen <= 0:
             return PERHAPS
         number: cython.int = c.u8(at)
-        if number == 0 and (self.framing_guessed or not self.framing_known):
-            return NO  # no client sends it (COM_SLEEP), and a compressed packet has a length there
+        if number == 0 or (number == COM_QUIT and at + 1 < c.end):
+            return NO  # no client sends it (COM_SLEEP), and a compressed packet has a length there; behind QUIT comes nothing
         fixed: cython.Py_ssize_t = self.words.lengths[number]
         if fixed > 0:
             return PERHAPS if length == fixed else NO

@@ -983,7 +983,7 @@ class PostgresqlDecoder(Prefixed):
         if b == 0x51:
             return self._proves_text(c, at, end, True)
         if b == 0x53 or b == 0x48 or b == 0x58 or b == 0x63:  # S H X c
-            return PERHAPS if size == 5 else NO
+            return PERHAPS if size == 5 and (b != 0x58 or end >= c.end) else NO  # behind Terminate comes nothing
         if b == 0x70 or b == 0x64 or b == 0x66:  # p d f
             return PERHAPS
         if b == 0x46:  # F

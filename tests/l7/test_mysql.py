@@ -593,6 +593,16 @@ def test_namespace_is_unknown_when_a_change_may_be_lost() -> None:
     assert ask(run, packet(0, b"\x0e"), ok())["namespace"] is None
 
 
+def test_what_no_client_says_is_not_found_behind_a_hole() -> None:
+    """The rest of a statement's execution, its numbers taken for lengths: QUIT, and behind it COM_SLEEP."""
+    run = opened()
+    run.feed(TO_SERVER, query("SELECT 1")).feed(TO_CLIENT, ok()).gap(TO_SERVER, 3)
+    for piece in (b"\0\x17\2\0\0\0\0", b"\1\0\0\0\1\0\1\xfe\0", b"\0\0"):
+        run.feed(TO_SERVER, piece)
+    assert ask(run, packet(0, b"\x0e"), ok())["operation"] == "PING"
+    assert [one["operation"] for one in run.end()] == ["LOGIN", None, "PING", "PING"]
+
+
 def test_file_of_the_client_is_no_command() -> None:
     run = opened()
     lines = [packet(2 + i, b"\x03SELECT 1\n" * 50) for i in range(300)]  # their sequence comes round to 0 again
