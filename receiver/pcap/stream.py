@@ -424,12 +424,15 @@ class Stream:
                 return 0
 
     def _go_on(self, hole: Stream, consumer: Consumer, now_ns: cython.longlong) -> cython.int:
-        """Declare the hole that what is held here waits for. Where it waits for bytes that are held there, while they wait for those
-        here, both were sent again with later acknowledgements: what came first is first."""
+        """Declare the hole that what is held here waits for.
+
+        It may be none: what is held there is next, and waits for what is held here. Then it is a probe that says nothing, or both
+        were sent again, with later acknowledgements, and the one that came first is first.
+        """
         if hole is not self and hole.held is not None:
             theirs: Held = hole.held[0]
             if Sequence.diff(theirs.seq, hole.next_seq) <= 0:
-                return self._pop(consumer)
+                return self._pop(consumer) if theirs.wire_length > 0 or theirs.fin else hole._pop(consumer)
         return hole._declare(consumer, now_ns)
 
     def _comes_behind(self, oldest: Held) -> cython.bint:

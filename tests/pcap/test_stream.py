@@ -266,6 +266,14 @@ def test_repetitions_that_acknowledge_each_other_are_both_read() -> None:
     assert pair.told.all == [(TO_SERVER, b"question"), (TO_CLIENT, b"answer")] and pair.limits.gaps == 0
 
 
+def test_keep_alive_at_the_end_of_a_hole_does_not_let_a_request_pass() -> None:
+    """Its old byte is the hole's last."""
+    pair = Pair().open().client(0, b"next", ack=250, ms=5).server(250, b"", ack=4, ms=6).server(249, b"", ack=4, ms=6)
+    pair.server(250, b"answer", ack=4, ms=7).settle(ms=40)
+    assert pair.told.all[-2:] == [(TO_SERVER, b"next"), (TO_CLIENT, b"answer")]
+    assert sum(size for direction, size in pair.told.all[:-2] if direction == TO_CLIENT and isinstance(size, int)) == 250
+
+
 def test_acknowledgement_alone_tells_what_was_not_seen() -> None:
     pair = Pair().open().client(0, b"ab", ack=0, ms=1).client(2, b"", ack=700, ms=2).settle(ms=30)
     assert pair.answered == [-700]
