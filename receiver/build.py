@@ -37,6 +37,7 @@ from receiver.export.tls import check_files
 from receiver.known_names import KnownNames
 from receiver.l7 import registry
 from receiver.l7.detect import Detector
+from receiver.l7.levels import Levels
 from receiver.l7.matcher import Pairing
 from receiver.l7.reading import Reading
 from receiver.l7.shared import Shared
@@ -75,10 +76,11 @@ def make_engine(config: Config, sink: Sink, *, detail: bool, local: Iterable[byt
     reached: dict[str, int] = {}
     names = make_names(config, reached)
     trust = Trust(pcap.trusted_proxies, reached)
-    protocols = registry.protocols(Shared(pcap, names, trust, reached))
+    levels = Levels(reached)
+    protocols = registry.protocols(Shared(pcap, names, trust, reached, levels))
     pinned = pinned_ports(config, protocols)
     pairing = Pairing(sink, pcap.limits.pending_requests, int(pcap.request_timeout * 1e9))
-    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust)
+    reading = Reading(pairing, Detector(protocols, pinned, pcap.detect), detail, pcap.limits.head_bytes, trust, levels)
     server_ports = set(pinned)
     for protocol in protocols:
         server_ports.update(protocol.ports)

@@ -45,6 +45,7 @@ from receiver.reload import hand_over, prepare
 from receiver.resource import observed_resource
 from receiver.self_metrics import Accounts, exposition
 from receiver.telemetry.layer4 import Layer4Metrics
+from receiver.telemetry.levels import LevelMetrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.snapshot import Later, Metric, Resource, Snapshot
 from receiver.wire.cursor import COMPILED
@@ -133,6 +134,7 @@ class Service:
         self.layer4: Layer4Metrics | None = None
         if self.engine.layer4 is not None:
             self.layer4 = Layer4Metrics(self.engine.layer4.table, config.receivers.pcap.limits.series_per_metric)
+        self.levels = LevelMetrics(config.receivers.pcap.limits.series_per_metric)
         self.accounts = Accounts(config, self.engine, self.telemetry, time.time_ns())
         self.accounts.exporters = self.exporters
         self._known_names = None if self._files else known_names(config)
@@ -335,7 +337,11 @@ class Service:
             self.telemetry.metrics.begin_by(now_ns)
             if self.engine.layer4 is not None:
                 self.engine.layer4.table.begin_by(now_ns)
-        later = [self.telemetry.metrics.durations_later()]
+        levels = self.engine.reading.levels
+        later: list[Later] = [
+            self.telemetry.metrics.durations_later(),
+            partial(self.levels.metrics, levels.behind(now_ns), levels.waiting(now_ns)),
+        ]
         if self.layer4 is not None:
             later.append(self.layer4.later())
         if self.config.service.telemetry.metrics.level != "none":

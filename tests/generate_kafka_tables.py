@@ -32,7 +32,7 @@ RUN, COMPACT_RUN, MAYBE, TAGS, NUMBER16, NUMBER32, NUMBER64, UUID = range(8, 16)
 NEXT = 0x10 | END  # an element ends: the next one, or what follows the array
 
 TOPIC, GROUP, RECORDS, ERROR, ACKS, WAIT, REPLICA = range(1, 8)
-EPOCH, THROTTLE, PARTITION, OFFSET, TOPIC_ID, NAMED_ID, TAGGED_REPLICA = range(8, 15)
+EPOCH, THROTTLE, PARTITION, OFFSET, TOPIC_ID, NAMED_ID, TAGGED_REPLICA, POSITION = range(8, 16)
 
 NUMBERS = {
     "MaxWaitMs": WAIT,
@@ -72,6 +72,7 @@ A program goes through a whole message. An operation is a byte: its kind in the 
 
     1 topic    2 group    3 records    4 error    5 acks    6 longest wait    7 replica    8 session epoch    9 throttle time
     10 partition    11 offset    12 id of a topic    13 id of the topic that was just named    14 tagged: 1 is the replica
+    15 where a fetch begins, in its answer the partition's end; of a topic, and of its partitions: no longer fetched
 """
 
 '''
@@ -115,6 +116,8 @@ def mark_of(field: dict[str, Any], path: tuple[str, ...], named: bool) -> int:
             return PARTITION
     if kind == "int64" and name == "BaseOffset":
         return OFFSET
+    if kind == "int64" and name in ("FetchOffset", "HighWatermark"):
+        return POSITION
     return 0
 
 
@@ -127,45 +130,51 @@ class Layout:
         self.structs = {each["name"]: each["fields"] for each in schema.get("commonStructs", ())}
         # Whose partitions tell of what is sent or fetched; elsewhere nobody asks.
         self.moves = schema["name"].startswith(("Produce", "Fetch", "ShareFetch"))
+        self.fetches = schema["name"] in ("FetchRequest", "FetchResponse")
         self.replicates = schema["name"] == "FetchRequest"
         top = self._fields(schema.get("fields", ()), (), False)
         self.program = b"".join(joined(top)) + bytes((END,))
 
-    def _fields(self, fields: Any, path: tuple[str, ...], marks_off: bool) -> list[bytes]:
+    def _fields(self, fields: Any, path: tuple[str, ...], dropped: bool) -> list[bytes]:
         there = [f for f in fields if self.version in versions(f["versions"])]
         untagged = [f for f in there if self.version not in versions(f.get("taggedVersions"))]
         ops: list[bytes] = []
         named = False
         for field in untagged:
-            ops += self._field(field, path, named, marks_off)
+            ops += self._field(field, path, named, dropped)
             named = named or field.get("entityType") == "topicName"
         if self.flexible:
             replica = self.replicates and not path and any(f["name"] == "ReplicaState" for f in there)
             ops.append(bytes((TAGS | (TAGGED_REPLICA << 4 if replica else 0),)))
         return ops
 
-    def _field(self, field: dict[str, Any], path: tuple[str, ...], named: bool, marks_off: bool) -> list[bytes]:
+    def _field(self, field: dict[str, Any], path: tuple[str, ...], named: bool, dropped: bool) -> list[bytes]:
         kind = field["type"]
-        marks_off = marks_off or field["name"] == "ForgottenTopicsData"
         element = kind.removeprefix("[]")
-        mark = 0 if marks_off else mark_of(field, path, named)
+        mark = POSITION if dropped and field["name"] in ("Topic", "TopicId", "Partitions") else 0
+        if not dropped:
+            mark = mark_of(field, path, named)
+        dropped = dropped or field["name"] == "ForgottenTopicsData"
         if (mark in (PARTITION, OFFSET) and not self.moves) or (mark == REPLICA and not self.replicates):
+            mark = 0
+        if mark == POSITION and not self.fetches:
             mark = 0
         fields = field.get("fields") or self.structs.get(element)
         if fields is not None:
-            body = self._fields(fields, (*path, field["name"]), marks_off)
+            body = self._fields(fields, (*path, field["name"]), dropped)
             if kind == element:
                 if self.version in versions(field.get("nullableVersions")):
                     inner = b"".join(joined(body))
                     return [bytes((MAYBE,)) + len(inner).to_bytes(2, "big") + inner]
                 return body
         else:
-            body = [self._plain(element, mark)]
+            # The partitions that are dropped are read all at once.
+            body = [self._plain(element, 0 if element == "int32" and kind != element else mark)]
         if kind == element:
             return body
         body = joined(body)
         if len(body) == 1 and body[0][0] == FIXED:
-            return [bytes((COMPACT_RUN if self.flexible else RUN,)) + body[0][1:]]
+            return [bytes(((COMPACT_RUN if self.flexible else RUN) | mark << 4,)) + body[0][1:]]
         inner = b"".join(body) + bytes((NEXT,))
         return [bytes((COMPACT_ARRAY if self.flexible else ARRAY,)) + len(inner).to_bytes(2, "big") + inner]
 

@@ -31,6 +31,15 @@ From the request's first byte to the response's last one, by the packets' own cl
 called; `client`: it called.
 """
 
+TABLE = ("| metric | kind | unit | attributes | what |", "|---|---|---|---|---|")
+
+LEVELS = """\
+## What waits
+
+Read from answers, not counted: the last that was said, for five minutes after it. Without a group where no client said
+which one it is a member of.
+"""
+
 LAYER4 = f"""\
 ## TCP and UDP
 
@@ -98,6 +107,12 @@ def section_of(shape: semconv.Shape) -> str:
     return "messaging" if shape.family in semconv.BROKERS else "db"
 
 
+def row(metric: semconv.MetricDef) -> str:
+    names = ", ".join(f"`{name}`" for name in metric.attributes)
+    name = f"`{metric.name}`<br>`{prometheus(metric)}`"
+    return f"| {name} | {metric.kind} | `{metric.unit}` | {names} | {metric.description} |"
+
+
 def page() -> str:
     lines = [HEAD, DURATIONS]
     sections: list[list[str]] = []
@@ -135,6 +150,7 @@ def page() -> str:
                 sections.append(counted)
     for section in sections:
         lines += section
+    lines += [LEVELS, *TABLE, *map(row, semconv.LEVELS.values()), ""]
     lines += [LAYER4, "| metric | kind | unit | also split by | what |", "|---|---|---|---|---|"]
     for metric in semconv.LAYER4.values():
         names = ", ".join(f"`{name}`" for name in metric.attributes)
@@ -142,11 +158,7 @@ def page() -> str:
         bounds = f"<br>buckets: {', '.join(number_text(bound) for bound in metric.bounds)}" if metric.bounds else ""
         name = f"`{metric.name}`<br>`{prometheus(metric)}`"
         lines.append(f"| {name} | {kind} | `{metric.unit}` | {names} | {metric.description}{bounds} |")
-    lines += [NETFLOW, ITSELF, "| metric | kind | unit | attributes | what |", "|---|---|---|---|---|"]
-    for metric in semconv.SELF.values():
-        names = ", ".join(f"`{name}`" for name in metric.attributes)
-        name = f"`{metric.name}`<br>`{prometheus(metric)}`"
-        lines.append(f"| {name} | {metric.kind} | `{metric.unit}` | {names} | {metric.description} |")
+    lines += [NETFLOW, ITSELF, *TABLE, *map(row, semconv.SELF.values())]
     return "\n".join(lines) + "\n"
 
 

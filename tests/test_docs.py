@@ -29,7 +29,7 @@ def test_table_of_protocols_promises_what_is_registered() -> None:
 
 
 def test_readme_names_metrics_and_attributes_that_are_emitted() -> None:
-    emitted = {*semconv.SELF, *semconv.ATTRIBUTES}
+    emitted = {*semconv.SELF, *semconv.LEVELS, *semconv.ATTRIBUTES}
     emitted |= {shape.metric.name for shape in semconv.SHAPES if shape.metric is not None}
     emitted |= {slot.attribute for shape in semconv.SHAPES for slot in shape.slots}
     emitted |= {value for value in vars(semconv).values() if isinstance(value, str)}

@@ -360,6 +360,23 @@ def sql_summaries(seen: Observed, times: int) -> None:
         statement(sql, f"SELECT 1 FROM t{1024 + i}")
 
 
+def kafka_partitions(seen: Observed, times: int) -> None:
+    positions = seen.engine.reading.levels.positions()
+    for i in range(4096 + times):
+        positions.ask("orders", i, 0)
+    positions.ask("orders", 0, 1)  # one that is known
+
+
+def kafka_members(seen: Observed, times: int) -> None:
+    for i in range(1024 + times):
+        seen.engine.reading.levels.join("192.0.2.1", f"c{i}", "billing")
+
+
+def amqp_queues(seen: Observed, times: int) -> None:
+    for i in range(1024 + times):
+        seen.engine.reading.levels.queue(f"q{i}", 1, START_NS)
+
+
 def sql_prepared_statements(seen: Observed, times: int) -> None:
     prepared = Prepared(Room(seen.engine.reading.limits))
     for i in range(1024 + times):
@@ -395,11 +412,14 @@ REACHED: dict[str, Callable[[Observed, int], None]] = {
         amqp_reply_codes,
         amqp_channels,
         amqp_consumers,
+        amqp_queues,
         kafka_topics,
         kafka_groups,
         kafka_clients,
         kafka_topic_ids,
         kafka_kinds,
+        kafka_partitions,
+        kafka_members,
         span_text,
         mysql_schemas,
         mysql_codes,
@@ -459,6 +479,7 @@ COUNTED = {
         "LINKS_MAX": "-- what a span shows",
         "NAME_MAX": "-- no name is longer",
     },
+    "l7/levels.py": {"PARTITIONS_MAX": "kafka_partitions", "MEMBERS_MAX": "kafka_members", "QUEUES_MAX": "amqp_queues"},
     "l7/matcher.py": {"HELD_MAX": "-- given up by pairs, each counted by its outcome"},
     "l7/mongodb.py": {"CODE_NAME_MAX": "-- no name is longer"},
     "l7/mongodb_names.py": {"COMMAND_NAME_MAX": "-- no name is longer"},
@@ -480,6 +501,7 @@ COUNTED = {
     "pcap/layer4_rows.py": {"series_max": "series_per_metric"},
     "route.py": {"SEGMENTS_MAX": "-- refused at the start", "PATH_MAX": "-- refused at the start"},
     "settings/again.py": {"TEXT_MAX": "-- a line in the log"},
+    "telemetry/levels.py": {"_series_max": "-- told in one, as the metrics SDK does"},
     "telemetry/metrics.py": {"series_max": "series_per_metric"},
     "telemetry/pipeline.py": {
         "INBOUND_MAX": "-- a window on the latest",

@@ -1,7 +1,7 @@
 from receiver.l7.amqp_names cimport BASIC_ACK, BASIC_CONSUME, BASIC_CONSUME_OK, BASIC_DELIVER, BASIC_GET, BASIC_GET_EMPTY, BASIC_GET_OK
 from receiver.l7.amqp_names cimport BASIC_NACK, BASIC_PUBLISH, BASIC_REJECT, BASIC_RETURN, CHANNEL_CLOSE, CHANNEL_CLOSE_OK, CHANNEL_OPEN
 from receiver.l7.amqp_names cimport CONFIRM_SELECT, CONNECTION_CLOSE, CONNECTION_CLOSE_OK, CONNECTION_SECURE, QUEUE_DECLARE
-from receiver.l7.amqp_names cimport QUEUE_DECLARE_OK, SENDER_CLIENT, SENDER_SERVER
+from receiver.l7.amqp_names cimport QUEUE_DECLARE_OK, QUEUE_DELETE_OK, SENDER_CLIENT, SENDER_SERVER
 from receiver.l7.amqp_names cimport Method, Vocabulary
 from receiver.l7.decoder cimport MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, SEVERAL, SKIP_TO_CLOSE, YES
 from receiver.l7.decoder cimport Decoder
@@ -9,7 +9,7 @@ from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, ERROR_UNREAD, ROLE_REQUEST, ROLE_RESPONSE, TENTATIVE
-from receiver.wire.records cimport TO_CLIENT, TO_SERVER
+from receiver.wire.records cimport TO_CLIENT, TO_SERVER, VANTAGE_SERVER
 from receiver.wire.records cimport Message, Protocol
 
 cimport cython
@@ -128,6 +128,7 @@ cdef class AmqpDecoder(Prefixed):
     cdef int _call(self, Channel channel, Py_ssize_t number, Method method, Cursor c, Py_ssize_t at, Py_ssize_t end, Message out) except -1
     cdef Message _asked(self, Channel channel, long long answer)
     cdef int _answer(self, Channel channel, Py_ssize_t number, Cursor c, Py_ssize_t at, Py_ssize_t end, Py_ssize_t size, long long ts_ns, Message out) except -1
+    cdef int _level(self, str queue, Py_ssize_t messages, long long ts_ns) except -1
     cdef int _learn(self, Channel channel, bytes tag, Consumer consumer) except -1
     cdef int _close(self, int direction, Channel channel, Py_ssize_t number, Cursor c, Py_ssize_t at, Py_ssize_t end, Message out) except -1
     cdef int _drop(self, Channel channel, int side, str error) except -1

@@ -55,6 +55,7 @@ if not cython.compiled:
         CONNECTION_SECURE,
         QUEUE_DECLARE,
         QUEUE_DECLARE_OK,
+        QUEUE_DELETE_OK,
         SENDER_CLIENT,
         SENDER_SERVER,
     )
@@ -70,6 +71,7 @@ if not cython.compiled:
         TENTATIVE,
         TO_CLIENT,
         TO_SERVER,
+        VANTAGE_SERVER,
     )
 
     METHOD = 1
@@ -498,12 +500,17 @@ class AmqpDecoder(Prefixed):
         out.error_side = ERROR_NONE
         if number == BASIC_GET_EMPTY:
             out.metric_only = True
+            self._level(call.target, 0, ts_ns)
         elif number == QUEUE_DECLARE_OK:
             stop: cython.Py_ssize_t = self._string(c, at, end)
             if stop > at + 1:
                 channel.queue = c.take(at + 1, stop)
                 if call.target is None:
                     call.target = self.words.destinations.text(channel.queue)
+            if 0 < stop <= end - 4:
+                self._level(call.target, c.u32(stop), ts_ns)
+        elif number == QUEUE_DELETE_OK and call.target is not None:
+            self.words.levels.no_queue(call.target)
         elif number == BASIC_CONSUME_OK and call.kept is not None:
             stop = self._string(c, at, end)
             if stop > at + 1:
@@ -516,6 +523,14 @@ class AmqpDecoder(Prefixed):
             for each in list(self.channels.values()):
                 self._drop(each, ERROR_UNREAD, None)
         return SEVERAL if len(self.answers) > 0 else MESSAGE
+
+    def _level(self, queue: str | None, messages: cython.Py_ssize_t, ts_ns: cython.longlong) -> cython.int:
+        """The broker says how many messages are ready. A name that many queues share says nothing of one."""
+        if queue is None or "*" in queue or queue == "_OTHER":
+            return 0
+        if self.vantage != VANTAGE_SERVER or self.words.server_side:
+            self.words.levels.queue(queue, messages, ts_ns)
+        return 0
 
     def _learn(self, channel: Channel, tag: bytes, consumer: Consumer) -> cython.int:
         if len(channel.consumers) >= CONSUMERS_MAX and tag not in channel.consumers:
@@ -916,6 +931,11 @@ class AmqpDecoder(Prefixed):
         if content.consumer is not None and content.consumer.settles and len(channel.got) < WAITING_MAX:
             channel.got.add(content.tag)
         self._named(content, content.consumer, c, at + 9, end)
+        at = self._string(c, at + 9, end)  # exchange, routing key, and how many are left
+        if at >= 0:
+            at = self._string(c, at, end)
+        if 0 < at <= end - 4:
+            self._level(call.target, c.u32(at), ts_ns)
         return NOTHING
 
     def _tell_got(self, content: Content, context: TraceContext | None, out: Message) -> cython.int:

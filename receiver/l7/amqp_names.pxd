@@ -16,6 +16,7 @@ cdef enum Number:
     CHANNEL_CLOSE_OK = 0x00140029
     QUEUE_DECLARE = 0x0032000A
     QUEUE_DECLARE_OK = 0x0032000B
+    QUEUE_DELETE_OK = 0x00320029
     BASIC_CONSUME = 0x003C0014
     BASIC_CONSUME_OK = 0x003C0015
     BASIC_PUBLISH = 0x003C0028
@@ -52,6 +53,8 @@ cdef class Destinations(Interned):
 @cython.final
 cdef class Vocabulary:
     cdef dict limits
+    cdef object levels
+    cdef bint server_side
     cdef TraceContext context
     cdef Destinations destinations
     cdef Interned codes

@@ -27,6 +27,7 @@ if not cython.compiled:
     CHANNEL_CLOSE_OK = 0x0014_0029
     QUEUE_DECLARE = 0x0032_000A
     QUEUE_DECLARE_OK = 0x0032_000B
+    QUEUE_DELETE_OK = 0x0032_0029
     BASIC_CONSUME = 0x003C_0014
     BASIC_CONSUME_OK = 0x003C_0015
     BASIC_PUBLISH = 0x003C_0028
@@ -218,6 +219,8 @@ class Vocabulary:
             shared = Shared()
         propagators = shared.settings.traces.propagators
         self.limits = shared.limits
+        self.levels = shared.levels
+        self.server_side = shared.settings.messaging.server_side
         self.context: TraceContext | None = TraceContext(propagators) if propagators else None
         self.destinations = Destinations(shared.limits)
         self.codes = Interned("amqp_reply_codes", CODES_MAX, shared.limits, "_OTHER", REPLIES)

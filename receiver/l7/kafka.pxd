@@ -1,9 +1,10 @@
 from receiver.l7.decoder cimport MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
+from receiver.l7.levels cimport Positions
 from receiver.l7.prefixed cimport Prefixed
 from receiver.l7.trace_context cimport TraceContext
 from receiver.wire.cursor cimport Cursor
 from receiver.wire.interned cimport Interned
-from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER, Message
+from receiver.wire.records cimport BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER, VANTAGE_SERVER, Endpoints, Message
 
 cimport cython
 
@@ -61,6 +62,7 @@ cdef int IS_OFFSET
 cdef int IS_TOPIC_ID
 cdef int IS_NAMED_ID
 cdef int IS_TAGGED_REPLICA
+cdef int IS_POSITION
 cdef int WALKED
 cdef int WAITS
 cdef int PASSES
@@ -93,6 +95,8 @@ cdef class Tables:
     cdef readonly Interned ids
     cdef readonly Interned unknown
     cdef list kinds
+    cdef object levels
+    cdef bint server_side
     cdef bytes versions_answer
     cdef list errors
     cdef bytearray mild
@@ -140,6 +144,8 @@ cdef class Walk:
     cdef Py_ssize_t partitions
     cdef Py_ssize_t partition
     cdef Py_ssize_t offset
+    cdef Positions positions
+    cdef bint answers
     cdef bint has_records
     cdef str moved
     cdef int moved_seen
@@ -159,6 +165,8 @@ cdef class Walk:
     cdef int _name(self, int mark, str name) except -1
     cdef int _id(self, int mark, bytes ident) except -1
     cdef int _number(self, int mark, Py_ssize_t value) except -1
+    cdef int _position(self, str topic, Py_ssize_t offset) except -1
+    cdef int _drop_positions(self, Cursor c, Py_ssize_t at, Py_ssize_t size, Py_ssize_t end) except -1
     cdef int _worse(self, Py_ssize_t code) except -1
     cdef int _records(self, Cursor c, Py_ssize_t stop) except -1
     cdef int _batch(self, Cursor c, Py_ssize_t at, Py_ssize_t size, Py_ssize_t end) except -1
@@ -173,6 +181,9 @@ cdef class KafkaDecoder(Prefixed):
     cdef Tables tables
     cdef Walk asking
     cdef Walk answering
+    cdef str caller
+    cdef str client
+    cdef Positions positions
     cdef str session
     cdef str group
     cdef bint raw
@@ -184,6 +195,8 @@ cdef class KafkaDecoder(Prefixed):
     cdef int _request(self, Cursor c, Py_ssize_t size, Message out) except -1
     cdef Py_ssize_t _head(self, Walk walk, Kind kind, int version, Cursor c, Py_ssize_t size, Message out) except -2
     cdef int _asked(self, Walk walk, int number, Message out) except -1
+    cdef Positions _consumer(self)
+    cdef str _group(self)
     cdef int _join(self, Walk walk, Message out) except -1
     cdef int _told(self, Walk walk, Message out) except -1
     cdef int _response(self, Cursor c, Py_ssize_t size, Message out) except -1

@@ -24,16 +24,17 @@ import cython
 
 from receiver.l7.inflate import decompressors
 from receiver.l7.kafka_names import APIS, ERRORS, PROGRAMS
+from receiver.l7.levels import Positions
 from receiver.l7.prefixed import Prefixed
 from receiver.l7.shared import Shared
 from receiver.l7.trace_context import TraceContext
 from receiver.wire.cursor import Cursor
 from receiver.wire.interned import Interned
-from receiver.wire.records import Message, Protocol
+from receiver.wire.records import Endpoints, Message, Protocol
 
 if not cython.compiled:
     from receiver.l7.decoder import MESSAGE, MORE, NO, NOT_OURS, NOTHING, PERHAPS, YES
-    from receiver.wire.records import BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER
+    from receiver.wire.records import BEGINS, ENDS, ERROR_BOTH, ERROR_NONE, TO_CLIENT, TO_SERVER, VANTAGE_SERVER
 
 # Of a message so much is seen together; more is read window by window.
 WINDOW = 16384
@@ -84,8 +85,9 @@ OPERATIONS = {
 SETTLES = ("TxnOffsetCommit", "ShareAcknowledge")
 # Whose answer waits for others: as long as a rebalance takes.
 WAITING = ("JoinGroup", "SyncGroup")
-# Who says that the connection's client is a member of the group.
+# Who says that the client is of the group: as a member, or by what it has read for it.
 MEMBERS = (
+    "OffsetCommit",
     "JoinGroup",
     "SyncGroup",
     "Heartbeat",
@@ -126,6 +128,7 @@ IS_OFFSET = 11
 IS_TOPIC_ID = 12
 IS_NAMED_ID = 13
 IS_TAGGED_REPLICA = 14
+IS_POSITION = 15
 
 # What became of a walk: it came to its end, wants more bytes from `at` on, wants nothing of the next `over`, or met what cannot be.
 WALKED = 0
@@ -189,6 +192,8 @@ class Tables:
             self.kinds[number] = Kind(
                 name, highest, flexible, flexible_answer, [PROGRAMS[i] for i in programs], [PROGRAMS[i] for i in answers]
             )
+        self.levels = shared.levels
+        self.server_side = shared.settings.messaging.server_side
         self.versions_answer = bytes((OP_NUMBER16 | IS_ERROR << 4, OP_END))
         # By the code + 1; what may be tried again is less bad than what may not.
         self.errors: list[str | None] = [None] * (ERRORS[len(ERRORS) - 1][0] + 2)
@@ -261,6 +266,9 @@ class Walk:
         self.partitions = 0
         self.partition = 0
         self.offset = -1
+        # Where to put the offsets that a fetch asks for, and the ends that its answer tells.
+        self.positions: Positions | None = None
+        self.answers = False
         self.has_records = False
         self.moved: str | None = None
         self.moved_seen = 0
@@ -395,6 +403,8 @@ class Walk:
                         p += 3 + (program[p + 1] << 8 | program[p + 2])
                     continue
                 n = n * program[p + 1] if n > 0 else 0
+                if op >> 4 == IS_POSITION and self.positions is not None:
+                    self._drop_positions(c, at, n, end)
                 p += 2
             elif kind == OP_MAYBE:
                 if end == at:
@@ -493,6 +503,8 @@ class Walk:
             elif name is not self.group:
                 self.groups_seen = 2
                 self.group = None
+        elif mark == IS_POSITION:
+            self.current = name  # of which partitions are no longer fetched
         return 0
 
     def _id(self, mark: cython.int, ident: bytes) -> cython.int:
@@ -501,6 +513,8 @@ class Walk:
             return 0
         if mark == IS_TOPIC_ID:
             return self._name(IS_TOPIC, ids.by_name.get(ident))
+        if mark == IS_POSITION:
+            return self._name(IS_POSITION, ids.by_name.get(ident))
         if mark == IS_NAMED_ID and self.current is not None and ids.by_name.get(ident) is not self.current:
             ids.drop(ident)
             ids.add(ident, self.current)
@@ -515,6 +529,9 @@ class Walk:
             self.partition = value
         elif mark == IS_OFFSET:
             self.offset = value
+        elif mark == IS_POSITION:
+            if self.positions is not None and self.current is not None:
+                self._position(self.current, value)
         elif mark == IS_ACKS:
             self.acks = value
         elif mark == IS_WAIT:
@@ -525,6 +542,23 @@ class Walk:
             self.epoch = value
         elif mark == IS_THROTTLE:
             self.throttle = value
+        return 0
+
+    def _position(self, topic: str, offset: cython.Py_ssize_t) -> cython.int:
+        if self.answers:
+            return self.positions.tell(topic, self.partition, offset)
+        if self.epoch <= 0 and self.partitions == 1:
+            self.positions.begin()  # all that is wanted is said from here on
+        return self.positions.ask(topic, self.partition, offset)
+
+    def _drop_positions(self, c: Cursor, at: cython.Py_ssize_t, size: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """[i32 partition] of the current topic, which the client fetches no longer."""
+        if size > end - at or self.current is None:
+            return self.positions.begin()  # which ones cannot be told
+        while size >= 4:
+            self.positions.drop(self.current, c.i32(at))
+            at += 4
+            size -= 4
         return 0
 
     def _worse(self, code: cython.Py_ssize_t) -> cython.int:
@@ -697,8 +731,15 @@ class KafkaDecoder(Prefixed):
 
     # --- the contract of decoder.py ---
 
+    def begin(self, endpoints: Endpoints) -> cython.int:
+        self.caller = endpoints.caller()
+        return 0
+
     def reset(self) -> cython.int:
         Prefixed.reset(self)
+        self.caller = ""
+        self.client: str | None = None
+        self.positions: Positions | None = None
         self.asking: Walk | None = None
         self.answering: Walk | None = None
         # What the last full fetch asked for, "" for several topics; the group that the client said it is a member of.
@@ -737,11 +778,16 @@ class KafkaDecoder(Prefixed):
         return self._walk(direction, walk, window, rest, out)
 
     def lost(self, direction: cython.int, missing: cython.Py_ssize_t) -> cython.int:
+        positions: Positions | None = self.positions
         if direction == TO_SERVER:
             self.asking = None
             self.session = None
+            if positions is not None:
+                positions.begin()
         else:
             self.answering = None
+            if positions is not None:
+                positions.doubt()
         return 0
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:
@@ -916,6 +962,8 @@ class KafkaDecoder(Prefixed):
         walk.detail = self.detail
         walk.key = out.key
         walk.note = note
+        if number == FETCH:
+            walk.positions = self._consumer()
         walk.at = self._head(walk, kind, version, c, size, out)
         if walk.at < 0:
             self._count_malformed("head")
@@ -936,9 +984,10 @@ class KafkaDecoder(Prefixed):
         if length != 0xFFFF:
             if length > c.end - at:
                 return -1
-            if self.detail and kind.spans and length > 0:
+            if length > 0 and (kind.spans or kind.member):
                 client: str | None = self.tables.clients.find(c, at, at + length)
-                if client is not None:
+                self.client = client
+                if client is not None and self.detail and kind.spans:
                     out.add("messaging.client.id", client)
             at += length
         if version >= kind.flexible:
@@ -952,11 +1001,14 @@ class KafkaDecoder(Prefixed):
         kind: Kind = self.tables.kinds[number]
         if kind.member and walk.group is not None:
             self.group = walk.group
+            if self.client is not None:
+                self.tables.levels.join(self.caller, self.client, walk.group)
         if not kind.spans:
             return 0
         target: str | None = walk.topic if walk.topics_seen < 2 else ""
         if number == FETCH or number == SHARE_FETCH:
             if walk.replica >= 0:
+                self.positions = None
                 # A broker that copies is no consumer.
                 out.operation = "replica_fetch"
                 out.namespace = ""
@@ -967,7 +1019,11 @@ class KafkaDecoder(Prefixed):
             elif walk.topics_seen > 0 and self.session is not None and target is not self.session:
                 self.session = ""
             out.target = self.session
-            out.summary = walk.group if walk.group is not None else self.group
+            out.summary = walk.group if walk.group is not None else self._group()
+            if self.positions is not None:
+                self.positions.group = out.summary
+                if walk.epoch <= 0 and walk.partitions == 0:
+                    self.positions.begin()
             if walk.wait >= LONG_WAIT_MS:
                 out.may_block = True
             return 0
@@ -982,6 +1038,18 @@ class KafkaDecoder(Prefixed):
             elif not walk.joined:
                 out.links = walk.trace
         return self._told(walk, out)
+
+    def _consumer(self) -> Positions | None:
+        """Where this connection's offsets are kept; None beside a broker, unless its side is asked for."""
+        if self.positions is None and (self.vantage != VANTAGE_SERVER or self.tables.server_side):
+            self.positions = self.tables.levels.positions()
+        return self.positions
+
+    def _group(self) -> str | None:
+        """The group whose member the connection's client is, as far as it said so, here or on another connection."""
+        if self.group is None and self.client is not None:
+            return self.tables.levels.group(self.caller, self.client)
+        return self.group
 
     def _join(self, walk: Walk, out: Message) -> cython.int:
         """The context of the first record is the parent, where it is known when the request begins."""
@@ -1027,6 +1095,9 @@ class KafkaDecoder(Prefixed):
         walk.detail = self.detail
         walk.key = out.key
         walk.note = request.note
+        walk.answers = True
+        if request.note >> 16 == FETCH:
+            walk.positions = self.positions
         walk.at = c.pos + 8
         if self.flexible_head:
             if walk._tags(c, walk.at, c.end, 0) != WALKED:
@@ -1049,6 +1120,8 @@ class KafkaDecoder(Prefixed):
         if not kind.spans or request is None or request.metric_only:
             return 0
         if number == FETCH or number == SHARE_FETCH:
+            if self.positions is not None:
+                self.positions.heard_ns = out.last_ns
             if not walk.has_records:
                 out.metric_only = walk.error == 0
                 request.awaits = walk.error == 0  # there was nothing for as long as it was willing to wait
@@ -1084,6 +1157,7 @@ class KafkaDecoder(Prefixed):
                 walk.tail = c.take(walk.at, c.end)
             return self._goes_on(direction, walk, 0, rest, out)
         self.skip = rest
+        walk.positions = None  # of a connection that may end
         if direction == TO_SERVER and number == PRODUCE and walk.acks == 0:
             out.expects_reply = False
             out.key = -1

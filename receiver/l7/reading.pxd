@@ -22,7 +22,8 @@ cdef class Reading:
     cdef readonly long long bytes_set_aside
     cdef readonly dict undetected
     cdef readonly dict preambles
-    cdef object trust
+    cdef readonly object trust
+    cdef readonly object levels
     cdef Cursor cursor
     cdef list spare
     cdef set logged

@@ -11,6 +11,7 @@ from typing import Any
 import cython
 
 from receiver.l7.detect import Detector
+from receiver.l7.levels import Levels
 from receiver.l7.matcher import Pairing
 from receiver.l7.trust import Trust
 from receiver.wire.cursor import Cursor
@@ -21,8 +22,8 @@ SPARE_MAX = 4096
 
 
 class Reading:
-    """Matching, detection, limits, whom to believe, and the counts of what could not be read. `spare`: conversations that wait for
-    another flow of datagrams.
+    """Matching, detection, limits, whom to believe, levels, and the counts of what could not be read. `spare`: conversations that
+    wait for another flow of datagrams.
 
     `bytes_set_aside`: of flows that are no known protocol, and what decoders did not get or could not read. `undetected`: flows
     that ended before their protocol was known, by why. `preambles`: what stood before connections' own protocols, by its kind.
@@ -35,6 +36,7 @@ class Reading:
         detail: cython.bint = True,
         head_max: cython.Py_ssize_t = 65536,
         trust: Trust | None = None,
+        levels: Levels | None = None,
     ) -> None:
         self.pairing = pairing
         self.detector = detector
@@ -51,6 +53,7 @@ class Reading:
         self.undetected: dict[str, int] = {}
         self.preambles: dict[str, int] = {}
         self.trust = Trust() if trust is None else trust
+        self.levels = Levels() if levels is None else levels
         self.cursor = Cursor(b"")
         self.spare: list[Any] = []
         self.logged: set[str] = set()

@@ -515,6 +515,30 @@ nanoseconds."""
 LAYER4: dict[str, MetricDef] = {metric.name: metric for metric, _ in LAYER4_NUMBERS}
 """What TCP and UDP did, on any port. `docs/layer4.md` says how each is made."""
 
+CONSUMER_LAG = "pcap_receiver.kafka.consumer.lag"
+QUEUE_MESSAGES = "pcap_receiver.amqp.queue.messages"
+LEVELS: dict[str, MetricDef] = {
+    metric.name: metric
+    for metric in (
+        _gauge(
+            CONSUMER_LAG,
+            "{message}",
+            "Messages between the offset that a consumer asked for last and the end that the broker told, over its partitions.",
+            "messaging.system",
+            "messaging.destination.name",
+            "messaging.consumer.group.name",
+        ),
+        _gauge(
+            QUEUE_MESSAGES,
+            "{message}",
+            "Messages that are ready in a queue, as queue.declare-ok, basic.get-ok and basic.get-empty told last.",
+            "messaging.system",
+            "messaging.destination.name",
+        ),
+    )
+}
+"""What answers say of how much waits: the last that was said, for five minutes."""
+
 SELF: dict[str, MetricDef] = {
     metric.name: metric
     for metric in (

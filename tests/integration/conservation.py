@@ -16,6 +16,7 @@ from pathlib import Path
 
 from receiver.engine import Engine
 from receiver.l7.detect import Detector
+from receiver.l7.levels import Levels
 from receiver.l7.matcher import Pairing
 from receiver.l7.reading import Reading
 from receiver.pcap.bpf import FilterPlan, build_filter
@@ -28,16 +29,20 @@ from tests.l7.harness import Collector, Seen
 
 
 class ByPort(Collector):
-    """Keeps the roundtrips of each connection apart."""
+    """Keeps the roundtrips of each connection apart. `lags`: how far consumers were behind after each answer to a poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, levels: Levels | None = None) -> None:
         super().__init__()
         self.by_port: dict[int, list[Seen]] = {}
+        self.lags: list[dict[tuple[str, str], int]] = []
+        self._levels = levels
 
     def roundtrip(self, roundtrip: Roundtrip) -> int:
         super().roundtrip(roundtrip)
         assert roundtrip.endpoints is not None
         self.by_port.setdefault(roundtrip.endpoints.client_port, []).append(self.seen[-1])
+        if self._levels is not None and self.seen[-1]["operation"] == "poll":
+            self.lags.append(self._levels.behind(self.seen[-1].end_ns))
         return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from receiver.l7.shared import Shared
 from tests.integration.captured import run_captured
 from tests.integration.namespaces import Namespace
 from tests.integration.servers import need
@@ -109,7 +110,16 @@ with broker(port, free_port(), free_port()):
     for thread in threads:
         thread.join()
     asyncio.run(aio(port))
-print(json.dumps(told))
+    client = Client(port)
+    channel = client.channel()
+    client.declare(channel, "left")
+    for i in range(7):
+        client.publish(channel, "", "left", BODY)
+    for i in range(2):
+        client.get(channel, "left")
+    counted = client.call("queue.declare", "left", lambda: channel.queue_declare("left", passive=True)).method.message_count
+    told.append([client.connection._impl._transport._sock.getsockname()[1], client.close(channel)])
+print(json.dumps([told, counted]))
 """
 
 
@@ -132,11 +142,16 @@ def test_the_clients_record_is_what_is_read(namespace: Namespace, tmp_path: Path
     if missing is not None:
         pytest.skip(f"NOT RUN: {missing} is missing")
     command = ["env", f"RABBITMQ_ROOT={root}", sys.executable, "-c", WORKLOAD, os.fspath(VECTORS)]
-    printed, collector = run_captured(namespace, tmp_path, command)
-    told: list[tuple[int | None, list[dict[str, Any]]]] = json.loads(printed)
-    assert len(told) == 5
+    shared = Shared()
+    printed, collector = run_captured(namespace, tmp_path, command, shared=shared)
+    told: list[tuple[Any, list[dict[str, Any]]]]  # the port, None where the client does not tell it
+    told, counted = json.loads(printed)
+    assert len(told) == 6
+    *_, (port, account) = told
+    assert [one["operation"] for one in collector.by_port[port]] == [one["operation"] for one in account]
+    assert shared.levels.waiting(collector.seen[-1].end_ns)["left"] == counted == 5
     known = {port for port, _ in told}
-    for port, account in told:
+    for port, account in told[:5]:
         if port is None:
             (port,) = (other for other in collector.by_port if other not in known)
         seen = collector.by_port[port]

@@ -41,6 +41,7 @@ STEP_NS = 1_000_000
 
 # A vector with more bytes than this is cut at a sample of the places: every run feeds the whole vector again.
 PLACES_MAX = 500 if COMPILED else 90
+SHARE_MIN = 8 if COMPILED else 4  # of each event
 
 
 @dataclass(frozen=True)
@@ -424,7 +425,7 @@ def feed_joined(start: Start, vector: Vector, index: int) -> list[Seen]:
 def places(vector: Vector) -> list[tuple[int, int]]:
     """Every place inside an event, as (event, offset); of many, those around its ends and a sample of the others."""
     found: list[tuple[int, int]] = []
-    share = max(16, PLACES_MAX // max(1, len(vector.events)))
+    share = max(SHARE_MIN, PLACES_MAX // max(1, len(vector.events)))
     for index, event in enumerate(vector.events):
         inside = range(1, len(event.payload or b""))
         if len(inside) > share:

@@ -19,6 +19,8 @@ from receiver.l7.amqp import rows
 from receiver.l7.registry import PROTOCOLS
 from receiver.l7.shared import Shared
 from tests.l7.harness import (
+    CLIENT_SIDE,
+    SERVER_SIDE,
     START_NS,
     TO_CLIENT,
     TO_SERVER,
@@ -219,6 +221,43 @@ def test_message_carries_its_context_as_parent_and_link() -> None:
 
 
 # --- what ends all that is under way ---
+
+
+def declared(queue: str, messages: int, asked: str | None = None) -> list[tuple[int, bytes]]:
+    return [
+        (TO_SERVER, method(spec.Queue.Declare(queue=queue if asked is None else asked))),
+        (TO_CLIENT, method(spec.Queue.DeclareOk(queue, messages, 1))),
+    ]
+
+
+def got(left: int | None) -> list[tuple[int, bytes]]:
+    """One message of `orders`, and how many more there are; None: there was none."""
+    one = content(spec.Basic.GetOk(1, False, "", "orders", left), b"x") if left is not None else method(spec.Basic.GetEmpty())
+    return [(TO_SERVER, method(spec.Basic.Get(queue="orders", no_ack=True))), (TO_CLIENT, one)]
+
+
+DELETED = [(TO_SERVER, method(spec.Queue.Delete(queue="orders"))), (TO_CLIENT, method(spec.Queue.DeleteOk(3)))]
+NAMELESS = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"
+
+
+@pytest.mark.parametrize(
+    ("turns", "waiting"),
+    [
+        (declared("orders", 7), {"orders": 7}),
+        (declared("orders", 7) + got(4), {"orders": 4}),
+        (got(None), {"orders": 0}),
+        (declared("orders", 7) + declared("audit", 0) + DELETED, {"audit": 0}),
+        (declared(NAMELESS, 7, ""), {}),  # of a name that many have
+    ],
+)
+@pytest.mark.parametrize("vantage", [CLIENT_SIDE, SERVER_SIDE])
+def test_messages_that_wait_in_a_queue(turns: list[tuple[int, bytes]], waiting: dict[str, int], vantage: int) -> None:
+    shared = Shared()
+    run = Run(rows(shared), vantage=vantage)
+    ask(*OPENS, *turns, run=run)
+    assert not run.reading.errors
+    assert shared.levels.waiting(run.ts_ns) == (waiting if vantage == CLIENT_SIDE else {})
+    assert shared.levels.waiting(run.ts_ns + 301 * SECOND_NS) == {}
 
 
 def test_channel_that_the_broker_closes_fails_what_waits_on_it() -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from kafka.protocol.api_message import ApiMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from receiver.config import Kafka, PcapReceiver
+from receiver.config import Kafka, Messaging, PcapReceiver
 from receiver.l7.conversation import Conversation
 from receiver.l7.detect import Detector
 from receiver.l7.kafka import rows
@@ -38,7 +38,19 @@ from receiver.telemetry.redact import Redactor
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.spans import Identities, Spans
 from receiver.wire.records import Protocol, Roundtrip
-from tests.l7.harness import CLIENT_SIDE, START_NS, TO_CLIENT, TO_SERVER, Collector, Run, Vector, check_vector, exchange, load_all
+from tests.l7.harness import (
+    CLIENT_SIDE,
+    SERVER_SIDE,
+    START_NS,
+    TO_CLIENT,
+    TO_SERVER,
+    Collector,
+    Run,
+    Vector,
+    check_vector,
+    exchange,
+    load_all,
+)
 
 VECTORS = load_all("kafka")
 
@@ -236,17 +248,30 @@ def produced(number: int, *topics: tuple[bytes, list[int]]) -> bytes:
     return answer(number, body + bytes(4))
 
 
-def fetch(number: int, *topics: bytes, wait: int = 500, epoch: int = 0, replica: int = -1) -> bytes:
+def fetch(
+    number: int,
+    *topics: bytes,
+    wait: int = 500,
+    epoch: int = 0,
+    replica: int = -1,
+    offset: int = 5,
+    dropped: tuple[bytes, ...] = (),
+    client: bytes = b"me",
+) -> bytes:
+    """Of each topic partition 0 from `offset` on; those that are `dropped` no longer."""
     body = struct.pack(">iIIIBIiI", replica, wait, 1, 1 << 20, 0, 7, epoch, len(topics))
     for name in topics:
-        body += struct.pack(">H", len(name)) + name + struct.pack(">IIQQI", 1, 0, 5, 0, 1 << 20)
-    return frame(1, 7, number, body + bytes(4))
+        body += struct.pack(">H", len(name)) + name + struct.pack(">IIQQI", 1, 0, offset, 0, 1 << 20)
+    body += struct.pack(">I", len(dropped))
+    for name in dropped:
+        body += struct.pack(">H", len(name)) + name + struct.pack(">II", 1, 0)
+    return frame(1, 7, number, body, client)
 
 
-def fetched(number: int, *topics: tuple[bytes, int, bytes]) -> bytes:
+def fetched(number: int, *topics: tuple[bytes, int, bytes], end: int = 9) -> bytes:
     body = struct.pack(">IhII", 0, 0, 7, len(topics))
     for name, code, records in topics:
-        body += struct.pack(">H", len(name)) + name + struct.pack(">IIhQQQiI", 1, 0, code, 9, 9, 0, -1, len(records)) + records
+        body += struct.pack(">H", len(name)) + name + struct.pack(">IIhqqQiI", 1, 0, code, end, end, 0, -1, len(records)) + records
     return answer(number, body)
 
 
@@ -482,6 +507,88 @@ def test_group_is_known_to_the_polls_of_its_connection() -> None:
     run.feed(TO_SERVER, frame(12, 0, 1, b"\0\4cart\0\0\0\1\0\1m")).feed(TO_CLIENT, answer(1, bytes(2)))
     run.feed(TO_SERVER, fetch(2, b"a")).feed(TO_CLIENT, fetched(2, (b"a", 0, batch([]))))
     assert run.end()[-1]["summary"] == "cart"
+
+
+# --- how far a consumer is behind ---
+
+
+def consumer(shared: Shared) -> WholeRun:
+    return WholeRun(rows(shared), vantage=CLIENT_SIDE)
+
+
+def lags(shared: Shared, after_s: float = 1.0) -> dict[tuple[str, str], int]:
+    return shared.levels.behind(START_NS + int(after_s * 1e9))
+
+
+def heartbeat(number: int, group: bytes, client: bytes = b"me") -> bytes:
+    return frame(12, 0, number, struct.pack(">H", len(group)) + group + bytes(4) + b"\0\1m", client)
+
+
+def test_lag_is_the_end_less_what_was_asked_for_last() -> None:
+    """Answers leave out partitions of which nothing is new (KIP-227): the ends that they told before hold."""
+    shared = Shared()
+    run = consumer(shared)
+    run.feed(TO_SERVER, fetch(1, b"orders", b"audit"))
+    assert lags(shared) == {}
+    run.feed(TO_CLIENT, fetched(1, (b"orders", 0, batch([], [])), (b"audit", 0, b""), end=105))
+    assert lags(shared) == {("orders", ""): 100, ("audit", ""): 100}
+    run.feed(TO_SERVER, fetch(2, b"orders", epoch=1, offset=7)).feed(TO_CLIENT, fetched(2))
+    assert lags(shared) == {("orders", ""): 98, ("audit", ""): 100}
+    run.feed(TO_SERVER, fetch(3, b"orders", epoch=2, offset=105)).feed(TO_CLIENT, fetched(3))
+    assert lags(shared) == {("orders", ""): 0, ("audit", ""): 100}
+    run.feed(TO_SERVER, fetch(4, epoch=3, dropped=(b"audit",))).feed(TO_CLIENT, fetched(4, (b"orders", 3, b""), end=-1))
+    assert lags(shared) == {("orders", ""): 0}
+    run.feed(TO_SERVER, fetch(5, b"other")).feed(TO_CLIENT, fetched(5, (b"other", 0, b""), end=5))
+    assert lags(shared) == {("other", ""): 0}
+    assert lags(shared, 299) == {("other", ""): 0} and lags(shared, 302) == {}
+
+
+def test_lag_of_a_connection_ends_with_it_and_consumers_of_a_group_are_one() -> None:
+    shared = Shared()
+    runs = [consumer(shared) for _ in range(2)]
+    for run in runs:
+        run.feed(TO_SERVER, fetch(1, b"orders")).feed(TO_CLIENT, fetched(1, (b"orders", 0, b"")))
+    assert lags(shared) == {("orders", ""): 8}
+    del run
+    runs.pop()
+    assert lags(shared) == {("orders", ""): 4}
+
+
+@pytest.mark.parametrize("direction", [TO_SERVER, TO_CLIENT])
+def test_lag_is_unknown_behind_a_hole(direction: int) -> None:
+    shared = Shared()
+    run = consumer(shared)
+    run.feed(TO_SERVER, fetch(1, b"orders")).feed(TO_CLIENT, fetched(1, (b"orders", 0, b""))).gap(direction, 10)
+    assert lags(shared) == {}
+    run.feed(TO_SERVER, fetch(2, epoch=1)).feed(TO_CLIENT, fetched(2, (b"orders", 0, b"")))
+    assert lags(shared) == ({} if direction == TO_SERVER else {("orders", ""): 4})
+
+
+def test_group_of_a_client_is_known_from_its_other_connection_unless_there_are_two() -> None:
+    shared = Shared()
+    coordinator, run = consumer(shared), consumer(shared)
+    coordinator.feed(TO_SERVER, heartbeat(1, b"billing")).feed(TO_CLIENT, answer(1, bytes(2)))
+    coordinator.feed(TO_SERVER, heartbeat(2, b"shipping", b"other")).feed(TO_CLIENT, answer(2, bytes(2)))
+    run.feed(TO_SERVER, fetch(1, b"orders")).feed(TO_CLIENT, fetched(1, (b"orders", 0, b"")))
+    assert lags(shared) == {("orders", "billing"): 4}
+    coordinator.feed(TO_SERVER, heartbeat(3, b"shipping"))
+    run.feed(TO_SERVER, fetch(2, b"orders")).feed(TO_CLIENT, fetched(2, (b"orders", 0, b"")))
+    assert lags(shared) == {("orders", ""): 4}
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_beside_a_broker_lag_is_told_where_its_side_is_asked_for(asked: bool) -> None:
+    shared = Shared(PcapReceiver(messaging=Messaging(server_side=asked)))
+    run = WholeRun(rows(shared), vantage=SERVER_SIDE)
+    run.feed(TO_SERVER, fetch(1, b"orders")).feed(TO_CLIENT, fetched(1, (b"orders", 0, b"")))
+    assert lags(shared) == ({("orders", ""): 4} if asked else {})
+
+
+def test_broker_that_copies_is_not_behind() -> None:
+    shared = Shared()
+    run = consumer(shared)
+    run.feed(TO_SERVER, fetch(1, b"orders", replica=2)).feed(TO_CLIENT, fetched(1, (b"orders", 0, b"")))
+    assert lags(shared) == {}
 
 
 def test_tokens_behind_a_handshake_of_version_0_are_never_read() -> None:
