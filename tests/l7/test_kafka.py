@@ -16,8 +16,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+import kafka.codec
 import kafka.protocol
 import pytest
+import snappy
+from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.protocol.api_message import ApiMessage
@@ -482,24 +485,51 @@ def test_contexts_of_what_is_fetched_are_links() -> None:
     assert run.moved[-1][1] == bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b701")
 
 
+COMPRESSED = {
+    "gzip": (1, gzip.compress),
+    "snappy": (2, snappy.compress),
+    "snappy-blocks": (2, kafka.codec.snappy_encode),  # as kafka-python writes it, and Java's client
+    "zstd": (4, zstd.compress),
+}
+
+
+@pytest.mark.parametrize("how", COMPRESSED)
 @pytest.mark.parametrize("asked", [True, False])
-def test_compressed_batch_is_inflated_where_that_is_asked_for(asked: bool) -> None:
+def test_compressed_batch_is_inflated_where_that_is_asked_for(asked: bool, how: str) -> None:
     inside = batch([(b"traceparent", CONTEXT)])[61:]
-    packed = gzip.compress(inside)
+    number, compress = COMPRESSED[how]
     run = started(kafka=Kafka(record_headers=asked))
-    run.feed(TO_SERVER, produce(1, (b"a", [batch([], attributes=1, packed=packed)]))).feed(TO_CLIENT, produced(1, (b"a", [0])))
+    packed = batch([], attributes=number, packed=compress(inside))
+    run.feed(TO_SERVER, produce(1, (b"a", [packed]))).feed(TO_CLIENT, produced(1, (b"a", [0])))
     seen = run.end()[-1]
     assert (seen.request.trace_id is not None) is asked
-    assert seen["pcap_receiver.kafka.compression"] == "gzip" and run.moved[-1][0] == 1
+    assert seen["pcap_receiver.kafka.compression"] == how.partition("-")[0] and run.moved[-1][0] == 1
 
 
-@pytest.mark.parametrize("packed", [b"nonsense", b"", gzip.compress(bytes(10_000_000))[:9000]])
-def test_compressed_nonsense_does_no_harm(packed: bytes) -> None:
+BOMB = bytes(10_000_000)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"nonsense",
+        b"",
+        b"\x82SNAPPY\0" + bytes(20),
+        gzip.compress(BOMB)[:9000],
+        snappy.compress(BOMB)[:9000],
+        kafka.codec.snappy_encode(BOMB)[:9000],
+        zstd.compress(BOMB)[:9000],
+    ],
+)
+def test_compressed_nonsense_does_no_harm(packed: bytes, number: int) -> None:
     limits: dict[str, int] = {}
     run = WholeRun(rows(Shared(PcapReceiver(kafka=Kafka(record_headers=True)), limits=limits)))
-    run.feed(TO_SERVER, produce(1, (b"a", [batch([], attributes=1, packed=packed)]))).feed(TO_CLIENT, produced(1, (b"a", [0])))
+    one = batch([], attributes=number, packed=packed)
+    run.feed(TO_SERVER, produce(1, (b"a", [one]))).feed(TO_CLIENT, produced(1, (b"a", [0])))
     assert run.end()[-1].outcome == "ok"
-    assert limits["kafka_inflate"] == (1 if len(packed) > 1000 else 0)
+    bombs = {1: b"\x1f\x8b", 2: (b"\x80\xad\xe2\x04", b"\x82SNAPPY\0\0\0"), 4: b"\x28\xb5\x2f\xfd"}
+    assert limits["kafka_inflate"] == (1 if packed.startswith(bombs[number]) and len(packed) > 100 else 0)
 
 
 def test_group_is_known_to_the_polls_of_its_connection() -> None:
