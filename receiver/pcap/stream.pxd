@@ -71,6 +71,7 @@ cdef class Stream:
     cdef long long _in_order(self, long long ts_ns)
     cpdef int settle(self, Consumer consumer, long long now_ns, bint all_of_it) except -1
     cdef Stream _ready(self)
+    cdef Py_ssize_t _waiting(self) except -1
     cdef int _go_on(self, Stream hole, Consumer consumer, long long now_ns) except -1
     cdef bint _comes_behind(self, Held oldest) except -1
     cdef bint _can_deliver(self) except -1

@@ -405,11 +405,7 @@ class Stream:
             if Sequence.diff(oldest.seq, first.next_seq) <= 0 or first._comes_behind(oldest):
                 hole = first.peer
             waited: cython.longlong = now_ns - oldest.ts_ns
-            count: cython.Py_ssize_t = 0
-            if self.held is not None:
-                count += len(self.held)
-            if peer.held is not None:
-                count += len(peer.held)
+            count: cython.Py_ssize_t = self._waiting() + peer._waiting()
             passed: cython.bint = hole.acked >= 0 and Sequence.diff(hole.acked, hole.next_seq) > 0
             if all_of_it or waited > PATIENCE_NS or (passed and (waited > GRACE_NS or count >= GRACE_SEGMENTS)):
                 first._go_on(hole, consumer, now_ns)
@@ -422,6 +418,18 @@ class Stream:
                 first._go_on(hole, consumer, now_ns)
             else:
                 return 0
+
+    def _waiting(self) -> cython.Py_ssize_t:
+        """How many segments with bytes are held, up to GRACE_SEGMENTS; probes and repeated acknowledgements are none."""
+        count: cython.Py_ssize_t = 0
+        if self.held is not None:
+            for entry in self.held:
+                held: Held = entry
+                if held.wire_length > 0 or held.fin:
+                    count += 1
+                    if count >= GRACE_SEGMENTS:
+                        break
+        return count
 
     def _go_on(self, hole: Stream, consumer: Consumer, now_ns: cython.longlong) -> cython.int:
         """Declare the hole that what is held here waits for.

@@ -252,7 +252,7 @@ def test_nothing_waits_when_the_connection_ends() -> None:
 def test_hole_that_ends_between_two_requests_is_declared_between_them() -> None:
     """The second request acknowledges five bytes of nine, the third all: four belong to what answered the second."""
     pair = Pair().open().client(8, b"third", ack=9, ms=5).server(9, b"", ack=13, ms=5).server(9, b"to third", ack=13, ms=6)
-    pair.client(3, b"secon", ack=5, ms=6).client(13, b"", ack=17, ms=7)
+    pair.client(3, b"secon", ack=5, ms=6).client(13, b"", ack=17, ms=7).settle(ms=40)
     assert pair.told.all == [
         (TO_CLIENT, 5), (TO_SERVER, 3), (TO_SERVER, b"secon"), (TO_CLIENT, 4), (TO_SERVER, b"third"), (TO_CLIENT, b"to third")
     ]  # fmt: skip
@@ -264,6 +264,12 @@ def test_repetitions_that_acknowledge_each_other_are_both_read() -> None:
     assert pair.told.all == []
     pair.settle(ms=40)
     assert pair.told.all == [(TO_SERVER, b"question"), (TO_CLIENT, b"answer")] and pair.limits.gaps == 0
+
+
+def test_probes_do_not_make_a_reordered_segment_a_lost_one() -> None:
+    pair = Pair().open().client(0, b"", ack=6, ms=5).client(0, b"next", ack=6, ms=6).client(0, b"", ack=6, ms=6)
+    pair.client(-1, b"", ack=6, ms=6).client(-1, b"", ack=6, ms=6).server(0, b"answer", ack=0, ms=6)
+    assert pair.told.all == [(TO_CLIENT, b"answer"), (TO_SERVER, b"next")] and pair.limits.gaps == 0
 
 
 def test_keep_alive_at_the_end_of_a_hole_does_not_let_a_request_pass() -> None:
