@@ -232,8 +232,8 @@ class Http1Decoder(Decoder):
             return True
         verdict: cython.int = self._starts(direction, c)
         if direction == TO_CLIENT:
-            # `HTTP` alone may be all that a segment has: the rest of the line is waited for.
-            return verdict == YES or (verdict == PERHAPS and c.end - _skip_empty(c) >= 4)
+            # `H` alone may be all that a segment has: the rest of the line is waited for.
+            return verdict == YES or (verdict == PERHAPS and c.end > _skip_empty(c))
         return verdict == YES and self._recognised(c, _skip_empty(c))
 
     def probe(self, direction: cython.int, c: Cursor) -> cython.int:

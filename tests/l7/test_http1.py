@@ -782,6 +782,19 @@ def cuts(payload: bytes) -> list[list[bytes]]:
     return [[payload], *every, [payload[i : i + 1] for i in range(len(payload))]]
 
 
+def test_answer_in_pieces_behind_one_to_a_request_that_was_cut() -> None:
+    """Whether the first answer has a body is as unknown as its request; the next is looked for in whatever piece it comes."""
+    for pieces in cuts(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"):
+        run = Run(PROTOCOLS).feed(TO_SERVER, get("/")).feed(TO_CLIENT, OK).feed(TO_SERVER, b"GET /trai").gap(TO_SERVER, 80)
+        run.feed(TO_CLIENT, OK).feed(TO_SERVER, get("/hints"))
+        for piece in pieces:
+            run.feed(TO_CLIENT, piece)
+        run.feed(TO_CLIENT, OK).feed(TO_SERVER, get("/last")).feed(TO_CLIENT, OK)
+        assert [(one["url.path"], one.outcome) for one in run.end() if one["url.path"]] == [
+            ("/", "ok"), ("/hints", "ok"), ("/last", "ok")
+        ], pieces  # fmt: skip
+
+
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("size", [None, 1, 5, 15, 200_000])
 @pytest.mark.parametrize("after", ["GET", "PUT", "PROPFIND", "DELETE"])
