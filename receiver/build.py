@@ -172,7 +172,12 @@ def make_telemetry(config: Config) -> Telemetry:
     pcap = config.receivers.pcap
     # Names and numbers of the rows are all that counting needs: the engine's own know what to decode.
     metrics = Metrics(
-        registry.PROTOCOLS, pcap.limits.series_per_metric, wants_vmrange(config), asked_for(config), make_routes(config)
+        registry.PROTOCOLS,
+        pcap.limits.series_per_metric,
+        wants_vmrange(config),
+        asked_for(config),
+        make_routes(config),
+        guesses_apart(config),
     )
     spans = Spans(Redactor()) if config.exporters_of("traces") else None
     return Telemetry(metrics, spans, make_sampler(config), Identities(), traces=pcap.traces)
@@ -200,7 +205,12 @@ def wants_vmrange(config: Config) -> bool:
 def make_routes(config: Config) -> RouteTable:
     """The names of HTTP routes: the configured patterns, and the heuristic where it is wanted."""
     http = config.receivers.pcap.http
-    return RouteTable(http.routes, http.route_patterns == "heuristic")
+    return RouteTable(http.routes, http.route_patterns != "off")
+
+
+def guesses_apart(config: Config) -> bool:
+    """Whether guessed routes have an attribute of their own."""
+    return config.receivers.pcap.http.route_patterns == "separate"
 
 
 def make_sampler(config: Config) -> Sampler:

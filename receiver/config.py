@@ -167,7 +167,8 @@ SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "s
 
 class Http(Section, frozen=True):
     routes: tuple[str, ...] = ()  # `/users/{id}`, `GET /users/{id}`, `/files/*`: receiver/route.py has the grammar
-    route_patterns: Literal["heuristic", "off"] = "heuristic"  # ids become `{id}`, for metrics only
+    # Paths that fit none of them: ids become `{id}`, as http.route, or apart from it and in metrics alone.
+    route_patterns: Literal["heuristic", "separate", "off"] = "heuristic"
     known_methods: tuple[str, ...] = ()  # in place of KNOWN_METHODS; empty: those
     headers: tuple[str, ...] = ()  # names that spans may carry; empty, because headers hold secrets
 

@@ -22,6 +22,7 @@ from receiver import logs, memory, privileges
 from receiver.build import (
     exporter_endpoints,
     flush_timeout,
+    guesses_apart,
     known_names,
     local_addresses,
     make_engine,
@@ -450,7 +451,7 @@ class Service:
         self.accounts.exporters = new.exporters
         self.telemetry.sampler = make_sampler(new.config)
         if new.config.receivers.pcap.http != http:
-            self.telemetry.metrics.set_routes(make_routes(new.config))
+            self.telemetry.metrics.set_routes(make_routes(new.config), guesses_apart(new.config))
         logs.configure(new.config.service.telemetry.logs)
         hand_over(new, self._telling)
         for change in new.changes:

@@ -20,7 +20,7 @@ from typing import TextIO
 import msgspec
 
 from receiver import privileges
-from receiver.build import local_addresses, make_engine, make_source
+from receiver.build import local_addresses, make_engine, make_routes, make_source
 from receiver.config import Config
 from receiver.engine import Engine
 from receiver.pcap.capture import CaptureError, CaptureStats
@@ -55,7 +55,7 @@ def watch(config: Config, *, table: bool) -> int:
     terminal = Terminal(sys.stdout)
     view: View
     if table:
-        view = Table(terminal, RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic"), bool(pcap.files))
+        view = Table(terminal, make_routes(config), bool(pcap.files))
     else:
         view = Lines(terminal, bool(pcap.files))
     view.looked_at = ", ".join(pcap.files or pcap.interfaces)

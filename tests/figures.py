@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from receiver.build import asked_for, make_engine
+from receiver.build import asked_for, guesses_apart, make_engine, make_routes
 from receiver.config import Config
 from receiver.l7 import registry
 from receiver.otlp_out.encode import MetricRequests, SpanRequests
@@ -32,7 +32,6 @@ from receiver.telemetry.layer4 import Layer4Metrics
 from receiver.telemetry.metrics import Metrics
 from receiver.telemetry.pipeline import Telemetry
 from receiver.telemetry.redact import Redactor
-from receiver.telemetry.routes import RouteTable
 from receiver.telemetry.sampling import Sampler
 from receiver.telemetry.snapshot import Resource, Snapshot
 from receiver.telemetry.spans import Identities, Spans
@@ -58,7 +57,7 @@ receivers:
   pcap:
     files: [a]
     unwrap: true
-    http: {headers: [x-id, content-type], routes: ["/a/{id}"]}
+    http: {headers: [x-id, content-type], routes: ["/a/{id}"], route_patterns: separate}
     dns: {lookup_duration: true}
     db: {server_side: true}
     messaging: {server_side: true}
@@ -141,10 +140,8 @@ class Receiver:
         config = configuration(name)
         pcap = config.receivers.pcap
         self.name = name
-        routes = RouteTable(pcap.http.routes, pcap.http.route_patterns == "heuristic")
-        metrics = Metrics(
-            registry.PROTOCOLS, pcap.limits.series_per_metric, name == "vmrange", asked_for(config), routes
-        )
+        most, routes = pcap.limits.series_per_metric, make_routes(config)
+        metrics = Metrics(registry.PROTOCOLS, most, name == "vmrange", asked_for(config), routes, guesses_apart(config))
         sampler = Sampler("parentbased_traceidratio", float(pcap.sampling.default))
         identities = Identities(random.Random(12).randbytes)
         self.telemetry = Telemetry(metrics, Spans(Redactor()), sampler, identities, traces=pcap.traces)

@@ -136,7 +136,7 @@ EFFECTS: dict[str, Callable[[Service], object]] = {
     "exporters.otlp_grpc": lambda service: id(service.exporters["otlp_grpc"]),
     "exporters.prometheus_remote_write": lambda service: id(service.exporters["prometheus_remote_write"]),
     "exporters.debug": lambda service: id(service.exporters["debug"]),
-    "receivers.pcap.http.route_patterns": lambda service: service.telemetry.metrics.routes.template(b"/some/17"),
+    "receivers.pcap.http.route_patterns": lambda service: service.telemetry.metrics.apart,
     "receivers.pcap.http.routes": lambda service: service.telemetry.metrics.routes.template(b"/some/17"),
     "receivers.pcap.sampling.default": lambda service: service.telemetry.sampler.ratio,
     "receivers.pcap.traces.respect_sampled": lambda service: service.telemetry.sampler.should_export(bytes(16), True, 0, b""),

@@ -12,6 +12,7 @@ cdef object NOT_FOUND
 @cython.final
 cdef class Form:
     cdef readonly object shape
+    cdef object whole
     cdef readonly Buckets buckets
     cdef readonly bint by_server
     cdef readonly int default_port
@@ -52,6 +53,7 @@ cdef class Series:
 cdef class Metrics:
     cdef list forms
     cdef readonly RouteTable routes
+    cdef readonly bint apart
     cdef list near
     cdef Py_ssize_t series_max
     cdef bint vmrange

@@ -47,7 +47,7 @@ class Form:
     """
 
     def __init__(self, shape: semconv.Shape, vmrange: bool, emitted: cython.bint, measured: cython.bint) -> None:
-        self.shape = shape
+        self.shape = self.whole = shape
         self.buckets = Buckets(shape.metric.bounds if shape.metric is not None else (), vmrange)
         self.by_server = shape.server_in_metric
         self.default_port = shape.default_port
@@ -159,11 +159,11 @@ class Metrics:
         vmrange: cython.bint = False,
         emitted: Sequence[str] = (),
         routes: RouteTable | None = None,
+        apart: cython.bint = False,
     ) -> None:
         self.series_max = series_max
         self.protocols = list(protocols)
         self.vmrange = vmrange
-        self.routes = routes
         by_shape: dict[str, Form] = {}
         for shape in semconv.SHAPES:
             key = f"{shape.family}/{shape.vantage}"
@@ -175,6 +175,8 @@ class Metrics:
             self.forms.append(by_shape[f"{protocol.family}/server"])
             self.forms.append(by_shape[f"{protocol.family}/client"])
         self.near: list[Series | None] = [None] * NEAR
+        self.routes: RouteTable | None = None
+        self.set_routes(routes, apart)
         self.overflowed = 0
         self._told: dict[Attributes, Attributes] = {}
         self.outcomes = array("q", bytes(8 * OUTCOME_COUNT * len(protocols)))
@@ -208,10 +210,10 @@ class Metrics:
         if form.routed and self.routes is not None and request.path is not None:
             route: Route | None = self.routes.find(request.path, status is None or status != NOT_FOUND, request.operation)
             if route is not None:
-                if route.configured:
+                if route.configured or not self.apart:
                     request.target = route.text
-                else:
-                    request.summary = route.text
+                if not route.configured:
+                    request.summary = route.text if self.apart else semconv.GUESSED
         server_address: str | None = None
         server_port: cython.int = 0
         if form.by_server:
@@ -333,11 +335,17 @@ class Metrics:
             form.series[key] = series
         return series
 
-    def set_routes(self, routes: RouteTable) -> None:
-        """Name routes by this table from here on. Series of the earlier one stay, as counters must."""
-        if self.routes is not None:
+    def set_routes(self, routes: RouteTable | None, apart: cython.bint = False) -> None:
+        """Name routes by this table from here on, guessed ones in an attribute of their own where they are to be told `apart`.
+        Series of the earlier table stay, as counters must."""
+        if self.routes is not None and routes is not None:
             routes.overflowed += self.routes.overflowed
         self.routes = routes
+        self.apart = apart
+        for each in self.forms:
+            form: Form = each
+            if form.routed:
+                form.shape = semconv.apart(form.whole) if apart else form.whole
 
     def begin_by(self, now_ns: int) -> None:
         """The clock was set, and says `now_ns`: nothing began to count later than that."""

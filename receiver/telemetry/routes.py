@@ -1,7 +1,7 @@
 """From a path with ids in it to one of a few routes.
 
-Room: telemetry. Two sources, never mixed: patterns that the user gave (`http.route` of the semantic conventions, which
-must not be guessed), and a heuristic that replaces what looks like an id by `{id}`, for everybody who gave none. A path
+Room: telemetry. Two sources: patterns that the user gave, and a heuristic that replaces what looks like an id by `{id}`,
+for everybody who gave none; whoever is told a route is told which of them it is of (ADR 4). A path
 is hostile text; a route is printable, at most 200 bytes, and there are at most `templates_max` of the guessed ones.
 
 What a pattern may be is written in `receiver.route`. At each segment a literal is preferred to a placeholder, the
@@ -51,7 +51,7 @@ _KIND = bytes(
 
 
 class Route:
-    """`configured`: the user gave it, so it may be called `http.route`; otherwise it is a guess."""
+    """`configured`: the user gave it; otherwise it is a guess."""
 
     def __init__(self, text: str, configured: cython.bint) -> None:
         self.text = text

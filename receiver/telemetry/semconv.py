@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
@@ -37,6 +38,7 @@ URL_FULL = "url.full"
 REQUEST_BODY = "http.request.body.size"
 RESPONSE_BODY = "http.response.body.size"
 DB_SYSTEM_NAME = "db.system.name"
+ROUTE_SOURCE = "pcap_receiver.http.route.source"
 VANTAGE = "pcap_receiver.vantage"
 OUTCOME = "pcap_receiver.outcome"
 REPEATS = "pcap_receiver.request.repeats"
@@ -114,6 +116,16 @@ def _sum(name: str, unit: str, description: str, *attributes: str) -> MetricDef:
     return MetricDef(name=name, unit=unit, description=description, kind="sum", attributes=attributes)
 
 
+GUESSED = "heuristic"
+"""What ROUTE_SOURCE is of a route that nobody configured."""
+
+
+def apart(shape: Shape) -> Shape:
+    """The same with guessed routes in an attribute of their own, in metrics alone (`http.route_patterns: separate`)."""
+    own = SlotDef("summary", "pcap_receiver.http.route", span=False)
+    return replace(shape, slots=tuple(own if slot.attribute == ROUTE_SOURCE else slot for slot in shape.slots))
+
+
 def _http(vantage: Literal["server", "client"]) -> Shape:
     server = vantage == "server"
     return Shape(
@@ -125,7 +137,7 @@ def _http(vantage: Literal["server", "client"]) -> Shape:
             SlotDef("namespace", "url.scheme", default="http", span=server, metric=server),
             SlotDef("status", "http.response.status_code"),
             SlotDef("target", "http.route" if server else "url.template"),
-            SlotDef("summary", "pcap_receiver.http.route", span=False),
+            SlotDef("summary", ROUTE_SOURCE),
             SlotDef("version", "network.protocol.version"),
         ),
         metric=MetricDef(

@@ -54,6 +54,7 @@ PACKAGES = {
     "systemd-analyze": "Debian package systemd",
     "ss": "Debian package iproute2",
     "tinyproxy": "Debian package tinyproxy-bin",
+    "jaeger": "./dev upstreams jaeger",
     "otelcol": "./dev upstreams otelcol",
     "victoria-metrics": "./dev upstreams victoria-metrics",
     "prometheus": "./dev upstreams prometheus",
@@ -222,12 +223,13 @@ def _attributes(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 class Collector(Program):
     """A real OpenTelemetry Collector that writes what it gets as OTLP/JSON, one request a line; see collector.yaml.
 
-    With `counting` it only counts spans: for more of them than one wants to parse.
+    With `counting` it only counts spans: for more of them than one wants to parse. `configs` are merged.
     """
 
-    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False, config: str = "collector.yaml") -> None:
+    def __init__(self, namespace: Namespace, folder: Path, counting: bool = False, *configs: str) -> None:
         env = {"OUT": str(folder), "TRACES": "debug" if counting else "file/traces"}
-        super().__init__([program("otelcol"), "--config", str(HERE / config)], namespace, folder, env | {"GOMAXPROCS": "2"})
+        argv = [word for config in configs or ("collector.yaml",) for word in ("--config", str(HERE / config))]
+        super().__init__([program("otelcol"), *argv], namespace, folder, env | {"GOMAXPROCS": "2"})
 
     def _requests(self, name: str) -> Iterator[dict[str, Any]]:
         path = self.folder / name
@@ -324,6 +326,20 @@ class Prometheus(Program):
         result = json.loads(text)["data"]["result"]
         assert len(result) <= 1, result
         return float(result[0]["value"][1]) if result else None
+
+
+class Jaeger(Program):
+    """A real Jaeger that keeps traces in memory: OTLP on port 14317, its query API on 16686."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        ports = {"collector.otlp.grpc": 14317, "collector.otlp.http": 14318, "query.http-server": 16686, "admin.http": 14269}
+        argv = [program("jaeger"), *(f"--{name}.host-port=127.0.0.1:{port}" for name, port in ports.items())]
+        super().__init__(argv, namespace, folder)
+
+    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of a trace, as Jaeger tells them; none when it has none."""
+        status, text = http_get(self.namespace, f"http://127.0.0.1:16686/api/traces/{trace_id}")
+        return json.loads(text)["data"][0]["spans"] if status == 200 else []
 
 
 def receiver_command(*arguments: str) -> list[str]:
@@ -446,10 +462,10 @@ class Site(Lab):
         self._start(nginx, "http://127.0.0.1:8080/ready")
         return nginx
 
-    def collector(self, counting: bool = False, namespace: Namespace | None = None) -> Collector:
+    def collector(self, counting: bool = False, namespace: Namespace | None = None, *configs: str) -> Collector:
         """In `backend`, or a second one elsewhere."""
         folder = self.folder / ("otelcol" if namespace is None else f"otelcol-{namespace.name}")
-        collector = Collector(namespace or self.backend, folder, counting)
+        collector = Collector(namespace or self.backend, folder, counting, *configs)
         self._start(collector, "http://127.0.0.1:13133/")
         return collector
 
@@ -465,6 +481,12 @@ class Site(Lab):
         prometheus = Prometheus(self.backend, self.folder / "prometheus")
         self._start(prometheus, "http://127.0.0.1:9090/-/ready")
         return prometheus
+
+    def jaeger(self) -> Jaeger:
+        """Give its Collector `collector-jaeger.yaml` besides."""
+        jaeger = Jaeger(self.backend, self.folder / "jaeger")
+        self._start(jaeger, "http://127.0.0.1:14269/")
+        return jaeger
 
     def receiver(self, *settings: str, env: dict[str, str] | None = None) -> Receiver:
         """A receiver that captures by now; `env` is added to its environment."""

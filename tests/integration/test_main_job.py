@@ -171,7 +171,7 @@ def test_span_says_what_the_conventions_ask_for(site: Site) -> None:
 
     (span,) = settled_spans(receiver, collector, 1)
     attributes = span["attributes"]
-    assert span["name"] == "GET"
+    assert span["name"] == "GET /basket"
     assert span["kind"] == SPAN_KIND_SERVER
     assert span.get("status", {}).get("code", 0) == 0
     assert before_ns < int(span["startTimeUnixNano"]) < int(span["endTimeUnixNano"]) < time.time_ns()

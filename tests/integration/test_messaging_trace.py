@@ -111,12 +111,15 @@ def links(span: Span) -> list[tuple[str, str]]:
     return [(link["traceId"], link["spanId"]) for link in span.get("links", [])]
 
 
-def test_parents_and_links_are_as_the_headers_say(site: Site) -> None:
+@pytest.mark.parametrize("stored", [False, True], ids=["collector", "store"])
+def test_parents_and_links_are_as_the_headers_say(site: Site, stored: bool) -> None:
+    """In the Collector's output, and in the trace store behind it."""
     for module in (amqp_broker, kafka_broker):
         missing = module.why_not()
         if missing is not None:
             pytest.skip(f"NOT RUN: {missing} is missing")
-    collector = site.collector()
+    jaeger = site.jaeger() if stored else None
+    collector = site.collector(False, None, "collector.yaml", *(["collector-jaeger.yaml"] if stored else []))
     receiver = site.receiver()
     command = [sys.executable, "-W", "ignore", "-c", APPLICATION_CODE, os.fspath(VECTORS), str(REQUESTS)]
     told: dict[str, dict[str, str]] = json.loads(site.application.run(*command, timeout_s=120).stdout)
@@ -131,14 +134,25 @@ def test_parents_and_links_are_as_the_headers_say(site: Site) -> None:
     for trace_id, own in told.items():
         spans = {span["name"]: span for span in collector.spans() if span["traceId"] == trace_id}
         expected = {
-            ("GET", SERVER, own["caller"]),
+            ("GET /order", SERVER, own["caller"]),
             ("publish orders", CLIENT, own["publish"]),
             ("send orders", CLIENT, own["send"]),
             ("consume orders", CONSUMER, own["publish"]),
-            ("GET", SERVER, own["call"]),
+            ("GET /reserve", SERVER, own["call"]),
         }
         found = {(span["name"], span["kind"], span["parentSpanId"]) for span in collector.spans() if span["traceId"] == trace_id}
         assert found == expected
         assert links(spans["consume orders"]) == [(trace_id, own["publish"])]
         assert (trace_id, own["send"]) in polled
+    if jaeger is not None:
+        for trace_id, own in told.items():
+            wait_for(lambda trace_id=trace_id: len(jaeger.trace(trace_id)) == 5, "the trace in the store")
+            kept = jaeger.trace(trace_id)
+            assert {(one["operationName"], ref["refType"], ref["spanID"]) for one in kept for ref in one["references"]} == {
+                ("GET /order", "CHILD_OF", own["caller"]),
+                ("publish orders", "CHILD_OF", own["publish"]),
+                ("send orders", "CHILD_OF", own["send"]),
+                ("consume orders", "FOLLOWS_FROM", own["publish"]),  # parent and link are one to Jaeger
+                ("GET /reserve", "CHILD_OF", own["call"]),
+            }
     assert receiver.packets_dropped() == 0

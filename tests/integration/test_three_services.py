@@ -186,8 +186,8 @@ def told(span: Span) -> tuple[str, int, str]:
 FRONT_SERVER = ("front", SERVER, "GET /")  # its own
 FRONT_CLIENT = ("front", CLIENT, "shop.v1.Stock/Reserve")  # its own
 STOCK_SERVER = ("stock", SERVER, "shop.v1.Stock/Reserve")
-STOCK_CLIENT = ("stock", CLIENT, "GET")
-DEPOT_SERVER = ("depot", SERVER, "GET")
+STOCK_CLIENT = ("stock", CLIENT, "GET /item")
+DEPOT_SERVER = ("depot", SERVER, "GET /item")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ DEPOT_SERVER = ("depot", SERVER, "GET")
 def test_one_trace_through_three_services(row: Row, depot_settings: list[str], caller_of_depot: tuple[str, int, str]) -> None:
     curl = program("curl")
     address = f"{NETWORK}.%d.3"
-    collector = Collector(row.spaces["back"], row.folder / "otelcol", config="collector-graph.yaml")
+    collector = Collector(row.spaces["back"], row.folder / "otelcol", False, "collector-graph.yaml")
     row.start(collector, "http://127.0.0.1:13133/")
     (row.folder / "nginx").mkdir()
     row.start(Depot(row.spaces["depot"], row.folder / "nginx"))

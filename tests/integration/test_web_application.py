@@ -111,7 +111,7 @@ def test_one_trace_from_the_request_to_its_statements(site: Site, folder: Path, 
     for span in collector.spans():
         traces[span["traceId"]].append(span)
     assert trace_ids == sorted(trace_ids) and set(trace_ids) <= traces.keys()
-    expected = Counter([(SERVER, "", "GET"), (CLIENT, kind, "INSERT item"), (CLIENT, kind, "SELECT item")])
+    expected = Counter([(SERVER, "", "GET /"), (CLIENT, kind, "INSERT item"), (CLIENT, kind, "SELECT item")])
     for trace_id in trace_ids:
         spans = traces[trace_id]
         assert Counter(map(told, spans)) == expected
