@@ -5,6 +5,7 @@ from receiver.wire.records cimport OUTCOME_ERROR, OUTCOME_ONE_WAY, OUTCOME_LOST,
 
 cimport cython
 
+cdef str GUESSED
 cdef Py_ssize_t NEAR
 cdef Py_ssize_t OUTCOME_COUNT
 cdef object NOT_FOUND

@@ -32,6 +32,7 @@ NEAR = 512
 
 OUTCOME_COUNT = len(OUTCOMES)
 
+GUESSED: str = semconv.GUESSED
 # Whoever tries out paths must not use up the guessed routes.
 NOT_FOUND = 404
 
@@ -213,7 +214,7 @@ class Metrics:
                 if route.configured or not self.apart:
                     request.target = route.text
                 if not route.configured:
-                    request.summary = route.text if self.apart else semconv.GUESSED
+                    request.summary = route.text if self.apart else GUESSED
         server_address: str | None = None
         server_port: cython.int = 0
         if form.by_server:

@@ -175,7 +175,7 @@ def test_decoder_that_raises_is_our_bug_not_the_peers(caplog: pytest.LogCaptureF
 def test_bytes_in_which_no_frame_is_found_are_as_good_as_missing() -> None:
     """After a hole the answer begins in pieces that nobody recognises: the next answer is not that request's."""
     run = Run(PROTOCOLS).feed(TO_SERVER, GET).feed(TO_CLIENT, OK).gap(TO_CLIENT, 10)
-    run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK[:3]).feed(TO_CLIENT, OK[3:])
+    run.feed(TO_SERVER, GET).feed(TO_CLIENT, b"x" + OK[:3]).feed(TO_CLIENT, OK[3:])
     run.feed(TO_SERVER, GET).feed(TO_CLIENT, OK)
     run.end()
     assert statuses(run) == [("ok", 200), ("lost", None), ("ok", 200)]
