@@ -153,8 +153,8 @@ class Flows(Section, frozen=True):
 
     max: Count = 65_536  # flows; 750 B each and what a decoder keeps, so 50 MiB when a flood of SYNs fills it
     idle_timeout: Wait = Duration(300)  # seconds without a packet; keep-alive pools ping more often than 5 minutes
-    # Bytes kept for one direction: one receive window without scaling.
-    out_of_order: Annotated[Size, Meta(ge=0, le=SIZE_MAX)] = Size(64 * 1024)
+    # Bytes kept for one direction: a few segments of 64 KiB, which the kernel makes on loopback and by joining small ones.
+    out_of_order: Annotated[Size, Meta(ge=0, le=SIZE_MAX)] = Size(512 * 1024)
     memory: Room = Size(32 * 1024 * 1024)  # bytes of all cut frames and out-of-order segments together
 
 

@@ -56,7 +56,7 @@ class Reassembly:
     without a handshake seen. `forced`: holes declared because a cap was reached.
     """
 
-    def __init__(self, out_of_order: cython.Py_ssize_t = 65536, memory: cython.Py_ssize_t = 32 * 1024 * 1024) -> None:
+    def __init__(self, out_of_order: cython.Py_ssize_t = 524288, memory: cython.Py_ssize_t = 32 * 1024 * 1024) -> None:
         self.out_of_order = out_of_order
         self.memory = memory
         self.held_bytes = 0

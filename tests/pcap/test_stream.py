@@ -305,6 +305,15 @@ def test_repetition_does_not_bring_back_what_the_snaplen_cut_off() -> None:
 # --- bounds ---
 
 
+def test_segments_of_64_kilobytes_may_be_reordered() -> None:
+    """As on loopback, and where the kernel joins segments (GRO)."""
+    parts = [bytes((number,)) * 65_483 for number in range(4)]
+    pair = Pair().open()
+    for number in (1, 2, 3, 0):
+        pair.client(number * 65_483, parts[number])
+    assert pair.asked == [b"".join(parts)] and (pair.limits.gaps, pair.limits.forced) == (0, 0)
+
+
 def test_out_of_order_bytes_are_bounded_per_direction() -> None:
     pair = Pair(out_of_order=1000).open()
     for i in range(1, 4):
