@@ -291,7 +291,8 @@ def test_whoever_reads_the_environment_is_found(text: str) -> None:
 
 # What all protocols share. Exporters speak HTTP and gRPC themselves; of what they carry they know nothing.
 SHARED = (
-    "engine.py", "l7/conversation.py", "l7/decoder.py", "l7/detect.py", "l7/matcher.py", "pcap/*.py",
+    "engine.py", "l7/conversation.py", "l7/decoder.py", "l7/detect.py", "l7/detection.py", "l7/matcher.py",
+    "l7/reading.py", "pcap/*.py",
     "telemetry/histogram.py", "telemetry/metrics.py", "telemetry/sampling.py", "telemetry/snapshot.py",
 )
 EXPORTERS = ("export/*.py", "otlp_out/*.py", "remote_write/*.py")

@@ -2,8 +2,8 @@
 
 Room: l7. Keeps what stands between bytes and frames, once for all protocols: the head of a frame cut in two (`partial`), the rest
 of a frame that nobody wants (`skip`), what to do after a hole (`resync`), and what happens when a decoder gives up. Which protocol
-it is, `detection.py` finds out first. Knows no packets: the stream below it hands over
-bytes in order, and says where some are missing.
+it is, `detection.py` finds out first. Knows no packets: the stream below it hands over bytes in order, and says where some are
+missing.
 """
 
 from __future__ import annotations

@@ -23,11 +23,14 @@ class LevelMetrics:
 
     def metrics(self, behind: Mapping[tuple[str, str], int], waiting: Mapping[str, int]) -> list[Metric]:
         """`behind`: messages by topic and group, "" where that is not known; `waiting`: messages by queue."""
-        lags = self._metric(semconv.CONSUMER_LAG, behind)
-        queues = self._metric(semconv.QUEUE_MESSAGES, {(queue,): messages for queue, messages in waiting.items()})
+        lags = self._metric(semconv.CONSUMER_LAG, "kafka", behind)
+        by_queue = {(queue,): messages for queue, messages in waiting.items()}
+        queues = self._metric(semconv.QUEUE_MESSAGES, "rabbitmq", by_queue)
         return [metric for metric in (lags, queues) if metric.points]
 
-    def _metric(self, name: str, levels: Mapping[tuple[str, str], int] | Mapping[tuple[str], int]) -> Metric:
+    def _metric(
+        self, name: str, system: str, levels: Mapping[tuple[str, str], int] | Mapping[tuple[str], int]
+    ) -> Metric:
         definition = semconv.LEVELS[name]
         known = self._known[name]
         points: list[NumberPoint] = []
@@ -35,7 +38,6 @@ class LevelMetrics:
         for key, value in levels.items():
             attributes = known.get(key)
             if attributes is None and len(known) < self._series_max - 1:
-                system = "kafka" if name == semconv.CONSUMER_LAG else "rabbitmq"
                 values = zip(definition.attributes, (system, *key), strict=True)
                 attributes = known[key] = tuple((attribute, value) for attribute, value in values if value)
             if attributes is None:

@@ -18,11 +18,11 @@ import pytest
 
 from tests.integration.captured import run_captured
 from tests.integration.namespaces import Namespace
-from tests.integration.servers import need, program
+from tests.integration.servers import UPSTREAMS, need, program
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
-HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcap-receiver-upstreams" / "node-clients"
+HOME = UPSTREAMS / "node-clients"
 DRIVER = "mongodb@7.9.1"
 
 WORKLOAD = r"""
@@ -65,6 +65,6 @@ def test_the_drivers_record_is_what_is_read(namespace: Namespace, tmp_path: Path
     assert len(account) > 600
     assert "hunter2" not in repr(collector.seen)
     (seen,) = (seen for seen in collector.by_port.values() if any(one["operation"] == "insert" for one in seen))
-    # Its first word on a connection is not published, nor how it ends sessions.
+    # Its first word on a connection is not published.
     told = [one for one in seen if one["operation"] not in ("hello", "ismaster")]
     assert [{name: one[name] for name in wanted} for one, wanted in zip(told, account, strict=True)] == account
